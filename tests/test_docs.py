@@ -1,0 +1,125 @@
+"The documentation: every page, picture and link in place, nothing asked of other hosts, and readable on a wide and on a narrow screen"
+import html, json, re, shutil, subprocess
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+import pytest
+from fastcore.nbio import nb_frontmatter, read_nb
+from nbdev.config import nbpath2html
+from conftest import root
+
+nbs = root/'nbs'
+notebooks = sorted(o.relative_to(nbs) for o in nbs.rglob('*.ipynb') if not any(p[0] in '._' for p in o.relative_to(nbs).parts))
+
+class Page(HTMLParser):
+    "Links, resources (what a browser loads by itself), anchors and level one headings of the page at `path`"
+    def __init__(self, path):
+        super().__init__()
+        self.path,self.links,self.resources,self.ids,self.title,self.in_h1 = path,[],[],set(),'',False
+        self.feed(path.read_text(encoding='utf-8'))
+
+    def handle_starttag(self, tag, attrs):
+        d = dict(attrs)
+        self.ids |= {d.get('id'), d.get('name')}
+        self.in_h1 |= tag=='h1'
+        if tag=='a': self.links.append(d.get('href') or '')
+        elif tag=='link': self.resources.append(d['href'])
+        elif 'src' in d: self.resources.append(d['src'])
+
+    def handle_endtag(self, tag): self.in_h1 &= tag!='h1'
+    def handle_data(self, data): self.title += data*self.in_h1
+
+@pytest.fixture(scope='module')
+def site(run, copy):
+    d = copy()
+    run('python', 'tools/docs.py', cwd=d, PYTHONPATH=str(d))
+    return d/'_docs'
+
+@pytest.fixture(scope='module')
+def pages(site): return {o:Page(o) for o in site.rglob('*.html')}
+
+def test_pages(site, pages):
+    assert {o.relative_to(site) for o in pages}=={nbpath2html(o) for o in notebooks}
+
+@pytest.mark.parametrize('nb', notebooks, ids=str)
+def test_page(site, pages, nb):
+    "The page has the notebook's title and all pictures that it does not hide"
+    page,nb = pages[site/nbpath2html(nb)],read_nb(nbs/nb)
+    assert page.title.strip()==nb_frontmatter(nb)['title']
+    hidden = 'hide', 'export', 'default_exp'
+    outs = [o for c in nb.cells if c.cell_type=='code' and not c.directives.keys() & set(hidden) for o in c.outputs]
+    pics = [o.data['image/png'] for o in outs if 'image/png' in o.get('data', {})]
+    shown = [o.partition('base64,')[2] for o in page.resources if o.startswith('data:image/png')]
+    assert [o.strip() for o in pics]==shown
+
+def broken(page, pages, href):
+    "Is `href`, written on `page`, a link to a file or an anchor that does not exist?"
+    u = urlsplit(href)
+    if u.scheme or u.netloc: return False
+    dest = (page.path.parent/unquote(u.path)).resolve() if u.path else page.path
+    if dest.is_dir(): dest = dest/'index.html'
+    return not dest.exists() or (dest in pages and u.fragment and unquote(u.fragment) not in pages[dest].ids)
+
+def test_links(site, pages):
+    bad = [(page.path.relative_to(site).as_posix(), o) for page in pages.values() for o in page.links+page.resources if broken(page, pages, o)]
+    assert not bad
+
+def test_source_links(pages):
+    "nbdev finds our names, and so links them, only where the package is installed with the entry point that tells it of them"
+    assert any('/blob/main/fastcam/' in o for page in pages.values() for o in page.links)
+
+def test_no_other_host(site, pages):
+    bad = [o for page in pages.values() for o in page.resources if re.match(r'(\w+:)?//', o)]
+    css = re.compile(r'''(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')]*)''')
+    bad += [o for p in site.rglob('*.css') for o in css.findall(p.read_text(encoding='utf-8'))]
+    assert not bad
+
+# ---- What a browser shows
+
+chromium = next(filter(None, map(shutil.which, 'chromium chromium-browser google-chrome chrome'.split())), None)
+
+# The page lies in a frame, as narrow as we want, of a page that writes down what it sees there
+probe = '''<!DOCTYPE html><script>
+function look(frame) {
+    const w = frame.contentWindow, d = w.document, box = o => o.getBoundingClientRect()
+    const inside = o => box(o).width > 0 && box(o).height > 0 && box(o).left >= 0 && box(o).right <= w.innerWidth + 1
+    const main = d.querySelector('main')
+    const res = {
+        title: d.title,
+        h1: [...d.querySelectorAll('h1')].filter(inside).map(o => o.innerText),
+        code: [...main.querySelectorAll('pre')].filter(inside).map(o => o.innerText),
+        pics: [...main.querySelectorAll('img')].map(o => o.naturalWidth > 0 && inside(o)),
+        width: d.documentElement.scrollWidth,
+        asked: w.performance.getEntriesByType('resource').map(o => o.name),
+    }
+    document.body.textContent = JSON.stringify(res)
+}
+</script><body><iframe src="_docs/index.html" style="width:WIDTHpx; height:900px; border:0" onload="look(this)"></iframe>'''
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+
+@pytest.fixture(scope='module')
+def server(site):
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site.parent)) as srv:
+        Thread(target=srv.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{srv.server_port}/'
+        srv.shutdown()
+
+@pytest.mark.skipif(not chromium, reason='no chromium or chrome on the PATH')
+@pytest.mark.parametrize('width', [1280, 390])
+def test_main_page(site, server, width, tmp_path):
+    (site.parent/'probe.html').write_text(probe.replace('WIDTH', str(width)))
+    cmd = [chromium, '--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={tmp_path}', '--window-size=1400,1000', '--dump-dom', server+'probe.html']
+    res = subprocess.run(cmd, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    seen = re.search(r'<body>(\{.*\})</body>', res.stdout, re.S)
+    assert seen, res.stdout+res.stderr
+    seen = json.loads(html.unescape(seen[1]))
+    assert seen['title']=='fastcam' and seen['h1']==['fastcam']
+    assert any('learn.show_cam(' in o for o in seen['code']) and any('fastcam-demo' in o for o in seen['code'])
+    assert seen['pics'] and all(seen['pics']), 'no picture, or one that is not loaded or not inside of the page'
+    assert seen['width']<=width, 'the page is wider than the screen'
+    assert seen['asked'] and all(o.startswith(server) or o.startswith('data:') for o in seen['asked'])
