@@ -1,0 +1,8 @@
+"Everything of fastcam, to be imported after `fastai.vision.all`"
+from .core import *
+from .layer import *
+from .target import *
+from .capture import *
+from .method import *
+from .callback import *
+from .learner import *
