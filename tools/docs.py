@@ -43,6 +43,7 @@ class NbdevSite(Site):
 def build(dest):
     "Build the site into folder `dest`, and return it"
     os.chdir(root)
+    sys.path.insert(0, str(root))  # nbdev imports our modules to document them: these, not those that may be installed
     refresh_quarto_yml()
     nbdev_sidebar.__wrapped__()
     site = NbdevSite(load(proc_nbs(force=True)), quiet=True)
