@@ -1,5 +1,6 @@
 "What is written from the notebooks is what they give"
 import re
+import pytest
 from conftest import root
 
 def contents(path): return {o.relative_to(path).as_posix():o.read_bytes() for o in path.rglob('*') if o.is_file() and '__pycache__' not in o.parts}
@@ -7,7 +8,7 @@ def contents(path): return {o.relative_to(path).as_posix():o.read_bytes() for o 
 def check_same(new, old, todo):
     "Fail with the names that differ, and what to do about it"
     diff = sorted(k for k in new|old if new.get(k)!=old.get(k))
-    assert not diff, f"{', '.join(diff)} differ: {todo}"
+    if diff: pytest.fail(f"{', '.join(diff)} differ: {todo}", pytrace=False)
 
 def test_package(run, copy):
     d = copy()
