@@ -20,12 +20,13 @@ class CAMCallback(HookCallback):
         layer=None, # Where, see `find_layers`
         method='gradcam', # How, see `as_method`
         fuse='mean', # How the maps of several layers become one, see `Explainer`
+        smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
         every=1, # In a fit, observe every so many batches
         n=None, # Number of items, if known
         **kwargs # For the method
     ):
         super().__init__(every=every, detach=False, cpu=False)
-        self.layer,self.explainer = layer,partial(Explainer, target, layer, method, fuse, n=n, **kwargs)
+        self.layer,self.explainer = layer,partial(Explainer, target, layer, method, fuse, smooth, n=n, **kwargs)
 
     def __call__(self, event_name):
         try: return super().__call__(event_name)
@@ -49,7 +50,7 @@ class CAMCallback(HookCallback):
         if self.explains: self.hooks = self.explain.capture(self.model, self.xb).__enter__()
         elif self.training and self.train_iter%self.every==0:
             if self.modules is None:
-                with no_random(reproducible=False): self.names = {m:n for n,m in find_layers(self.model, self.xb, self.layer).items()}
+                with no_random(reproducible=False): self.names = {l.module:n for n,l in find_layers(self.model, self.xb, self.layer).items()}
                 self.modules = list(self.names)
             self._register()
 

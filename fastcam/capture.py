@@ -7,6 +7,7 @@ __all__ = ['Capture']
 
 # %% ../nbs/03_capture.ipynb #5367ca32
 from fastai.vision.all import *
+from .layer import *
 from contextlib import ExitStack
 
 # %% ../nbs/03_capture.ipynb #88e5940c
@@ -19,13 +20,13 @@ class Capture:
     "Keeps the activations of `layers` in each call of `model`, with a graph from there to the prediction; a context manager"
     def __init__(self,
         model:nn.Module, # The model that will be called
-        layers:dict # Modules by name, as `find_layers` gives them
+        layers:dict # `GridLayer`s by name, as `find_layers` gives them
     ): store_attr()
 
     def __enter__(self):
-        self.acts,self.xb,self.pred,self.modes,self._fits = {},None,None,ExitStack(),{}
+        self.acts,self.xb,self.pred,self.modes,self._alone = {},None,None,ExitStack(),{}
         self.hooks = [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
-        self.hooks += [m.register_forward_hook(partial(self._keep, name)) for name,m in self.layers.items()]
+        self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
         return self
 
     def __exit__(self, *args): self.remove()
@@ -43,8 +44,6 @@ class Capture:
         return self.xb
 
     def _keep(self, name, m, i, o):
-        if not isinstance(o, Tensor): raise TypeError(f"Layer {name!r} gives a {type(o).__name__}, expected one tensor: choose a layer inside it")
-        if o.ndim<3 or o.shape[2:].numel()==0: raise ValueError(f"Layer {name!r} gives {tuple(o.shape)}, which has no grid: expected (batch, channels, *grid)")
         torch.set_grad_enabled(True)
         self.acts[name] = o if o.requires_grad else o.detach().requires_grad_()
         return self.acts[name].clone()
@@ -52,6 +51,10 @@ class Capture:
     def _end(self, m, xb, pred):
         self.modes.close()
         self.pred = pred
+
+    def a(self, name):
+        "Activations of layer `name`, (batch, channels, *grid)"
+        return self.layers[name].to_grid(self.acts[name].detach())
 
 # %% ../nbs/03_capture.ipynb #9e3d4409
 @patch
@@ -66,7 +69,7 @@ def grads(self:Capture,
     cols = torch.eye(k).to(scores)[:,None].expand(-1, len(scores), -1)
     gs = torch.autograd.grad(scores, acts, cols if k>1 else cols[0], retain_graph=True, create_graph=create_graph, allow_unused=True, is_grads_batched=k>1)
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
-    return {n: g if k>1 else g[None] for n,g in zip(self.acts, gs)}
+    return {n: torch.stack([self.layers[n].to_grid(o) for o in (g if k>1 else [g])]) for n,g in zip(self.acts, gs)}
 
 # %% ../nbs/03_capture.ipynb #666d5920
 def _off_path(names):
@@ -84,17 +87,19 @@ def _replaced(module, a):
 @patch
 def tail(self:Capture,
     name, # Layer whose output is replaced
-    a # (m*batch, channels, *grid): m variants of the whole batch, one after the other
+    a, # (rows, channels, *grid)
+    rows=None # The item of the batch each row belongs to; by default several times the whole batch
 ):
-    "The model's prediction if layer `name` gave `a`; only what lies after the layer is run, where that is exact"
-    if name not in self._fits: self._fits[name] = self._fits_tail(name)
-    xb = [x[:0] if self._fits[name] else x.repeat(len(a)//len(x), *[1]*(x.ndim-1)) for x in self.xb]
-    with _replaced(self.layers[name], a): return self.model(*xb)
+    "The model's prediction (rows, ...) if layer `name` gave `a`; only what lies after the layer is run, where that is exact"
+    if name not in self._alone: self._alone[name] = self._is_alone(name)
+    if rows is None: rows = torch.arange(len(a))%len(self.xb[0])
+    with _replaced(self.layers[name].module, self.layers[name].from_grid(a, self.acts[name].detach()[rows])):
+        return self.model(*[x[:0] if self._alone[name] else x[rows] for x in self.xb])
 
 @patch
-def _fits_tail(self:Capture, name):
+def _is_alone(self:Capture, name):
     "Does the prediction come out again if the layer's activations are all that is known?"
     try:
-        with torch.no_grad(), _replaced(self.layers[name], self.acts[name].detach()): pred = self.model(*[x[:0] for x in self.xb])
-        return isinstance(pred, Tensor) and pred.shape==self.pred.shape and torch.allclose(pred, self.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
+        with torch.no_grad(), _replaced(self.layers[name].module, self.acts[name].detach()): pred = self.model(*[x[:0] for x in self.xb])
+        return pred.shape==self.pred.shape and torch.allclose(pred, self.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
     except Exception: return False                             # the model cannot be run on an empty batch, or something passes the layer by

@@ -233,16 +233,17 @@ def cam(self:Learner,
     layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these
     method='gradcam', # How: the name of a method, or a function of a captured pass
     fuse='mean', # How the maps of several layers become one; None gives a dict of `CAMs` by layer
+    smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
     with_preds=True, # Keep the predictions
     max_n=None, # Explain only so many items, the first
-    **kwargs # For the method
+    **kwargs # For the method and `smooth`
 ) -> CAMs:
     "Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items"
     with as_before(self):
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
         n = len(dl.dataset) if hasattr(dl, 'dataset') and hasattr(dl.dataset, '__len__') else sum(len(b[0]) for b in dl) if is_listy(dl) else None
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
-        cb = CAMCallback(target, layer, method, fuse, n=n, **kwargs)
+        cb = CAMCallback(target, layer, method, fuse, smooth, n=n, **kwargs)
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
             *xb,preds,targs = self.get_preds(dl=dl, with_input=keep, with_preds=with_preds, cbs=cb)

@@ -7,7 +7,7 @@ __all__ = ['class_index', 'Target', 'TopK', 'Classes', 'PerItem', 'Actual', 'Fn'
 
 # %% ../nbs/02_target.ipynb #db215956
 from fastai.vision.all import *
-from .layer import _close
+from .layer import *
 
 # %% ../nbs/02_target.ipynb #d7e01ca3
 def _plain(o): return o.item() if isinstance(o, np.generic) or (isinstance(o, Tensor) and o.ndim==0) else o
@@ -26,7 +26,7 @@ def class_index(
         if c<0 or (names and c>=len(names)): raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
         return c
     if not names: raise ValueError(f"The class {c!r} is given by name, but there is no vocab: give its index")
-    raise ValueError(f"There is no class {c!r}. {_close(c, names)}")
+    raise ValueError(f"There is no class {c!r}. {close_matches(c, names)}")
 
 # %% ../nbs/02_target.ipynb #95a4b04e
 class Target:
