@@ -51,9 +51,8 @@ def test_page(site, pages, nb):
     assert page.title.strip()==nb_frontmatter(nb)['title']
     hidden = 'hide', 'export', 'default_exp'
     outs = [o for c in nb.cells if c.cell_type=='code' and not c.directives.keys() & set(hidden) for o in c.outputs]
-    pics = [o.data['image/png'] for o in outs if 'image/png' in o.get('data', {})]
-    shown = [o.partition('base64,')[2] for o in page.resources if o.startswith('data:image/png')]
-    assert [o.strip() for o in pics]==shown
+    pics = [f'data:{k};base64,{v.strip()}' for o in outs for k,v in o.get('data', {}).items() if k in ('image/png', 'image/jpeg')]
+    assert pics==[o for o in page.resources if o.startswith('data:')]
 
 def broken(page, pages, href):
     "Is `href`, written on `page`, a link to a file or an anchor that does not exist?"

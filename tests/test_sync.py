@@ -31,4 +31,4 @@ def test_readme_links():
     links = re.findall(r'\]\((?!\w+:|#)([^)\s]+)', (root/'README.md').read_text(encoding='utf-8'))
     missing = [o for o in links if not (root/o).exists()]
     assert not missing
-    assert any(o.endswith('.png') for o in links), 'README.md shows no picture'
+    assert any(o.endswith(('.png', '.jpg')) for o in links), 'README.md shows no picture'

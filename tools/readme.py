@@ -7,6 +7,7 @@ from fastcore.nbio import read_nb
 
 root = Path(__file__).resolve().parent.parent
 pics = 'index_files'
+kinds = {'image/png':'png', 'image/jpeg':'jpg'}
 re_local = re.compile(r'(\]\(|src=")([\w./-]+\.(?:ipynb|png|jpe?g|gif|svg)\b)')
 
 def output_md(o, # one output of a cell
@@ -15,9 +16,9 @@ def output_md(o, # one output of a cell
 ):
     "Markdown of one output: a picture, Markdown, or text"
     data = o.get('data', {})
-    if 'image/png' in data:
-        nm = f'{pics}/figure-{len(files)+1}.png'
-        files[nm] = b64decode(data['image/png'])
+    for kind in data.keys() & kinds:
+        nm = f'{pics}/figure-{len(files)+1}.{kinds[kind]}'
+        files[nm] = b64decode(data[kind])
         return f'![{alt}]({nm})'
     if o.get('name')=='stderr': return ''
     return data.get('text/markdown') or indent((o.get('text') or data.get('text/plain', '')).rstrip(), '    ')
