@@ -1,5 +1,13 @@
 "The notebooks are tests too"
+from fastcore.nbio import read_nb
+from conftest import root
 
 def test_notebooks(run, copy):
     out = run('nbdev-test', cwd=copy())
     assert out.rstrip().endswith('Success.'), out  # with no notebook at all, nbdev-test says so and exits with 0
+
+def test_outputs():
+    "Readers of the docs see no warning and no error that someone happened to store"
+    bad = [(f.name, ''.join(o.get('text', o.get('ename')))) for f in (root/'nbs').rglob('*.ipynb') for c in read_nb(f).cells
+           for o in c.get('outputs', []) if o.output_type=='error' or o.get('name')=='stderr']
+    assert not bad
