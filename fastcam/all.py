@@ -4,5 +4,6 @@ from .layer import *
 from .target import *
 from .capture import *
 from .method import *
+from .perturb import *
 from .callback import *
 from .learner import *

@@ -22,11 +22,11 @@ class CAMCallback(HookCallback):
         fuse='mean', # How the maps of several layers become one, see `Explainer`
         smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
         every=1, # In a fit, observe every so many batches
-        n=None, # Number of items, if known
+        n_items=None, # Number of items, if known
         **kwargs # For the method
     ):
         super().__init__(every=every, detach=False, cpu=False)
-        self.layer,self.explainer = layer,partial(Explainer, target, layer, method, fuse, smooth, n=n, **kwargs)
+        self.layer,self.explainer = layer,partial(Explainer, target, layer, method, fuse, smooth, n_items=n_items, **kwargs)
 
     def __call__(self, event_name):
         try: return super().__call__(event_name)

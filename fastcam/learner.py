@@ -243,7 +243,7 @@ def cam(self:Learner,
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
         n = len(dl.dataset) if hasattr(dl, 'dataset') and hasattr(dl.dataset, '__len__') else sum(len(b[0]) for b in dl) if is_listy(dl) else None
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
-        cb = CAMCallback(target, layer, method, fuse, smooth, n=n, **kwargs)
+        cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n, **kwargs)
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
             *xb,preds,targs = self.get_preds(dl=dl, with_input=keep, with_preds=with_preds, cbs=cb)

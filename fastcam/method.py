@@ -252,11 +252,11 @@ class Explainer:
         fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function of the list of maps, or None to keep them apart
         smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
         vocab=None, # Names of the classes
-        n=None, # Number of items, if known
+        n_items=None, # Number of items, if known
         **kwargs # For the method and `smooth`
     ):
         self.fuse = None if fuse is None else _named('fuse', fuse, _fuses)
-        self.target,self.method,self.layer = as_target(target, vocab, n),as_method(method, smooth, **kwargs),layer
+        self.target,self.method,self.layer = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer
 
     def capture(self, model, xb):
         "`Capture` for a call of `model` with `xb`"
@@ -297,7 +297,7 @@ def cam_maps(
 ) -> TensorCAM: # (batch, targets, *grid), raw: signed, float32, at the layer's resolution
     "Class activation maps of `model` for a batch, in plain PyTorch"
     xb = tuplify(xb)
-    explain = Explainer(target, layer, method, fuse, smooth, n=len(xb[0]), **kwargs)
+    explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
         with explain.capture(model, xb) as cap: model(*xb)
         return explain.maps(cap, range(len(xb[0])))[0]
