@@ -1,0 +1,309 @@
+"No trace: however a call ends, learner, model and the state of torch are afterwards what they were"
+import pytest, sys
+from contextlib import nullcontext, suppress
+from utils import *
+
+files,x = drawn_files()[0],drawn_batch()
+said = 'the fuse blew'
+errors = [RuntimeError(said), KeyboardInterrupt(said)]
+
+# ---- every public call that runs the model or reads data: a function of a learner, and of keywords for the target or the method where it takes these
+def _shown(f):
+    f()
+    plt.close('all')
+
+def _capture(learn):
+    with evaluating(learn.model), Capture(learn.model, find_layers(learn.model, x, ['0.1','0.3'])) as cap:
+        learn.model(x)
+        with torch.inference_mode(False), torch.enable_grad(): cap.grads(cap.pred[:,:2])
+
+explaining = dict(
+    cam_items       = lambda learn, **kw: learn.cam(files[:7], **kw),
+    cam_valid       = lambda learn, **kw: learn.cam(**kw),
+    cam_train       = lambda learn, **kw: learn.cam(ds_idx=0, max_n=7, **kw),
+    cam_dl          = lambda learn, **kw: learn.cam(dl=learn.dls.train, **kw),
+    cam_batches     = lambda learn, **kw: learn.cam(dl=[(x,)]*2, **kw),
+    cam_layers      = lambda learn, **kw: learn.cam(files[:7], layer=['0.0',-1], fuse=None, **kw),
+    show_cam        = lambda learn, **kw: _shown(lambda: learn.show_cam(files[:7], **kw)),
+    cams_show       = lambda learn, **kw: _shown(lambda: learn.cam(files[:7], **kw).show()),
+    cams_inputs     = lambda learn, **kw: learn.cam(files[:7], **kw).inputs,
+    cams_pictures   = lambda learn, **kw: learn.cam(**kw).pictures(),
+    cam_maps        = lambda learn, **kw: cam_maps(learn.model, x, **kw),
+    cam_maps_layers = lambda learn, **kw: cam_maps(learn.model, x, layer=[0,-1], **kw))
+calls = dict(explaining,
+    grid_layers = lambda learn: grid_layers(learn.model, x),
+    find_layers = lambda learn: find_layers(learn.model, x, [-2,'0.0']),
+    capture     = _capture)
+by_learner = [o for o in explaining if not o.startswith('cam_maps')]
+each_call       = pytest.mark.parametrize('call', calls)
+each_explaining = pytest.mark.parametrize('call', explaining)
+each_by_learner = pytest.mark.parametrize('call', by_learner)
+
+@pytest.fixture
+def learn():
+    "A learner after a short training, with modes, flags and gradients that a careless call would tidy away"
+    res = small_learner(bs=6)
+    with res.no_logging(): res.fit(1)
+    unsettle(res.model)
+    return res
+
+def fails(call, learn, error=(Exception,KeyboardInterrupt), said=said, **kw):
+    "`call` fails with `error` and leaves no trace; what fastai does next neither hangs nor changes"
+    was = snapshot(learn)
+    with pytest.raises(error, match=said): calls[call](learn, **kw)
+    assert changed(was, snapshot(learn))==[]
+
+def same_preds(learn):
+    "`learn` predicts what an untouched copy of its model does"
+    learn.model.apply(lambda m: setattr(m, 'left', None) if isinstance(m, Fuse) else None)
+    with evaluating(learn.model), torch.no_grad(): want = learn.model(x).softmax(1)
+    got,_ = soon(partial(learn.get_preds, dl=learn.dls.test_dl(files[:len(x)])))
+    assert torch.allclose(got, want, atol=1e-5)
+
+# ---- after success
+@each_call
+@pytest.mark.parametrize('world', [nullcontext, torch.no_grad, torch.inference_mode, partial(torch.autocast, 'cpu')], ids='plain no_grad inference autocast'.split())
+def test_success(learn, call, world):
+    with world():
+        was = snapshot(learn)
+        calls[call](learn)
+        assert changed(was, snapshot(learn))==[]
+
+@pytest.mark.parametrize('method', 'cam headcam gradcam hirescam'.split())
+def test_methods(learn, method):
+    was = snapshot(learn)
+    learn.cam(files[:7], method=method, target=[0,2])
+    cam_maps(learn.model, x, method=method)
+    assert changed(was, snapshot(learn))==[]
+
+@each_by_learner
+def test_training_afterwards(call):
+    "A learner that has explained trains on just as one that has not, bit for bit"
+    learn,other = small_learner(),small_learner()
+    calls[call](learn)
+    for o in (learn,other):
+        set_seed(1)
+        with o.no_logging(): soon(partial(lambda o: o.fit_one_cycle(1) or True, o))
+    assert changed(model_bits(other), model_bits(learn))==[]
+    assert [*map(float, learn.recorder.losses)]==[*map(float, other.recorder.losses)]
+
+def test_curves(learn):
+    "What the recorder holds of a training is still there to be plotted"
+    was = [*map(float, learn.recorder.losses)], learn.recorder.values.copy()
+    learn.cam(files[:3])
+    assert was[0] and was==([*map(float, learn.recorder.losses)], learn.recorder.values)
+
+def test_inside_a_fit():
+    "A callback may explain between two epochs: the training is bit for bit what it is without"
+    class Looks(Callback):
+        def after_epoch(self):
+            if not hasattr(self.learn, 'gather_preds'): self.seen = self.learn.cam(files[:3])
+    res = []
+    for cbs in (None, Looks()):
+        learn = small_learner(cbs=cbs)
+        set_seed(1)
+        with learn.no_logging(): learn.fit_one_cycle(2)
+        res.append({**model_bits(learn), **rng_state(), 'values':str(learn.recorder.values), 'losses':[*map(float, learn.recorder.losses)], 'lrs':learn.recorder.lrs})
+    assert len(learn.looks.seen)==3 and changed(*res)==[]
+
+# ---- after an exception and a KeyboardInterrupt
+@each_call
+@pytest.mark.parametrize('error', errors, ids=repr)
+@pytest.mark.parametrize('part', ['body','head'])
+def test_model_fails(learn, call, part, error):
+    "In the pass that finds the layers"
+    fuse = learn.model[0][2] if part=='body' else learn.model[1][3]
+    fuse.left,fuse.error = 0,error
+    fails(call, learn, type(error))
+    same_preds(learn)
+
+@each_explaining
+@pytest.mark.parametrize('error', errors, ids=repr)
+@pytest.mark.parametrize('part', ['body','head'])
+def test_model_fails_later(learn, call, part, error):
+    "In the pass that is explained: the second, where there are two"
+    fuse = learn.model[0][2] if part=='body' else learn.model[1][3]
+    calls[call](learn)
+    fuse.left,fuse.error = int(call in by_learner),error
+    was = snapshot(learn)
+    with pytest.raises(type(error), match=said): calls[call](learn)
+    now = snapshot(learn)
+    assert changed(was, now)==[]
+    same_preds(learn)
+
+@each_explaining
+@pytest.mark.parametrize('error', errors, ids=repr)
+@pytest.mark.parametrize('what', ['target','method'])
+def test_function_fails(learn, call, what, error):
+    def f(o): raise error
+    fails(call, learn, type(error), **{what: f})
+    same_preds(learn)
+
+class Trips(Callback):
+    "A callback that fails in one event"
+    def __init__(self, event, error): setattr(self, event, self.trip); self.error = error
+    def trip(self): raise self.error
+
+events = 'before_fit before_epoch before_validate before_batch after_pred after_loss after_batch after_validate after_epoch after_fit'.split()
+
+@each_by_learner
+def test_before_fit_fails(learn, call):
+    "Stock fastai keeps its lock after this, and the next call hangs"
+    learn.add_cb(Trips('before_fit', ValueError(said)))
+    fails(call, learn, ValueError)
+    learn.remove_cb(learn.trips)
+    same_preds(learn)
+
+@pytest.mark.parametrize('event', events)
+@pytest.mark.parametrize('error', [*errors, ValueError(), CancelFitException(), CancelBatchException(), CancelValidException()], ids=repr)
+def test_callback_fails(learn, event, error):
+    learn.add_cb(Trips(event, error))
+    was = snapshot(learn)
+    if isinstance(error, CancelFitException|CancelBatchException|CancelValidException):
+        with suppress(Exception): learn.cam(files[:7])
+    else:
+        with pytest.raises(BaseException) as e: learn.cam(files[:7])
+        assert isinstance(e.value, type(error) if error.args else (ValueError,IndexError))       # fastai itself stumbles over an exception without a message
+    assert changed(was, snapshot(learn))==[]
+    learn.remove_cb(learn.trips)
+    same_preds(learn)
+
+def test_unreadable_item_fails(learn, tmp_path):
+    "In the second batch"
+    bad = tmp_path/'broken.png'
+    bad.write_bytes(b'no picture')
+    was = snapshot(learn)
+    with pytest.raises(Exception, match='broken.png'): learn.cam([*files[:7], bad])
+    assert changed(was, snapshot(learn))==[]
+    same_preds(learn)
+
+def test_show_fails(learn):
+    was = snapshot(learn)
+    with pytest.raises(ValueError, match='no_such_cmap'): learn.show_cam(files[:2], cmap='no_such_cmap')
+    plt.close('all')
+    assert changed(was, snapshot(learn))==[]
+
+def test_held_lock(learn):
+    "A lock that somebody else holds stays theirs"
+    learn.lock.acquire()
+    try:
+        t = threading.Thread(target=partial(learn.cam, files[:2]), daemon=True)
+        t.start()
+        t.join(2)
+        assert t.is_alive() and learn.lock.locked()
+    finally: learn.lock.release()
+    t.join(60)
+    assert not t.is_alive() and not learn.lock.locked()
+
+# ---- mixed precision, as fastai's callback does it: on before each batch, off after the loss
+class CPUAutocast(Callback):
+    order = 10
+    def before_fit(self): self.autocast = torch.autocast('cpu', dtype=torch.float16)
+    def before_batch(self): self.autocast.__enter__()
+    def after_pred(self): self.learn.pred = to_float(self.pred)
+    def after_loss(self): self.autocast.__exit__(None, None, None)
+
+def test_autocast(learn):
+    want = learn.cam(files[:7]).maps
+    learn.add_cb(CPUAutocast())
+    was = snapshot(learn)
+    got = learn.cam(files[:7]).maps
+    assert got.dtype==torch.float32 and (got-want).abs().max()<=.05*want.abs().max()
+    assert changed(was, snapshot(learn))==[]
+
+@pytest.mark.parametrize('error', errors, ids=repr)
+@pytest.mark.parametrize('where', ['model','target','method','callback'])
+def test_autocast_fails(learn, where, error):
+    learn.add_cb(CPUAutocast())
+    kw = {}
+    def f(o): raise error
+    if where=='model': learn.model[1][3].left,learn.model[1][3].error = 0,error
+    elif where=='callback': learn.add_cb(Trips('after_pred', error))
+    else: kw = {where: f}
+    fails('cam_items', learn, type(error), **kw)
+
+def test_autocast_forgets_weights(learn):
+    "An exception leaves no cast copy of the weights in autocast's cache: the next use of mixed precision sees the weights as they are then"
+    learn.model.requires_grad_(True)
+    learn.add_cb(CPUAutocast())
+    def f(o): raise ValueError(said)
+    fails('cam_items', learn, ValueError, method=f)
+    with torch.no_grad():
+        for p in learn.model.parameters(): p.mul_(.5)
+    def pred():
+        with evaluating(learn.model), torch.no_grad(), torch.autocast('cpu', dtype=torch.float16): return learn.model(x)
+    got = pred()
+    assert torch.equal(got, pred())
+
+# ---- memory
+def _tensors():
+    gc.collect()
+    return sum(1 for o in gc.get_objects() if isinstance(o, Tensor))
+
+def _resident():
+    "MB of memory in use"
+    return int(Path('/proc/self/statm').read_text().split()[1])*4096/2**20 if Path('/proc/self/statm').exists() else 0.
+
+@pytest.mark.parametrize('call', ['cam_items','cam_maps'])
+def test_memory(learn, call):
+    "200 calls leave no tensor behind, nor memory that Python does not see: a graph of one call holds more than 1 MB"
+    big = torch.rand(16, 3, 128, 128)
+    f = partial(calls[call], learn) if call=='cam_items' else lambda: cam_maps(learn.model, big, [0,1])
+    for _ in range(20): f()
+    tensors,mb = _tensors(),_resident()
+    for _ in range(200): f()
+    assert _tensors()==tensors and _resident()-mb<100
+
+def test_memory_after_errors(learn):
+    def f(o): raise ValueError(said)
+    def go():
+        with pytest.raises(ValueError): learn.cam(files[:7], method=f)
+    for _ in range(5): go()
+    n = _tensors()
+    for _ in range(30): go()
+    assert _tensors()==n
+
+def test_model_is_freed():
+    "Nothing that is remembered of a model keeps it alive"
+    learn = small_learner()
+    learn.cam(files[:3])
+    cam_maps(learn.model, x, layer=-2)
+    ref = weakref.ref(learn.model)
+    del learn
+    gc.collect()
+    assert ref() is None
+
+# ---- CAMCallback in a fit
+def model_bits(learn):
+    "Weights, buffers and what the optimizer knows, bit for bit"
+    res = {n: bits(p) for n,p in learn.model.state_dict().items()}
+    for i,p in enumerate(learn.model.parameters()): res |= {f'opt {i} {k}': bits(v) if isinstance(v, Tensor) else v for k,v in learn.opt.state.get(p, {}).items()}
+    return res | {'opt': str(learn.opt.hypers)}
+
+@pytest.mark.parametrize('kw', [{}, dict(every=2), dict(layer=[0,-1]), dict(layer='0.0')], ids=str)
+@pytest.mark.parametrize('frozen', [False,True])
+def test_callback_observes(kw, frozen):
+    "Training with `CAMCallback` is training without it: weights, buffers, optimizer, random states, losses, and the random pictures seen"
+    res = []
+    for cbs in ([], [CAMCallback(**kw)]):
+        learn = small_learner(nn.Sequential(*small_net(), nn.Dropout(.1)), tfms=aug_transforms())
+        if frozen: learn.model[0].requires_grad_(False)
+        set_seed(1)
+        with learn.no_logging(): learn.fit_one_cycle(2, cbs=cbs)
+        rec = learn.recorder
+        res.append({**model_bits(learn), **rng_state(), **modes_state(), 'losses':[*map(float, rec.losses)], 'values':[o[:-1] for o in map(list, rec.values)], 'lrs':rec.lrs,
+                    'modes':[m.training for m in learn.model.modules()], 'dl':learn.dls.train.rng.getstate(), 'cbs':[type(o) for o in learn.cbs],
+                    'hooks':[len(m._forward_hooks)+len(m._forward_pre_hooks)+len(m._backward_hooks) for m in learn.model.modules()]})
+    assert changed(*res)==[]
+    cb = cbs[0]
+    assert cb.acts and all(o.isfinite().all() for o in cb.acts.values())
+    assert frozen or set(cb.grads)==set(cb.acts) and all(o.abs().sum()>0 for o in cb.grads.values())
+
+def test_callback_fails_in_fit(learn):
+    "An exception in a fit that is observed takes the hooks off"
+    learn.model.requires_grad_(True)
+    learn.model[1][3].left,learn.model[1][3].error = 2,ValueError(said)
+    hooks = lambda: [len(m._forward_hooks)+len(m._forward_pre_hooks) for m in learn.model.modules()]
+    was = hooks()
+    with learn.no_logging(), pytest.raises(ValueError, match=said): learn.fit(1, cbs=CAMCallback())
+    assert hooks()==was
