@@ -5,5 +5,6 @@ from .target import *
 from .capture import *
 from .method import *
 from .perturb import *
+from .network import *
 from .callback import *
 from .learner import *

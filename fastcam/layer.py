@@ -63,7 +63,7 @@ def _layout(m, shape, size, grids):
     if len(shape)==len(size)+2:
         nc,nl = _fits(shape[2:], size),_fits(shape[1:-1], size) and min(shape[1:-1])>1
         if nl and (not nc and len(size)>1 or isinstance(m, (nn.Linear,nn.LayerNorm))): return 'N*C',0,tuple(shape[1:-1])
-        return ('NC*',0,tuple(shape[2:])) if np.prod(shape[2:])>1 else None
+        return ('NC*',0,tuple(shape[2:])) if nc or tuple(shape[2:]) in grids else None
     if len(shape)!=3 or isinstance(m, nn.Linear): return None
     _,p,q = shape
     for g in sorted(grids, key=np.prod, reverse=True):

@@ -12,6 +12,7 @@ from .core import *
 from .layer import *
 from .target import *
 from .capture import *
+from torch.nn.attention import sdpa_kernel, SDPBackend
 import copy, inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
@@ -192,14 +193,21 @@ for _args in (
 ): weight_method(*_args)
 
 # %% ../nbs/04_method.ipynb #91d5b062
-@register_method(paper='2501.06261', grads=True)
-def shapleycam(o, eigen=False):
-    "Grad-CAM corrected by the second derivative; use with `ReST`"
-    raw = o.cap.acts[o.layer]
+def _second(o):
+    "Gradient g of a pass, and the second derivatives d(g.A)/dA in the layer's own layout, None where there are none"
     with torch.enable_grad():
         g = o.grad(create_graph=True)
         ga = (g*o.a).sum()
-        hv, = torch.autograd.grad(ga, raw, retain_graph=True, allow_unused=True) if ga.requires_grad else (None,)
+        return g,(torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0] if ga.requires_grad else None)
+
+# %% ../nbs/04_method.ipynb #9f1defec
+@register_method(paper='2501.06261', grads=True)
+def shapleycam(o, eigen=False):
+    "Grad-CAM corrected by the second derivative; use with `ReST`"
+    try: g,hv = _second(o)
+    except RuntimeError:                                            # fused attention has no second derivative: ask again without
+        with sdpa_kernel(SDPBackend.MATH): o = o.again(*o.xb)
+        g,hv = _second(o)
     hv = torch.zeros_like(o.a) if hv is None else o.cap.layers[o.layer].to_grid(hv).as_subclass(Tensor).float()
     return (pca_reduce if eigen else _sum)(_mean(g.detach() - hv/2)*o.a)
 
