@@ -7,7 +7,7 @@ __all__ = ['demo_photos', 'demo_learner']
 
 # %% ../nbs/14_demo.ipynb #54397a5b
 from fastai.vision.all import *
-from .learner import *
+from .all import *
 import importlib.util, torchvision.transforms as tvt
 
 # %% ../nbs/14_demo.ipynb #a08b927e
