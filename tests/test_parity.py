@@ -117,8 +117,7 @@ def test_learner():
     assert list(cams.actuals)==[learn.dls.vocab[i] for i in targs[:25]]
 
 # ---- a batch is its items
-@pytest.mark.parametrize('method', 'gradcam hirescam headcam'.split())
-@pytest.mark.parametrize('layer', ['0.7','0.6'])
+@pytest.mark.parametrize('method,layer', [('gradcam','0.7'), ('gradcam','0.6'), ('hirescam','0.6'), ('headcam','0.7')])
 def test_batch_is_its_items(method, layer):
     "In any order, with any neighbours: very bright, very dark, itself"
     model,x,classes,_ = case('resnet18')

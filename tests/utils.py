@@ -7,6 +7,8 @@ from PIL import ImageDraw
 from fastai.vision.all import *
 from fastcam.all import *
 
+torch.set_num_threads(1)                                         # the models are small: threads would only wait for each other
+
 # ---- pictures: a striped shape at a known place, its stripes are its class; plain shapes and strokes of the same colours elsewhere
 kinds = ['checked', 'level', 'upright']
 
@@ -101,7 +103,9 @@ def trained_learner():
 class _Is:
     "Equal to the very same object only; numbers and strings by value"
     def __init__(self, o): self.o = o
-    def __eq__(self, other): return self.o is other.o or (isinstance(self.o, (int,float,str)) and type(self.o) is type(other.o) and self.o==other.o)
+    def __eq__(self, other):
+        o = getattr(other, 'o', other)
+        return self.o is o or (isinstance(self.o, (int,float,str)) and type(self.o) is type(o) and self.o==o)
     def __repr__(self): return f'{self.o!r:.60}'
 
 def bits(t):
@@ -154,6 +158,10 @@ def snapshot(o):
 def changed(was, now):
     "What differs between two snapshots"
     return [k for k in {**was, **now} if k not in was or k not in now or was[k]!=now[k]]
+
+def settled(was, now):
+    "What differs, leaving random states aside: a test may draw numbers"
+    return [k for k in changed(was, now) if k not in ('python','numpy','torch') and not k.endswith(' rng')]
 
 def unsettle(model):
     "Modes that differ between modules, some frozen parameters and some gradients: what a careless call would tidy away"

@@ -1,0 +1,486 @@
+"Items of every kind, models in every state, targets and layers by every name; and what is said to bad input"
+import pytest
+from copy import deepcopy
+from contextlib import nullcontext
+from utils import *
+
+files,_ = drawn_files()
+f = files[0]
+tfms = [*aug_transforms(max_rotate=30, p_affine=1.), Normalize.from_stats(*imagenet_stats)]
+
+@cache
+def shared(): return small_learner(item_tfms=Resize(48), tfms=tfms)          # in eval mode or not: nothing here may change it
+
+@pytest.fixture
+def learn():
+    "A learner with random augmentation, shared by the tests here: each leaves it as it was"
+    res = shared()
+    was = snapshot(res)
+    yield res
+    plt.close('all')
+    assert settled(was, snapshot(res))==[]
+
+def plain(t): return t.as_subclass(Tensor)
+def same(a, b, rel=1e-5):
+    a,b = plain(a),plain(b)
+    assert a.shape==b.shape and a.dtype==torch.float32 and b.abs().max()>0 and (a-b).abs().max()<=rel*b.abs().max()
+
+def arr(f): return np.array(Image.open(f))
+def opened(f): return Image.open(f)
+def loaded(f): im = Image.open(f); im.load(); return im
+def chw(f): return tensor(arr(f)).permute(2,0,1).contiguous()
+
+items = dict(path=noop, str=str, bytes=lambda f: f.read_bytes(), opened=opened, loaded=loaded, rgba=lambda f: loaded(f).convert('RGBA'), pilimage=PILImage.create,
+    array=arr, array_float=lambda f: (arr(f)/255).astype(np.float32), array_double=lambda f: arr(f)/255, hwc=lambda f: tensor(arr(f)), hwc_float=lambda f: tensor(arr(f))/255.,
+    chw=chw, chw_float=lambda f: chw(f)/255., tensorimage=lambda f: TensorImage(chw(f)), tensorimage_float=lambda f: TensorImage(chw(f)/255.))
+each_kind = pytest.mark.parametrize('kind', items)
+
+def seen(o):
+    "What a user would notice of an item"
+    if isinstance(o, Image.Image): return type(o), o.mode, o.size, getattr(o, 'filename', None), o.copy().tobytes()
+    if isinstance(o, Tensor): return type(o), bits(o), o.requires_grad
+    if isinstance(o, np.ndarray): return type(o), o.dtype, o.shape, o.tobytes()
+    if isinstance(o, pd.DataFrame|pd.Series): return type(o), o.to_json()
+    return type(o), o
+
+# ---- items of every kind
+@each_kind
+def test_one(learn, kind):
+    "Alone, in a list and in an `L`, an item gives the map of its file, and stays as it is"
+    want,o = learn.cam(f),items[kind](f)
+    was = seen(items[kind](f))
+    for its in (o, [o], L([o])):
+        got = learn.cam(its)
+        assert len(got)==1
+        same(got.maps, want.maps)
+        assert torch.allclose(got.preds, want.preds, atol=1e-5)
+    assert seen(o)==was
+
+@each_kind
+def test_many(learn, kind):
+    "In their order, over several batches, one of them twice"
+    fs = [files[i] for i in (7,2,9,2,0,13)]
+    same(learn.cam([items[kind](o) for o in fs]).maps, learn.cam(fs).maps)
+
+def test_lazy(learn):
+    "A picture that was opened and not read yet is of its own type afterwards, and can be read: fastai makes a PILImage of it"
+    im,other = Image.open(f),Image.open(f)
+    learn.cam([im,im])
+    assert type(im) is type(other) and (im.mode,im.size,im.tobytes())==(other.mode,other.size,other.tobytes())
+
+def test_order(learn):
+    rows = [5,3,8,1,0,11,2]
+    every = learn.cam(files[:12])
+    got = learn.cam([files[i] for i in rows])
+    same(got.maps, every.maps[rows])
+    assert (plain(every.maps)[0]-plain(every.maps)[1]).abs().max()>1e-3            # else order would not show
+    assert torch.equal(got.targets, every.targets[rows]) and torch.allclose(got.preds, every.preds[rows], atol=1e-6)
+    for i,o in enumerate(got): same(o.maps[None], every[rows[i]].maps[None])
+
+def test_mixed(learn):
+    fs = files[:len(items)]
+    for order in (list(items), list(items)[::-1]):
+        same(learn.cam([items[k](o) for k,o in zip(order,fs)]).maps, learn.cam(fs).maps)
+
+def test_4d(learn):
+    fs = files[:7]
+    for x in (torch.stack([chw(o) for o in fs]), torch.stack([chw(o) for o in fs])/255., np.stack([arr(o) for o in fs])): same(learn.cam(x).maps, learn.cam(fs).maps)
+
+@pytest.mark.parametrize('mode', ['L','LA','RGBA','P','I;16','1','CMYK'])
+def test_modes(learn, mode, tmp_path):
+    "A picture opened by the user, and its bytes, are the picture in its file, whatever its mode"
+    im = Image.open(f)
+    if mode=='I;16': im = Image.fromarray((arr(f)[...,0].astype(np.uint16)*257))
+    elif mode=='RGBA': im.putalpha(Image.fromarray(arr(f)[...,0]))
+    else: im = im.convert(mode)
+    g = tmp_path/('x.tif' if mode=='CMYK' else 'x.png')
+    im.save(g)
+    want = learn.cam(g)
+    for o in (Image.open(g), loaded(g), g.read_bytes(), im):
+        was = seen(o)
+        same(learn.cam(o).maps, want.maps)
+        assert seen(o)==was
+
+def test_grey_arrays(learn, tmp_path):
+    a = arr(f)[...,0]
+    Image.fromarray(a).save(tmp_path/'g.png')
+    for o in (a, tensor(a), tensor(a)[None], a[...,None]): same(learn.cam(o).maps, learn.cam(tmp_path/'g.png').maps)
+
+def test_sizes(learn, tmp_path):
+    "Pictures of different sizes, as one set"
+    fs = [tmp_path/f'{i}.png' for i in range(4)]
+    for g,(w,h) in zip(fs, [(30,60),(100,48),(48,48),(64,20)]): Image.open(f).resize((w,h)).save(g)
+    same(learn.cam([Image.open(g) for g in fs]).maps, learn.cam(fs).maps)
+
+@cache
+def frame():
+    df = pd.DataFrame(dict(name=[o.name for o in files], kind=[kind_of(o) for o in files], note='x', is_valid=[i%2==0 for i in range_of(files)]))
+    dls = ImageDataLoaders.from_df(df, files[0].parent, fn_col='name', label_col='kind', valid_col='is_valid', bs=5, num_workers=0, batch_tfms=Normalize.from_stats(*imagenet_stats))
+    return df,Learner(dls, small_net(), loss_func=CrossEntropyLossFlat())
+
+def test_dataframe():
+    df,learn = frame()
+    want = cam_maps(learn.model.eval(), drawn_batch(7))
+    df7 = df.iloc[:7]
+    was = seen(df7)
+    same(learn.cam(df7).maps, want)
+    same(learn.cam([df.iloc[i] for i in range(7)]).maps, want)
+    same(learn.cam(L(df.iloc[i] for i in range(7))).maps, want)
+    same(learn.cam(df.iloc[3]).maps, want[3:4])
+    same(learn.cam(df.iloc[[4,1]]).maps, want[[4,1]])
+    assert seen(df7)==was
+    same(learn.cam(df7).inputs, drawn_batch(7))
+
+# ---- a dl, or nothing
+def test_validation_set(learn):
+    cams = learn.cam()
+    fs = list(learn.dls.valid.items)
+    same(cams.maps, learn.cam(fs).maps)
+    assert list(cams.actuals)==[kind_of(o) for o in fs]
+    for dl in (learn.dls.valid, learn.dls.test_dl(fs), learn.dls.valid.new(shuffle=True), learn.dls.valid.new(bs=7)): same(learn.cam(dl=dl).maps, cams.maps)
+
+def test_training_set(learn):
+    "In the order of the items, without the random transforms and the shuffle of training, none left out"
+    fs = list(learn.dls.train.items)
+    want = learn.cam(fs)
+    for cams in (learn.cam(ds_idx=0), learn.cam(dl=learn.dls.train), learn.cam(dl=learn.dls.train.new(drop_last=True, bs=7))):
+        assert len(cams)==len(fs)==12
+        same(cams.maps, want.maps)
+        same(cams.inputs, want.inputs)
+        assert list(cams.actuals)==[kind_of(o) for o in fs]
+
+@pytest.mark.parametrize('kw', [{}, dict(ds_idx=0), dict(items=files[:7]), dict(items=[arr(o) for o in files[:3]]), dict(max_n=3), dict(ds_idx=0, max_n=4)],
+                         ids='valid train paths arrays max_n train_max_n'.split())
+def test_inputs(learn, kw):
+    "What `inputs` reads again is what the maps explain"
+    cams = learn.cam(**kw)
+    same(cam_maps(learn.model, plain(cams.inputs), cams.targets), cams.maps)
+    same(cams[[2,0]].inputs, cams.inputs[[2,0]])
+    same(cams[1:3].maps, cams.maps[1:3])
+
+def test_batches(learn):
+    "A list of batches as the model takes them, with or without classes"
+    x = drawn_batch(7)
+    want,y = cam_maps(learn.model, x),tensor([0,1,2,0,1,2,0])
+    for dl in ([(x[:5],), (x[5:],)], [(x[:5],y[:5]), (x[5:],y[5:])], [(TensorImage(x),)]):
+        cams = learn.cam(dl=dl)
+        same(cams.maps, want)
+        same(cams.inputs, x)
+    assert list(learn.cam(dl=[(x,y)]).actuals)==[learn.dls.vocab[i] for i in y]
+
+def test_max_n(learn):
+    same(learn.cam(max_n=4).maps, learn.cam().maps[:4])
+    same(learn.cam(files[:9], max_n=6).maps, learn.cam(files[:6]).maps)
+
+def test_show_cam(learn):
+    "Shows the first of the validation set, computes only those, and gives nothing back"
+    with CountsItems(learn.dls.valid_ds) as seen:
+        assert learn.show_cam(max_n=4) is None
+    assert len(seen.rows)==4
+    axs = [o for o in plt.gcf().axes if o.get_images()]
+    assert len(axs)==4 and all(len(o.get_images())==2 for o in axs)
+    cams = learn.cam(max_n=4)
+    for ax,o,actual in zip(axs, cams, cams.actuals): assert ax.get_title()==f'{o.labels[0]} {o.preds[o.targets[0]]:.2f}\nactual: {actual}'
+
+class CountsItems:
+    "The rows that are read of a dataset, each once"
+    def __init__(self, ds): self.cls,self.rows = type(ds),set()
+    def __enter__(self):
+        self.old = self.cls.__getitem__
+        def get(ds, i):
+            self.rows.add(int(i))
+            return self.old(ds, i)
+        self.cls.__getitem__ = get
+        return self
+    def __exit__(self, *args): self.cls.__getitem__ = self.old
+
+def test_pictures(learn):
+    "What is drawn under a map is the picture as the model saw it, normalisation undone"
+    im = tensor(plt_image(learn, files[3]))
+    assert (im-tensor(arr(files[3]))/255.).abs().max()<.01
+
+def plt_image(learn, f):
+    learn.show_cam(f)
+    a = np.asarray(plt.gcf().axes[0].get_images()[0].get_array(), dtype=np.float32)
+    return a/255 if a.max()>1 else a
+
+# ---- targets
+def test_per_item_targets(learn):
+    "Follow their items, however these are batched or shuffled"
+    fs,idx = files[:12],tensor([i*5%3 for i in range(12)])
+    one = learn.cam(fs, target=[0,1,2])
+    want = one.maps[range(12), idx][:,None]
+    names = [learn.dls.vocab[i] for i in idx]
+    for t in (idx, idx.numpy(), idx.int(), idx[:,None], PerItem(idx.tolist()), PerItem(names)):
+        cams = learn.cam(fs, target=t)
+        same(cams.maps, want)
+        assert cams.targets[:,0].tolist()==idx.tolist() and [o[0] for o in cams.labels]==names
+    two = torch.stack([idx, (idx+1)%3], 1)
+    same(learn.cam(fs, target=two).maps, torch.stack([plain(one.maps)[i,o] for i,o in enumerate(two)]))
+    same(cam_maps(learn.model, plain(one.inputs), idx), want)
+
+@pytest.mark.parametrize('ds_idx', [0,1])
+def test_per_item_targets_of_a_dl(learn, ds_idx):
+    idx = tensor([2,0,1]*4)
+    want = learn.cam(list(learn.dls[ds_idx].items), target=idx)
+    for kw in (dict(ds_idx=ds_idx), dict(dl=learn.dls[ds_idx]), dict(dl=learn.dls[ds_idx].new(shuffle=True))): same(learn.cam(target=idx, **kw).maps, want.maps)
+
+def test_actual(learn):
+    for ds_idx in (0,1):
+        cams = learn.cam(ds_idx=ds_idx, target=Actual())
+        assert [o[0] for o in cams.labels]==list(cams.actuals)
+        same(cams.maps, learn.cam(ds_idx=ds_idx, target=PerItem(cams.actuals)).maps)
+
+def test_names(learn):
+    "A class by name, by index, in a list; several are a column each in the order given"
+    v = learn.dls.vocab
+    for j,c in enumerate(v):
+        for t in (c, j, np.int64(j), tensor(j), np.str_(c), [c], (j,)): same(learn.cam(files[:3], target=t).maps, learn.cam(files[:3], target=[j]).maps)
+    cams = learn.cam(files[:3], target=[v[2],0])
+    assert cams.maps.shape[:2]==(3,2) and cams.targets.tolist()==[[2,0]]*3 and list(cams.labels)==[[v[2],v[0]]]*3
+
+def test_topk(learn):
+    cams = learn.cam(files[:7], target=TopK(2))
+    assert torch.equal(cams.targets, cams.preds.topk(2).indices)
+    same(cams.maps[:,:1], learn.cam(files[:7]).maps)
+
+def test_callable(learn):
+    cams = learn.cam(files[:7], target=lambda p: p[:,2]-p[:,0])
+    two = plain(learn.cam(files[:7], target=[2,0]).maps)
+    same(cams.maps, two[:,:1]-two[:,1:], 1e-4)
+    assert (cams.targets==-1).all()
+
+def with_vocab(vocab):
+    "A learner whose classes are `vocab`"
+    dls = ImageDataLoaders.from_path_func('.', files, lambda f: vocab[kinds.index(kind_of(f))%len(vocab)], valid_pct=.5, seed=0, bs=5, num_workers=0)
+    return Learner(dls, small_net(len(vocab)), loss_func=CrossEntropyLossFlat())
+
+def test_int_vocab():
+    "An int is first a class of that value, else an index"
+    learn = with_vocab([7,1,3])
+    assert list(learn.dls.vocab)==[1,3,7]
+    for t,i in [(1,0), (3,1), (7,2), (0,0), (2,2), (np.int64(3),1), (tensor(7),2)]: assert learn.cam(f, target=t).targets.item()==i
+    assert learn.cam(files[:2], target=tensor([1,2])).targets.flatten().tolist()==[0,2]         # see DESIGN: indices per item; 1 is a class of the vocab
+
+def test_bool_vocab():
+    "True is the class True, 1 the index"
+    learn = with_vocab([True,False])
+    assert list(learn.dls.vocab)==[False,True]
+    for t,i in [(True,1), (False,0), (1,1), (0,0)]:
+        cams = learn.cam(f, target=t)
+        assert cams.targets.item()==i and cams.labels[0][0]==str(bool(i))
+
+# ---- layers and states of the model
+def test_chapter_layer():
+    "The chapter's `learn.model[0][-2]` is `layer=-2`, and so on down the body"
+    dls = drawn_dls(item_tfms=Resize(96))
+    learn = vision_learner(dls, resnet18, pretrained=False)
+    for i in (-1,-2,-3): same(learn.cam(files[:2], layer=i).maps, learn.cam(files[:2], layer=learn.model[0][i]).maps)
+    same(learn.cam(files[:2], layer=-2).maps, learn.cam(files[:2], layer='0.6').maps)
+    assert learn.cam(f, layer=-2).maps.shape[-2:]==(6,6)
+
+def test_layers(learn):
+    "A name, a module, an index and a list; apart with `fuse=None`"
+    want = learn.cam(files[:3], layer='0.1').maps
+    for l in (learn.model[0][1], ['0.1'], [learn.model[0][1]]): same(learn.cam(files[:3], layer=l).maps, want)
+    apart = learn.cam(files[:3], layer=['0.1',-1], fuse=None)
+    assert list(apart)[0]=='0.1' and len(apart)==2
+    same(apart['0.1'].maps, want)
+    both = learn.cam(files[:3], layer=['0.1',-1])
+    assert both.maps.shape==want.shape
+
+x5 = drawn_batch()
+def test_states():
+    "Frozen, training, inside `no_grad`, `inference_mode` and both: the maps of the plain call"
+    model = small_net().eval()
+    want = cam_maps(model, x5)
+    for m in (deepcopy(model).requires_grad_(False), deepcopy(model).train(), model):
+        for ctx in (nullcontext, torch.no_grad, torch.inference_mode, torch.enable_grad):
+            with ctx():
+                same(cam_maps(m, x5), want)
+                same(cam_maps(m, x5.clone()), want)                                        # made in there: an inference tensor
+                same(cam_maps(m, TensorImage(x5)), want)
+        for method in 'hirescam cam headcam'.split():
+            with torch.inference_mode(): got = cam_maps(m, x5.clone(), method=method)
+            same(got, cam_maps(model, x5, method=method))
+    x = x5.clone().requires_grad_()
+    same(cam_maps(model, x), want)
+    assert x.grad is None and x.requires_grad and torch.equal(x, x5)
+
+def test_learner_states():
+    learn = small_learner()
+    want = learn.cam(files[:7]).maps
+    learn.freeze()
+    same(learn.cam(files[:7]).maps, want)
+    learn.model.requires_grad_(False)
+    learn.model.train()
+    same(learn.cam(files[:7]).maps, want)
+    with torch.inference_mode(): same(learn.cam(files[:7]).maps, want)
+
+@pytest.mark.parametrize('method', 'gradcam hirescam headcam'.split())
+def test_inplace(method):
+    "An in-place ReLU after the layer, or inside the tail, changes nothing that was kept"
+    class Twice(Module):
+        def __init__(self, inplace): self.act = nn.ReLU(inplace)
+        def forward(self, x): return self.act(x-.1)+(x*2).mul_(.3)
+    make = lambda inplace: nn.Sequential(nn.Sequential(nn.Conv2d(3,8,3,2), nn.BatchNorm2d(8), nn.ReLU(inplace), Twice(inplace), nn.ReLU6(inplace)), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,3)))
+    a,b = make(False).eval(),make(True).eval()
+    b.load_state_dict(a.state_dict())
+    for layer in ('0.0','0.1','0.3',None):
+        want = cam_maps(a, x5, 1, layer, method)
+        same(cam_maps(b, x5, 1, layer, method), want)
+    with Capture(b, find_layers(b, x5, '0.1')) as cap: b(x5)
+    with torch.no_grad(): act = b[0][:2](x5)
+    assert act.min()<-.1 and torch.allclose(cap.acts['0.1'], act, atol=1e-6)
+
+@pytest.mark.parametrize('dtype,rel', [(torch.float16,.02), (torch.bfloat16,.15), (torch.float64,1e-4)], ids=str)
+@pytest.mark.parametrize('method', 'gradcam hirescam headcam cam'.split())
+def test_precision(method, dtype, rel):
+    "Maps are float32, and close to those of the float32 model"
+    want = cam_maps(small_net().eval(), x5, [0,2], method=method)
+    same(cam_maps(small_net().eval().to(dtype), x5.to(dtype), [0,2], method=method), want, rel)
+
+# ---- bad input: an error of a fitting type that says what is wrong; learner and model are as they were
+class Off(Module):
+    "A model with a layer whose output nobody uses"
+    def __init__(self): self.net,self.off = small_net(),nn.Conv2d(3,4,3)
+    def forward(self, x): self.off(x); return self.net(x)
+
+class Loose(Module):
+    "A prediction that does not depend on the picture"
+    def __init__(self): self.body,self.out = nn.Conv2d(3,4,3),nn.Parameter(torch.randn(3))
+    def forward(self, x): return self.out+0*self.body(x).detach().mean((1,2,3))[:,None]
+
+class NaNs(Module):
+    "NaN for the items named"
+    def __init__(self, rows): self.net,self.rows = small_net(),rows
+    def forward(self, x):
+        res = self.net(x)
+        return torch.where(tensor([i in self.rows for i in range_of(x)])[:,None], res*float('nan'), res)
+
+nowhere = files[0].parent/'nowhere.png'
+bad = {
+    'missing file':       (dict(items=nowhere), FileNotFoundError, r'nowhere\.png'),
+    'missing file, str':  (dict(items=str(nowhere)), FileNotFoundError, r'nowhere\.png'),
+    'missing among many': (dict(items=[*files[:7], nowhere]), FileNotFoundError, r'nowhere\.png'),
+    'no picture':         (dict(items=b'no picture'), (OSError,ValueError), 'cannot identify image'),
+    'no picture array':   (dict(items=np.zeros(5)), ValueError, r'\(5,\)'),
+    'channels':           (dict(items=np.zeros((9,9,7))), ValueError, r'\(9, 9, 7\)'),
+    'normalised':         (dict(items=x5), ValueError, 'dl='),
+    'empty list':         (dict(items=[]), ValueError, 'empty'),
+    'empty L':            (dict(items=L()), ValueError, 'empty'),
+    'empty tensor':       (dict(items=torch.zeros(0,3,48,48)), ValueError, 'empty'),
+    'empty dl':           (dict(dl=[]), ValueError, 'no items|empty'),
+    'items and dl':       (dict(items=f, dl=[(x5,)]), ValueError, 'items.*dl'),
+    'unknown class':      (dict(items=f, target='levle'), ValueError, "'levle'.*'level'"),
+    'unknown in a list':  (dict(items=f, target=['level','uprite']), ValueError, "'uprite'.*'upright'"),
+    'unknown per item':   (dict(items=f, target=PerItem(['chequed'])), ValueError, "'chequed'.*'checked'"),
+    'class index':        (dict(items=f, target=3), IndexError, '3 .*3 classes'),
+    'negative index':     (dict(items=f, target=-1), IndexError, '-1'),
+    'class index, item':  (dict(items=files[:2], target=tensor([0,9])), IndexError, '9'),
+    'too few targets':    (dict(items=files[:3], target=tensor([0,1])), ValueError, '2 targets for 3 items'),
+    'too many targets':   (dict(items=files[:3], target=PerItem([0,1,2,0])), ValueError, '4 targets for 3 items'),
+    'too few for dl':     (dict(target=tensor([0,1])), ValueError, '2 targets for 12 items'),
+    'uneven targets':     (dict(items=files[:2], target=PerItem([[0,1],[2]])), ValueError, 'same number'),
+    'float targets':      (dict(items=files[:2], target=tensor([0.,1.])), TypeError, 'float32'),
+    'empty target':       (dict(items=f, target=[]), ValueError, 'empty'),
+    'target class':       (dict(items=f, target=TopK), TypeError, r'TopK\('),
+    'target type':        (dict(items=f, target=1.5), (ValueError,TypeError), '1.5'),
+    'target function':    (dict(items=f, target=lambda p: p.sum()), ValueError, r'\(batch'),
+    'no true class':      (dict(items=f, target=Actual()), ValueError, 'true class'),
+    'unknown method':     (dict(items=f, method='gradcma'), ValueError, "'gradcma'.*'gradcam'"),
+    'method type':        (dict(items=f, method=3), TypeError, '3'),
+    'method result':      (dict(items=f, method=lambda o: o.a.sum()), ValueError, 'expected a map'),
+    'keyword':            (dict(items=f, metod='cam'), TypeError, 'metod'),
+    'method keyword':     (dict(items=f, method='headcam', bz=3), TypeError, "'bz'.*bs"),
+    'fuse':               (dict(items=f, layer=[0,1], fuse='maen'), ValueError, "'maen'.*'mean'"),
+    'unknown layer':      (dict(items=f, layer='0.33'), ValueError, r"'0\.33'.*'0\.3'"),
+    'layer index':        (dict(items=f, layer=-99), IndexError, r'-99.*stages'),
+    'layer type':         (dict(items=f, layer=1.5), TypeError, '1.5'),
+    'foreign layer':      (dict(items=f, layer=nn.Conv2d(3,3,1)), ValueError, 'Conv2d'),
+    'no layers':          (dict(items=f, layer=[]), ValueError, 'empty'),
+    'no grid':            (dict(items=f, layer='1.4'), ValueError, "'1.4'.*grid"),
+    'pooled':             (dict(items=f, layer='1.1'), ValueError, "'1.1'.*grid"),
+}
+
+@pytest.mark.parametrize('what', bad)
+def test_bad(learn, what):
+    kw,error,said = bad[what]
+    was = snapshot(learn)
+    with pytest.raises(error, match=f'(?s){said}') as e: learn.cam(**kw)
+    assert changed(was, snapshot(learn))==[]
+    assert 'Exception occured in' not in str(e.value)
+    if kw.get('dl') is None:
+        with pytest.raises(error, match=f'(?s){said}'): learn.show_cam(**kw)
+
+maps_bad = 'unknown method,method type,method result,method keyword,fuse,unknown layer,layer index,layer type,foreign layer,no layers,no grid,pooled,float targets,target function,negative index'.split(',')
+@pytest.mark.parametrize('what', maps_bad)
+def test_bad_cam_maps(what):
+    kw,error,said = bad[what]
+    model = small_net()
+    unsettle(model)
+    was = snapshot(model)
+    with pytest.raises(error, match=f'(?s){said}'): cam_maps(model, x5[:len(kw.get('target', 'x')) if isinstance(kw.get('target'), Tensor) else 1], **{k:v for k,v in kw.items() if k!='items'})
+    assert changed(was, snapshot(model))==[]
+
+def test_bad_targets_of_cam_maps():
+    model = small_net()
+    with pytest.raises(ValueError, match='2 targets for 5 items'): cam_maps(model, x5, tensor([0,1]))
+    with pytest.raises(IndexError, match='3'): cam_maps(model, x5, 3)
+    with pytest.raises(ValueError, match="'level'.*vocab"): cam_maps(model, x5, 'level')
+
+def test_unreadable(learn, tmp_path):
+    "An image file cut short, and one that is none: named, alone and in the midst of others"
+    short,none = tmp_path/'short.png',tmp_path/'none.png'
+    short.write_bytes(f.read_bytes()[:900])
+    none.write_text('no picture')
+    for bad in (short, none, str(short)):
+        for its in (bad, [*files[:7], bad, files[8]]):
+            with pytest.raises((OSError,ValueError), match=Path(bad).name): learn.cam(its)
+
+@pytest.mark.parametrize('model,kw,error,said', [
+    (Off,             dict(layer='off'), ValueError, "'off'.*depend"),
+    (Loose,           dict(layer='body'), ValueError, "'body'.*depend"),
+    (Loose,           {}, ValueError, 'grid.*depends'),
+    (lambda: NaNs([2]), {}, ValueError, 'NaN.* 2[^0-9]'),
+    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(48*48*3, 3)), {}, ValueError, 'grid'),
+    (lambda: nn.Sequential(nn.Conv2d(3,3,48), nn.Flatten()), {}, ValueError, 'grid'),
+    (lambda: nn.Conv2d(3,2,3,padding=1), dict(layer=''), ValueError, 'layer'),
+    (lambda: nn.Sequential(nn.Conv2d(3,4,3), nn.Conv2d(4,2,3)), dict(layer='0'), ValueError, r'shape.*function'),
+], ids=['off','loose','loose default','nan','flat','one cell','model','segmentation'])
+def test_bad_models(model, kw, error, said):
+    "By plain PyTorch and by a learner: the same error, and nothing changed"
+    model = model()
+    learn = small_learner(model)
+    unsettle(model)
+    was = snapshot(learn)
+    with pytest.raises(error, match=f'(?s){said}'): cam_maps(model, x5, **kw)
+    assert changed(was, snapshot(learn))==[]
+    with pytest.raises(error, match=f'(?s){said}') as e: learn.cam(files[:5], **kw)
+    assert changed(was, snapshot(learn))==[]
+
+def test_nan_item():
+    "NaN in one item of the second batch: named by its place among the items"
+    learn = small_learner(NaNs([1]), bs=4)
+    with pytest.raises(ValueError, match='NaN.* 1[^0-9]'): learn.cam(files[:7])
+
+def test_text():
+    from fastai.text.all import TextDataLoaders, text_classifier_learner, AWD_LSTM, BaseTokenizer, Tokenizer
+    df = pd.DataFrame(dict(text=['a good film','a bad one']*8, label=['pos','neg']*8))
+    dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', valid_pct=.5, seed=0, bs=4, num_workers=0, tok_tfm=Tokenizer.from_df('text', tok=BaseTokenizer(), n_workers=1))
+    learn = text_classifier_learner(dls, AWD_LSTM, pretrained=False, config=dict(emb_sz=8, n_hid=8, n_layers=1, pad_token=1, hidden_p=.1, output_p=.1, input_p=.1, embed_p=.1, weight_p=.1, bidir=False))
+    was = snapshot(learn)
+    for kw in ({}, dict(items='a good film'), dict(items=['a good film'])):
+        for g in (learn.cam, learn.show_cam):
+            with pytest.raises(TypeError, match='(?i)text.*not supported'): g(**kw)
+    assert changed(was, snapshot(learn))==[]
+
+def test_tabular():
+    from fastai.tabular.all import TabularDataLoaders, tabular_learner
+    df = pd.DataFrame(dict(a=np.arange(16.), y=[0,1]*8))
+    learn = tabular_learner(TabularDataLoaders.from_df(df, cont_names=['a'], y_names='y', y_block=CategoryBlock(), valid_idx=list(range(8)), bs=4, num_workers=0), layers=[4])
+    was = snapshot(learn)
+    for kw in ({}, dict(items=df), dict(items=df.iloc[0])):
+        for g in (learn.cam, learn.show_cam):
+            with pytest.raises(TypeError, match='(?i)tabular'): g(**kw)
+    assert changed(was, snapshot(learn))==[]
