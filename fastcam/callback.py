@@ -14,7 +14,7 @@ from .method import *
 # %% ../nbs/06_callback.ipynb #aaa08b1a
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order = 70                                                   # after those that change the batch
+    order,_learn = 70,None                                       # after those that change the batch
     def __init__(self,
         target=None, # What is explained, see `as_target`
         layer=None, # Where, see `find_layers`
@@ -36,9 +36,17 @@ class CAMCallback(HookCallback):
             raise
 
     @property
+    def learn(self): return self._learn
+    @learn.setter
+    def learn(self, learn):
+        "Taken off the learner, however that comes about, it takes its hooks along"
+        self._learn = learn
+        if learn is None: self._remove()
+
+    @property
     def explains(self): return hasattr(self.learn, 'gather_preds')
 
-    def before_fit(self): self.acts,self.grads,self.modules = {},{},None
+    def before_fit(self): self.acts,self.grads,self.names = {},{},None
 
     def before_validate(self):
         if not self.explains: return
@@ -49,10 +57,9 @@ class CAMCallback(HookCallback):
     def before_batch(self):
         if self.explains: self.hooks = self.explain.capture(self.model, self.xb).__enter__()
         elif self.training and self.train_iter%self.every==0:
-            if self.modules is None:
+            if self.names is None:
                 with no_random(reproducible=False): self.names = {l.module:n for n,l in find_layers(self.model, self.xb, self.layer).items()}
-                self.modules = list(self.names)
-            self._register()
+            self.hooks = Hooks(list(self.names), self.hook, detach=False)
 
     def hook(self, m, i, o):
         "Observe a layer in training, without touching its graph"

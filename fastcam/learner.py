@@ -26,7 +26,7 @@ def as_before(
     learn:Learner
 ):
     "However this block ends, `learn`, its model's modes and the random state are what they were"
-    was,cbs,locked = dict(learn.__dict__),list(learn.cbs),learn.lock.locked()
+    was,cbs,locked = dict(learn.__dict__),[(cb,dict(cb.__dict__)) for cb in learn.cbs],learn.lock.locked()
     amp,depth = [(d,torch.is_autocast_enabled(d)) for d in ('cpu','cuda')],_autocast_depth()
     modes = [(m,m.training) for m in learn.model.modules()]
     try:
@@ -35,10 +35,11 @@ def as_before(
         for m,t in modes: m.training = t
         for d,on in amp: torch.set_autocast_enabled(d, on)
         while _autocast_depth()>depth: torch.autocast_decrement_nesting()
-        learn.cbs.items[:] = cbs
-        for cb in cbs: cb.learn = learn
-        learn.__dict__.clear()
-        learn.__dict__.update(was)
+        learn.remove_cbs(list(learn.cbs))
+        learn.cbs.items[:] = [cb for cb,_ in cbs]
+        for o,d in [(learn,was)]+cbs:
+            o.__dict__.clear()
+            o.__dict__.update(d)
         if learn.lock.locked() and not locked: learn.lock.release()
 
 # %% ../nbs/07_learner.ipynb #5f93e0c1
