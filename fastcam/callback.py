@@ -14,7 +14,7 @@ from .method import *
 # %% ../nbs/06_callback.ipynb #aaa08b1a
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn = 70,None                                       # after those that change the batch
+    order,_learn,name = 70,None,'cam_callback'                   # after those that change the batch; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`
         layer=None, # Where, see `find_layers`

@@ -16,30 +16,44 @@ from fastcore.basics import basic_repr
 from contextlib import nullcontext
 
 # %% ../nbs/07_learner.ipynb #672019fa
-def _autocast_depth():
-    torch.autocast_increment_nesting()
-    return torch.autocast_decrement_nesting()
+@contextmanager
+def _autocast_as_before():
+    "Mixed precision as it was, also after an exception between a callback's entering and leaving it"
+    def depth():
+        torch.autocast_increment_nesting()
+        return torch.autocast_decrement_nesting()
+    was,cache,n = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in ('cpu','cuda')],torch.is_autocast_cache_enabled(),depth()
+    try: yield
+    finally:
+        for d,on,dtype in was:
+            torch.set_autocast_enabled(d, on)
+            torch.set_autocast_dtype(d, dtype)
+        torch.set_autocast_cache_enabled(cache)
+        while depth()>n: torch.autocast_decrement_nesting()
+        if n==0: torch.clear_autocast_cache()
 
 # %% ../nbs/07_learner.ipynb #6dca725a
+def _metrics(cb):
+    "Metrics that a callback holds: the recorder's losses are among them"
+    return [m for v in vars(cb).values() for m in (v if isinstance(v, (list,L)) else [v]) if isinstance(m, Metric)]
+
 @contextmanager
 def as_before(
     learn:Learner
 ):
-    "However this block ends, `learn`, its model's modes and the random state are what they were"
-    was,cbs,locked = dict(learn.__dict__),[(cb,dict(cb.__dict__)) for cb in learn.cbs],learn.lock.locked()
-    amp,depth = [(d,torch.is_autocast_enabled(d)) for d in ('cpu','cuda')],_autocast_depth()
+    "However this block ends, `learn`, its callbacks, its model's modes and the random state are what they were"
+    cbs,locked = list(learn.cbs),learn.lock.locked()
+    was = [(o, dict(vars(o))) for o in [learn, *cbs, *[m for cb in cbs for m in _metrics(cb)]]]
     modes = [(m,m.training) for m in learn.model.modules()]
     try:
-        with torch.inference_mode(False), no_random(reproducible=False): yield learn
+        with torch.inference_mode(False), no_random(reproducible=False), _autocast_as_before(): yield learn
     finally:
         for m,t in modes: m.training = t
-        for d,on in amp: torch.set_autocast_enabled(d, on)
-        while _autocast_depth()>depth: torch.autocast_decrement_nesting()
         learn.remove_cbs(list(learn.cbs))
-        learn.cbs.items[:] = [cb for cb,_ in cbs]
-        for o,d in [(learn,was)]+cbs:
-            o.__dict__.clear()
-            o.__dict__.update(d)
+        learn.cbs.items[:] = cbs
+        for o,d in was:
+            vars(o).clear()
+            vars(o).update(d)
         if learn.lock.locked() and not locked: learn.lock.release()
 
 # %% ../nbs/07_learner.ipynb #5f93e0c1
