@@ -8,3 +8,4 @@ from .perturb import *
 from .network import *
 from .callback import *
 from .learner import *
+from .concept import *
