@@ -9,3 +9,4 @@ from .network import *
 from .callback import *
 from .learner import *
 from .concept import *
+from .demo import *

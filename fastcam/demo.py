@@ -7,7 +7,8 @@ __all__ = ['demo_photos', 'demo_learner']
 
 # %% ../nbs/14_demo.ipynb #54397a5b
 from fastai.vision.all import *
-from .all import *
+from .network import *
+from .learner import *
 import importlib.util, torchvision.transforms as tvt
 
 # %% ../nbs/14_demo.ipynb #a08b927e
