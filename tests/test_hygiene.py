@@ -199,6 +199,9 @@ def test_held_lock(learn):
     finally: learn.lock.release()
     t.join(60)
     assert not t.is_alive() and not learn.lock.locked()
+    with learn.lock:
+        with pytest.raises(ValueError, match='empty'): learn.cam([])
+        assert learn.lock.locked()
 
 # ---- mixed precision, as fastai's callback does it: on before each batch, off after the loss
 class CPUAutocast(Callback):

@@ -149,6 +149,15 @@ def test_training_set(learn):
         same(cams.inputs, want.inputs)
         assert list(cams.actuals)==[kind_of(o) for o in fs]
 
+def test_callback_order():
+    "Riding in `get_preds` over a shuffled dl, `CAMCallback` gives its maps in the order of the predictions: that of the items"
+    learn = small_learner()
+    cb,dl = CAMCallback(),learn.dls.valid.new(shuffle=True)
+    with learn.added_cbs(cb): preds,_ = learn.get_preds(dl=dl)
+    cams = learn.cam()
+    same(torch.stack(list(cb.maps)), cams.maps)
+    assert torch.allclose(preds, cams.preds, atol=1e-6)
+
 @pytest.mark.parametrize('kw', [{}, dict(ds_idx=0), dict(items=files[:7]), dict(items=[arr(o) for o in files[:3]]), dict(max_n=3), dict(ds_idx=0, max_n=4)],
                          ids='valid train paths arrays max_n train_max_n'.split())
 def test_inputs(learn, kw):
