@@ -269,7 +269,14 @@ def test_int_vocab():
     learn = with_vocab([7,1,3])
     assert list(learn.dls.vocab)==[1,3,7]
     for t,i in [(1,0), (3,1), (7,2), (0,0), (2,2), (np.int64(3),1), (tensor(7),2)]: assert learn.cam(f, target=t).targets.item()==i
-    assert learn.cam(files[:2], target=tensor([1,2])).targets.flatten().tolist()==[0,2]         # see DESIGN: indices per item; 1 is a class of the vocab
+
+def test_int_vocab_indices():
+    "An integer tensor holds indices, whatever the vocab: `targets` can be given back. `PerItem` goes by name first"
+    learn = with_vocab([7,1,3])
+    cams = learn.cam(files[:3], target=tensor([1,2,0]))
+    assert cams.targets.flatten().tolist()==[1,2,0]
+    same(learn.cam(files[:3], target=cams.targets).maps, cams.maps)
+    assert learn.cam(files[:2], target=PerItem([1,7])).targets.flatten().tolist()==[0,2]
 
 def test_bool_vocab():
     "True is the class True, 1 the index"
