@@ -78,8 +78,8 @@ def _off_path(names):
 # %% ../nbs/03_capture.ipynb #05515ab2
 @contextmanager
 def _replaced(module, a):
-    "`module` gives `a` instead of its output"
-    h = module.register_forward_hook(lambda m,i,o: a.to(o.dtype))
+    "`module` gives a copy of `a` instead of its output: what follows may work in place"
+    h = module.register_forward_hook(lambda m,i,o: a.to(o.dtype).clone(memory_format=torch.contiguous_format))
     try: yield
     finally: h.remove()
 

@@ -288,7 +288,7 @@ class Explainer:
 
     def _map(self, o, name, k):
         ms = [self.method(o.at(name, j)) for j in range(k)]
-        if not isinstance(ms[0], Tensor) or len(ms[0])!=len(o.idx) or ms[0].ndim<2:
+        if not isinstance(ms[0], Tensor) or ms[0].ndim<2 or len(ms[0])!=len(o.idx):
             raise ValueError(f"The method gave {tuple(ms[0].shape) if isinstance(ms[0], Tensor) else type(ms[0]).__name__}, expected a map (batch, *grid) for a batch of {len(o.idx)}")
         return TensorCAM(torch.stack(ms, 1).detach().as_subclass(Tensor).float(), nd=ms[0].ndim-1)
 
