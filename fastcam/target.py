@@ -81,9 +81,10 @@ class Classes(Target):
 
 # %% ../nbs/02_target.ipynb #588aeafd
 class PerItem(Target):
-    "Classes item by item: a list with a class, or a list of k classes, for each item; by name or index"
+    "Classes item by item: a list with a class, or a list of k classes, for each item, by name or index; or a tensor or array of indices (n,) or (n,k)"
     def __init__(self, classes): store_attr()
     def setup(self, vocab=None, n=None):
+        if isinstance(self.classes, (Tensor,np.ndarray)): vocab = None                          # indices, whatever the vocab holds
         rows = [list(o) if is_listy(o) or getattr(o,'ndim',0) else [o] for o in self.classes]
         if n is not None and len(rows)!=n: raise ValueError(f"There are {len(rows)} targets for {n} items: `PerItem` and arrays of indices need one for each item")
         if len({len(o) for o in rows})>1: raise ValueError("`PerItem` needs the same number of classes for each item")
@@ -179,7 +180,7 @@ def as_target(
     elif isinstance(target, (Tensor,np.ndarray)):
         if target.ndim not in (1,2): raise ValueError(f"`target` has shape {tuple(target.shape)}, expected one index for each item (n,), or k of them (n,k)")
         if 'int' not in str(target.dtype): raise TypeError(f"`target` holds {target.dtype}, expected class indices; use PerItem([...]) for names")
-        t = PerItem(target.tolist())
+        t = PerItem(target)
     elif is_listy(target):
         if not len(target): raise ValueError("`target` is an empty list; None is the predicted class")
         t = Classes(*target)
