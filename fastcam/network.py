@@ -85,6 +85,8 @@ def fullgrad(o):
     return res
 
 # %% ../nbs/05a_network.ipynb #1d021c6a
+_sdpa,_softmax = F.scaled_dot_product_attention,F.softmax
+
 class _Attention(TorchFunctionMode):
     "Keeps every attention matrix (..., tokens, tokens) that is computed"
     def __init__(self):
@@ -92,15 +94,25 @@ class _Attention(TorchFunctionMode):
         self.seen = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is F.scaled_dot_product_attention: return self._attend(*args, **(kwargs or {}))
-        res = func(*args, **(kwargs or {}))
-        if func in (F.softmax, torch.softmax, Tensor.softmax) and res.ndim in (3,4) and res.shape[-1]==res.shape[-2]: self.seen.append(res)
+        kwargs = kwargs or {}
+        if func is _sdpa: return self._attend(*args, **kwargs)
+        if func is F.multi_head_attention_forward: return self._within(func, *args, **kwargs)
+        res = func(*args, **kwargs)
+        return self._keep(res) if func in (_softmax, torch.softmax, Tensor.softmax) else res
+
+    def _keep(self, res):
+        if res.ndim in (3,4) and res.shape[-1]==res.shape[-2]: self.seen.append(res)
         return res
 
+    def _within(self, func, *args, **kwargs):
+        "A function that is watched as a whole, by the two it calls"
+        F.scaled_dot_product_attention,F.softmax = self._attend,lambda *a,**k: self._keep(_softmax(*a, **k))
+        try: return func(*args, **kwargs)
+        finally: F.scaled_dot_product_attention,F.softmax = _sdpa,_softmax
+
     def _attend(self, q, k, v, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **kwargs):
-        if attn_mask is not None or is_causal or kwargs.get('enable_gqa'): return F.scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
-        self.seen.append((q@k.transpose(-2,-1)*(scale or q.shape[-1]**-.5)).softmax(-1))
-        return self.seen[-1]@v
+        if attn_mask is not None or is_causal or kwargs.get('enable_gqa'): return _sdpa(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
+        return self._keep((q@k.transpose(-2,-1)*(scale or q.shape[-1]**-.5)).softmax(-1))@v
 
 # %% ../nbs/05a_network.ipynb #0c527039
 def _blocks(o):
