@@ -50,10 +50,12 @@ def noise(*shape, seed=0): return torch.randn(*shape, generator=torch.Generator(
 @cache
 def net(nd=2):
     "A small net of `nd` dimensions whose head is not linear, and a batch of its inputs"
-    set_seed({1:61, 2:62, 3:53}[nd])                                                    # something speaks for each of the classes 0, 2 and 3 in each item, and no score is near zero
+    set_seed({1:8, 2:10, 3:7}[nd])                                                    # something speaks for each of the classes 0, 2 and 3 in each item, and no score is near zero
     conv,norm,pool = (getattr(nn, f'{o}{nd}d') for o in ('Conv','BatchNorm','AdaptiveAvgPool'))
     layer = lambda i,o,s: nn.Sequential(conv(i, o, 3, stride=s, padding=1), norm(o), nn.ReLU(inplace=True))
     model = nn.Sequential(nn.Sequential(layer(2,6,1), layer(6,8,2), layer(8,10,2)), nn.Sequential(pool(1), nn.Flatten(), nn.Linear(10,8), nn.SiLU(), nn.Linear(8,4)))
+    for p in model.parameters():
+        if p.ndim>1: p.data.mul_(2.5)                                                   # gradients that depend on the input
     return awake(model, nd, .5), noise(3, 2, *{1:(40,), 2:(16,20), 3:(8,12,8)}[nd])
 
 def setting(name):
