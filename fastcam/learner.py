@@ -160,14 +160,14 @@ class CAMs:
     def __getitem__(self, i):
         "Item `i`; for a slice, a list or a mask the `CAMs` of these items"
         n = len(self)
-        if isinstance(i, slice): i = list(range(n))[i]
-        elif is_listy(i) or getattr(i,'ndim',0)==1:
-            i = L(int(o) for o in np.flatnonzero(np.asarray(i))) if len(i) and isinstance(i[0], (bool,np.bool_)) or str(getattr(i,'dtype','')).endswith('bool') else L(int(o) for o in i)
-        else:
+        if isinstance(i, slice): i = range(n)[i]
+        elif not (is_listy(i) or getattr(i, 'ndim', 0)==1):
             if not -n<=i<n: raise IndexError(f"Item {i} of {n}")
-            return CAMItem(self[[int(i)%n]])
-        sub = lambda o: o if o is None else o[list(i)] if isinstance(o, Tensor) else L(o)[list(i)]
-        return CAMs(sub(self._maps), sub(self._idxs), self.target, sub(self.rows), self.dl, sub(self.preds), sub(self.targs), self.vocab, self.xb and tuple(map(sub, self.xb)))
+            return CAMItem(self[[int(i)]])
+        i = list(mask2idxs(i))
+        sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
+        xb = None if self.xb is None else tuple(map(sub, self.xb))
+        return CAMs(sub(self._maps), sub(self._idxs), self.target, sub(self.rows), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb)
 
 # %% ../nbs/07_learner.ipynb #5b3e2052
 class CAMItem:
@@ -181,19 +181,21 @@ class CAMItem:
 # %% ../nbs/07_learner.ipynb #8b6ec50f
 @patch
 def _batches(self:CAMs):
-    "The items' batches, read again"
+    "The items' batches, read again where they can be"
     if self.xb is not None: return [self.xb]
-    return self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0)
+    with no_random(reproducible=False): return list(self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0))
 
 @patch(as_prop=True)
 def inputs(self:CAMs):
     "What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"
-    with no_random(reproducible=False): return detuplify(tuple(torch.cat(o) for o in zip(*[b[:self.dl.n_inp] for b in self._batches()])))
+    n_inp = getattr(self.dl, 'n_inp', None)
+    return detuplify(tuple(torch.cat(o) for o in zip(*[b[:n_inp] for b in self._batches()])))
 
 @patch
 def pictures(self:CAMs) -> L:
     "The items as the model saw them, decoded: each shows itself"
-    with no_random(reproducible=False): its = L(o for b in self._batches() for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
+    if not hasattr(self.dl, 'decode_batch'): return L(TensorImage(x-x.min())/(x.max()-x.min()).clamp(min=1e-8) for b in self._batches() for x in b[0])
+    its = L(o for b in self._batches() for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
     return its.map(lambda o: o[0] if hasattr(o[0], 'show') else TensorImage(o[0]))
 
 # %% ../nbs/07_learner.ipynb #9fff229f
@@ -262,7 +264,7 @@ def cam(self:Learner,
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
             *xb,preds,targs = self.get_preds(dl=dl, with_input=keep, with_preds=with_preds, cbs=cb)
-        if not (isinstance(preds, Tensor) and preds.ndim==2): preds = None
+        preds = preds.as_subclass(Tensor) if isinstance(preds, Tensor) and preds.ndim==2 else None
         if not (isinstance(targs, Tensor) and targs.ndim==1 and not targs.is_floating_point()): targs = None
         vocab = getattr(self.dls, 'vocab', None)
         rows = range_of(cb.maps) if cb.rows is None else cb.rows

@@ -77,7 +77,7 @@ def register_method(
 # %% ../nbs/04_method.ipynb #63ca966d
 def cam_methods() -> pd.DataFrame:
     "All methods known, with their papers, what they cost, their keywords and what they are for"
-    rows = [(n, f.paper, 'yes' if f.grads else '', f.passes or '', ', '.join(list(inspect.signature(f).parameters)[1:]), (f.__doc__ or '').split('\n')[0]) for n,f in _methods.items()]
+    rows = [(n, f.paper, 'yes' if f.grads else '', f.passes or '', ', '.join(p.name for p in _keywords(f)[1:]), f.__doc__ or '') for n,f in _methods.items()]
     return pd.DataFrame(rows, columns=['method','paper','gradients','further passes','keywords','what for']).set_index('method')
 
 # %% ../nbs/04_method.ipynb #96862a97
@@ -101,7 +101,8 @@ def as_method(
     ps,ss = _keywords(f)[1:],[] if s is None else _keywords(s)[2:]
     if not any(p.kind is p.VAR_KEYWORD for p in ps+ss):
         takes = [p.name for p in ps+ss]
-        if unknown := [k for k in kwargs if k not in takes]: raise TypeError(f"Unknown keyword {', '.join(map(repr, unknown))}: method {method if isinstance(method,str) else getattr(f,'__name__',f)!r} takes {', '.join(map(repr, takes)) or 'none'}")
+        unknown = [k for k in kwargs if k not in takes]
+        if unknown: raise TypeError(f"Unknown keyword {', '.join(map(repr, unknown))}: method {getattr(f, '__name__', f)!r} takes {', '.join(map(repr, takes)) or 'none'}")
     mine = {p.name for p in ss} - {p.name for p in ps}
     f = partial(f, **{k:v for k,v in kwargs.items() if k not in mine})
     return f if s is None else partial(s, f, **{k:v for k,v in kwargs.items() if k in mine})
@@ -188,7 +189,7 @@ for _args in (
     (lambda a,g: g, pca_reduce, 'eigengradcam', 'pytorch-grad-cam', 'Cleaner HiResCAM: its first principal component'),
     (lambda a: 1, kpca_reduce, 'kpcacam', '2410.00267', 'Eigen-CAM with a kernel'),
     (lambda a,g: g.abs(), _turned, 'segeigencam', '10.3390/app15137562', 'Segmentation'),
-    (lambda a: (a > _mean(a) + 2*a.flatten(2).std(2, correction=0).reshape(_mean(a).shape)).float().mean(grid_dims(a), keepdim=True), _sum, 'fem', 'IPTA 2020, hal-02963298', 'Rare strong activations, whatever the class'),
+    (lambda a: _mean((a > _mean(a) + 2*a.std(grid_dims(a), correction=0, keepdim=True)).float()), _sum, 'fem', 'IPTA 2020, hal-02963298', 'Rare strong activations, whatever the class'),
     (_random, _sum, 'random', '', 'Baseline: random channel weights'),
 ): weight_method(*_args)
 
@@ -281,7 +282,8 @@ class Explainer:
             pred = self.target.read(cap.pred)
             idx = self.target.idxs(pred, rows, yb)
             o = Pass(cap, self.target, idx)
-            if bad := [r for r,s in zip(rows, self.target.scores(pred, idx)) if s.isnan().any()]: raise ValueError(f"The prediction is NaN for item {', '.join(map(str, bad[:9]))}: there is nothing to explain")
+            nans = [r for r,s in zip(rows, self.target.scores(pred, idx)) if s.isnan().any()]
+            if nans: raise ValueError(f"The prediction is NaN for item {', '.join(map(str, nans[:9]))}: there is nothing to explain")
             maps = {n: self._map(o, n, idx.shape[1]) for n in cap.acts}
         if self.fuse is None: return maps,idx
         return (self.fuse(list(maps.values())) if len(maps)>1 else first(maps.values())), idx
@@ -289,7 +291,8 @@ class Explainer:
     def _map(self, o, name, k):
         ms = [self.method(o.at(name, j)) for j in range(k)]
         if not isinstance(ms[0], Tensor) or ms[0].ndim<2 or len(ms[0])!=len(o.idx):
-            raise ValueError(f"The method gave {tuple(ms[0].shape) if isinstance(ms[0], Tensor) else type(ms[0]).__name__}, expected a map (batch, *grid) for a batch of {len(o.idx)}")
+            got = tuple(ms[0].shape) if isinstance(ms[0], Tensor) else type(ms[0]).__name__
+            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {len(o.idx)}")
         return TensorCAM(torch.stack(ms, 1).detach().as_subclass(Tensor).float(), nd=ms[0].ndim-1)
 
 # %% ../nbs/04_method.ipynb #796d2b43

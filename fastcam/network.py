@@ -111,7 +111,8 @@ class _Attention(TorchFunctionMode):
         finally: F.scaled_dot_product_attention,F.softmax = _sdpa,_softmax
 
     def _attend(self, q, k, v, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **kwargs):
-        if attn_mask is not None or is_causal or kwargs.get('enable_gqa'): return _sdpa(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
+        plain = attn_mask is None and not is_causal and not kwargs.get('enable_gqa')
+        if not plain: return _sdpa(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
         return self._keep((q@k.transpose(-2,-1)*(scale or q.shape[-1]**-.5)).softmax(-1))@v
 
 # %% ../nbs/05a_network.ipynb #0c527039
@@ -131,7 +132,8 @@ def _blocks(o):
     finally:
         for h in hs: h.remove()
     if lay.kind!='NLC' or not att.seen or any(t.shape[-1]!=n_tok for t in att.seen):
-        raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); for this model use 'gradcam' or another method of activations")
+        raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); "
+                         "for this model use 'gradcam' or another method of activations")
     return s,att.seen,outs
 
 def _on_grid(o, tokens):
