@@ -119,8 +119,9 @@ def _total(t): return t.sum(grid_dims(t), keepdim=True)
 
 # %% ../nbs/04_method.ipynb #5424ee4f
 def _cells(wa):
-    "(batch, cells, channels), each channel centred over the cells"
+    "(batch, cells, channels), each channel centred over the cells; in double precision where there is any, since singular values may lie close"
     x = wa.flatten(2).transpose(1, 2)
+    if x.device.type!='mps': x = x.double()
     return x - x.mean(1, keepdim=True)
 
 def _agree(m, wa):
@@ -135,7 +136,7 @@ def pca_reduce(
     "First principal component (batch, *grid)"
     x = _cells(wa)
     u,s,_ = torch.linalg.svd(x, full_matrices=False)
-    return _agree(u[...,0]*s[:,:1], wa)
+    return _agree((u[...,0]*s[:,:1]).float(), wa)
 
 # %% ../nbs/04_method.ipynb #fc35336c
 def kpca_reduce(
@@ -143,7 +144,7 @@ def kpca_reduce(
     gamma=None # Scale of the kernel; 1/channels if None
 ):
     "First principal component (batch, *grid) under the kernel tanh(gamma x.y + 1)"
-    x = _cells(wa).double()
+    x = _cells(wa)
     k = (gamma or 1/x.shape[-1])*x@x.transpose(1,2)
     k = (k+1).tanh()
     k = k - k.mean(1, keepdim=True) - k.mean(2, keepdim=True) + k.mean((1,2), keepdim=True)
