@@ -53,7 +53,7 @@ class Capture:
         self.pred = pred
 
     def a(self, name):
-        "Activations of layer `name`, (batch, channels, *grid)"
+        "Activations of layer `name`, `(batch, channels, *grid)`"
         return self.layers[name].to_grid(self.acts[name].detach())
 
 # %% ../nbs/03_capture.ipynb #9e3d4409

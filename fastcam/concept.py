@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 # %% ../nbs/07a_concept.ipynb #7ca8f142
 class Concepts:
-    "`k` concepts over some items: `maps` (n, k, *grid) of how much of each is where, `vectors` (k, channels), and what the head calls them"
+    "`k` concepts over some items: `maps` `(n, k, *grid)` of how much of each is where, `vectors` (k, channels), and what the head calls them"
     def __init__(self, maps, vectors, labels, probs, cams): store_attr()
     def __len__(self): return len(self.labels)
     def __repr__(self): return f"{len(self)} concepts over {len(self.maps)} items: {', '.join(self.labels)}"

@@ -39,7 +39,7 @@ class GridLayer:
     __repr__ = basic_repr('name,channels,grid,share')
 
     def to_grid(self, o):
-        "What the layer gives, as (batch, channels, *grid)"
+        "What the layer gives, as `(batch, channels, *grid)`"
         if self.kind=='NC*': return o
         if self.kind=='N*C': return o.movedim(-1, 1)
         return (o[:,self.prefix:].transpose(1, 2) if self.kind=='NLC' else o).unflatten(2, self.grid)

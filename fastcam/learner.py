@@ -139,7 +139,7 @@ class CAMs:
 
     @property
     def maps(self):
-        "Raw maps, one `TensorCAM` (n, k, *grid); an `L` of `TensorCAM` (k, *grid) where they differ in size"
+        "Raw maps, one `TensorCAM` `(n, k, *grid)`; an `L` of `TensorCAM` `(k, *grid)` where they differ in size"
         return _stack(self._maps)
     @property
     def targets(self):
@@ -171,7 +171,7 @@ class CAMs:
 
 # %% ../nbs/07_learner.ipynb #5b3e2052
 class CAMItem:
-    "One item of `CAMs`: its `maps` (k, *grid), `targets` (k,), `labels`, `preds` (classes,) and `actual` class; shows itself"
+    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `preds` (classes,) and `actual` class; shows itself"
     def __init__(self, cams):
         self._cams = cams
         self.maps,self.targets,self.labels = cams._maps[0],cams._idxs[0],cams.labels[0]

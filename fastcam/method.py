@@ -39,7 +39,7 @@ class Pass:
     def g(self): return self.grad()
 
     def grad(self, create_graph=False):
-        "Gradients (batch, channels, *grid), float32, of the number explained at the layer's activations"
+        "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
         if create_graph not in self._grads:
             with torch.enable_grad(): self._grads[create_graph] = self.cap.grads(self.target.scores(self.target.read(self.pred), self.idx), create_graph)
         return self._grads[create_graph][self.layer][self.j].as_subclass(Tensor).float()
@@ -50,7 +50,7 @@ class Pass:
         return self.target.scores(self.target.read(pred), self.idx[rows])[:,self.j]
 
     def tail(self, a, rows=None):
-        "The model's prediction if the layer gave `a` (rows, channels, *grid); `rows` is the item each row belongs to, by default several times the whole batch"
+        "The model's prediction if the layer gave `a` `(rows, channels, *grid)`; `rows` is the item each row belongs to, by default several times the whole batch"
         return self.cap.tail(self.layer, a, rows)
 
     def again(self, *xb):
@@ -67,7 +67,7 @@ def register_method(
     passes=0, # Further passes through the model: a number, or in words
     grads=False # Does it ask for gradients?
 ):
-    "Decorator: make a function of a `Pass`, giving (batch, *grid), known as a method"
+    "Decorator: make a function of a `Pass`, giving `(batch, *grid)`, known as a method"
     def _f(f):
         f.paper,f.passes,f.grads = paper,passes,grads
         _methods[name or f.__name__] = f
@@ -133,7 +133,7 @@ def _agree(m, wa):
 def pca_reduce(
     wa # Weighted activations (batch, channels, *grid)
 ):
-    "First principal component (batch, *grid)"
+    "First principal component `(batch, *grid)`"
     x = _cells(wa)
     u,s,_ = torch.linalg.svd(x, full_matrices=False)
     return _agree((u[...,0]*s[:,:1]).float(), wa)
@@ -143,7 +143,7 @@ def kpca_reduce(
     wa, # Weighted activations (batch, channels, *grid)
     gamma=None # Scale of the kernel; 1/channels if None
 ):
-    "First principal component (batch, *grid) under the kernel tanh(gamma x.y + 1)"
+    "First principal component `(batch, *grid)` under the kernel tanh(gamma x.y + 1)"
     x = _cells(wa)
     k = (gamma or 1/x.shape[-1])*x@x.transpose(1,2)
     k = (k+1).tanh()
@@ -242,7 +242,7 @@ def headcam(o,
 
 # %% ../nbs/04_method.ipynb #2d128bfd
 def _finest(maps, relu=False):
-    "The maps scaled, at the finest of their grids: (layers, batch, k, *grid)"
+    "The maps scaled, at the finest of their grids: `(layers, batch, k, *grid)`"
     grid = max((m.grid for m in maps), key=np.prod)
     return torch.stack([m.normalize(relu=relu).resize(grid) for m in maps])
 

@@ -125,7 +125,7 @@ def _noisy(method, o,
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
 
 def _blur(m, sigma=2.):
-    "Gaussian blur of (batch, *grid), separable"
+    "Gaussian blur of `(batch, *grid)`, separable"
     r = int(3*sigma)
     k = torch.exp(-torch.arange(-r, r+1, device=m.device)**2/(2*sigma**2))
     for d in range(1, m.ndim):
