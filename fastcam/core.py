@@ -26,13 +26,17 @@ class TensorCAM(TensorBase):
 @patch
 def normalize(self:TensorCAM,
     scale='image', # 'image': each map by its own largest value; 'shared': all maps here by the largest of all, so that they compare
-    relu=True # Keep only what speaks for the target (0..1); False keeps the sign (-1..1)
+    relu=True, # Keep only what speaks for the target (0..1); False keeps the sign (-1..1)
+    clip=1. # What becomes 1: the largest value, or a quantile of the values, beyond which all are 1
 ):
     "Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, and a map with nothing to show stays 0 everywhere"
     if scale not in ('image','shared'): raise ValueError(f"`scale` is {scale!r}, expected 'image' or 'shared'")
     x = self.relu() if relu else self
-    top = x.abs().amax(dim=tuple(range(-self.nd,0)), keepdim=True) if scale=='image' else x.abs().max()
-    return x / torch.where(top>0, top, torch.ones_like(top))
+    each = x.abs().as_subclass(Tensor).float().flatten(-self.nd) if scale=='image' else x.abs().as_subclass(Tensor).float().flatten()
+    top = each.amax(-1)
+    if clip<1: top = torch.where((q := each.quantile(clip, dim=-1))>0, q, top)
+    top = torch.where(top>0, top, torch.ones_like(top))
+    return (x / (top.reshape(*top.shape, *[1]*self.nd) if scale=='image' else top)).clamp(-1,1)
 
 # %% ../nbs/00_core.ipynb #858c3fc5
 @patch
@@ -52,12 +56,13 @@ def show(self:TensorCAM,
     ctx=None, # Axes to draw on; where a picture is drawn there already, the map covers it
     scale='image', # See `TensorCAM.normalize`; None shows the numbers as they are
     relu=True, # Show only what speaks for the target
+    clip=None, # See `TensorCAM.normalize`; if None the largest value, but .99 on grids of more than 64*64 cells, where few pixels would leave the rest dark
     figsize=None, # Size in inches, if the axes are made here
     title=None, # Title of the axes
     **kwargs # For matplotlib's `imshow`; override `cmap='magma'`, `alpha=.6`, `interpolation='bilinear'`
 ):
     "Show one map on `ctx`, over the picture that is there; gives the axes"
-    x = self if scale is None else self.normalize(scale, relu=relu)
+    x = self if scale is None else self.normalize(scale, relu, ifnone(clip, .99 if np.prod(self.grid)>64*64 else 1.))
     x = x.as_subclass(Tensor).detach().cpu().float()
     if x.numel() != np.prod(self.grid): raise ValueError(f"`show` draws one map, this has shape {tuple(self.shape)}: index it first")
     if self.nd>2: raise ValueError(f"`show` draws grids of one or two dimensions, this has {self.nd}: index a slice, such as cam[...,5,:,:] with nd=2")

@@ -208,6 +208,7 @@ def show(self:CAMs,
     figsize=None, # Size of the figure in inches
     scale='image', # 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare
     relu=True, # Show only what speaks for the target; False shows both signs, with a `cmap` such as 'RdBu_r'
+    clip=None, # See `TensorCAM.show`
     cmap='magma', # Colours of the maps
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear' # matplotlib's, between the cells of a map
@@ -216,7 +217,7 @@ def show(self:CAMs,
     cams = self[:max_n]
     k = max(len(o) for o in cams._maps)
     if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
-    kw = dict(scale=scale, relu=relu, cmap=cmap, alpha=alpha, interpolation=interpolation)
+    kw = dict(scale=scale, relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation)
     if scale=='shared':
         top = max(m.relu().max().item() if relu else m.abs().max().item() for m in cams._maps) or 1.
         kw.update(scale=None, vmin=0. if relu else -top, vmax=top)

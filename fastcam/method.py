@@ -68,6 +68,7 @@ def register_method(
     grads=False # Does it ask for gradients?
 ):
     "Decorator: make a function of a `Pass`, giving `(batch, *grid)`, known as a method"
+    if callable(name): return register_method()(name)                       # without parentheses
     def _f(f):
         f.paper,f.passes,f.grads = paper,passes,grads
         _methods[name or f.__name__] = f
@@ -84,8 +85,10 @@ def cam_methods() -> pd.DataFrame:
 def _named(what, x, names):
     "The function that `x` stands for in `names`"
     if callable(x): return x
-    if isinstance(x, str) and x in names: return names[x]
-    if isinstance(x, str): raise ValueError(f"There is no {what} {x!r}. {close_matches(x, names)}")
+    if isinstance(x, str):
+        plain = x if x in names else x.lower().replace('++','pp').replace('-','').replace('_','')       # 'Grad-CAM++' is 'gradcampp'
+        if plain in names: return names[plain]
+        raise ValueError(f"There is no {what} {x!r}. {close_matches(x, names)}")
     raise TypeError(f"`{what}` is {x!r}: expected a name such as {first(names)!r}, or a function")
 
 def _keywords(f): return list(inspect.signature(f).parameters.values())
@@ -93,7 +96,7 @@ def _keywords(f): return list(inspect.signature(f).parameters.values())
 # %% ../nbs/04_method.ipynb #262029c5
 def as_method(
     method, # A registered name, or a function of a `Pass`
-    smooth=None, # Average over variants of the input, see `cam_smooths`: 'tta', 'noise', 'windows', or a function of a method and a `Pass`
+    smooth=None, # Average over variants of the input, 'tta', 'noise', 'windows', or a function of a method and a `Pass`
     **kwargs # For the method, and for `smooth`
 ):
     "The function of a `Pass` that these stand for; ValueError for an unknown name, TypeError for a keyword that nothing takes"
@@ -102,7 +105,7 @@ def as_method(
     if not any(p.kind is p.VAR_KEYWORD for p in ps+ss):
         takes = [p.name for p in ps+ss]
         unknown = [k for k in kwargs if k not in takes]
-        if unknown: raise TypeError(f"Unknown keyword {', '.join(map(repr, unknown))}: method {getattr(f, '__name__', f)!r} takes {', '.join(map(repr, takes)) or 'none'}")
+        if unknown: raise TypeError(f"Unknown keyword {', '.join(map(repr, unknown))}: method {method if isinstance(method, str) else getattr(f, '__name__', f)!r} takes {', '.join(map(repr, takes)) or 'none'}")
     mine = {p.name for p in ss} - {p.name for p in ps}
     f = partial(f, **{k:v for k,v in kwargs.items() if k not in mine})
     return f if s is None else partial(s, f, **{k:v for k,v in kwargs.items() if k in mine})
@@ -203,8 +206,8 @@ def _second(o):
         return g,(torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0] if ga.requires_grad else None)
 
 # %% ../nbs/04_method.ipynb #9f1defec
-@register_method(paper='2501.06261', grads=True)
-def shapleycam(o, eigen=False):
+@register_method('shapleycam', paper='2501.06261', grads=True)
+def _shapleycam(o, eigen=False):
     "Grad-CAM corrected by the second derivative; use with `ReST`"
     try: g,hv = _second(o)
     except RuntimeError:                                            # fused attention has no second derivative: ask again without
@@ -214,8 +217,8 @@ def shapleycam(o, eigen=False):
     return (pca_reduce if eigen else _sum)(_mean(g.detach() - hv/2)*o.a)
 
 # %% ../nbs/04_method.ipynb #bc670f61
-@register_method(paper='1512.04150', grads=True, passes='3 of the head')
-def cam(o):
+@register_method('cam', paper='1512.04150', grads=True, passes='3 of the head')
+def _cam(o):
     "Exact where mean pooling and one linear layer follow"
     a,g = o.a,o.g
     contrib = (g*a).flatten(1).sum(1)
@@ -230,8 +233,8 @@ def cam(o):
     return (g.sum(grid_dims(g), keepdim=True)*a).sum(1)
 
 # %% ../nbs/04_method.ipynb #603d58de
-@register_method(passes='cells, of the head')
-def headcam(o,
+@register_method('headcam', passes='cells, of the head')
+def _headcam(o,
     bs=512 # Rows the head is asked for at once
 ):
     "What the head would say if the whole picture looked like this place"

@@ -35,18 +35,18 @@ _relus = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, n
 
 def _stop_negative(m, o): o.register_hook(lambda g: g.relu())
 
-@register_method(paper='1412.6806', passes=1, grads=True)
-def guidedbackprop(o):
+@register_method('guidedbackprop', paper='1412.6806', passes=1, grads=True)
+def _guidedbackprop(o):
     "Which pixels push the class through ReLUs; the input's size"
     with _hooked(o.model, _relus, _stop_negative) as hs:
         if not hs: raise ValueError(f"'guidedbackprop' works on ReLU modules (or {', '.join(t.__name__ for t in _relus[2:9])}), and this model has none")
         x,s = _from_input(o)
         return torch.autograd.grad(s, x)[0].as_subclass(Tensor).float().sum(1)
 
-@register_method(paper='1610.02391', passes=1, grads=True)
-def guidedgradcam(o):
+@register_method('guidedgradcam', paper='1610.02391', passes=1, grads=True)
+def _guidedgradcam(o):
     "Grad-CAM's place with guided backprop's detail; the input's size"
-    m = guidedbackprop(o)
+    m = _guidedbackprop(o)
     return TensorCAM(as_method('gradcam')(o), nd=m.ndim-1).relu().resize(m.shape[1:]).as_subclass(Tensor)*m
 
 # %% ../nbs/05a_network.ipynb #5702ce3a
@@ -65,8 +65,8 @@ def _scaled_sum(t):
     return (t/(t.amax(2, keepdim=True)+1e-7)).sum(1)
 
 # %% ../nbs/05a_network.ipynb #b1b09f7b
-@register_method(paper='1905.00780', passes=1, grads=True)
-def fullgrad(o):
+@register_method('fullgrad', paper='1905.00780', passes=1, grads=True)
+def _fullgrad(o):
     "Input and biases of all layers together, unsigned; the input's size"
     outs = []
     def keep(m, out):
@@ -142,8 +142,8 @@ def _on_grid(o, tokens):
     return tokens[:,lay.prefix:].unflatten(1, lay.grid).as_subclass(Tensor).float()
 
 # %% ../nbs/05a_network.ipynb #3148ecbe
-@register_method(paper='2005.00928', passes=1)
-def rollout(o):
+@register_method('rollout', paper='2005.00928', passes=1)
+def _rollout(o):
     "Where attention flows from, whatever the class; transformers"
     _,att,_ = _blocks(o)
     r = None
@@ -153,8 +153,8 @@ def rollout(o):
         r = a if r is None else a@r
     return _on_grid(o, r[:,0] if o.cap.layers[o.layer].prefix else r.mean(1))
 
-@register_method(paper='2404.03214', passes='1, and the head for each block', grads=True)
-def legrad(o):
+@register_method('legrad', paper='2404.03214', passes='1, and the head for each block', grads=True)
+def _legrad(o):
     "Which patches' attention the class is sensitive to, over all blocks; transformers"
     s,att,outs = _blocks(o)
     if not outs: raise ValueError("'legrad' needs blocks that give tokens (batch, tokens, channels), and found none in this model")

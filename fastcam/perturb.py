@@ -32,8 +32,8 @@ def _ask(o, which, bs, ask):
 def _weigh(w, a): return (w.reshape(*w.shape, *[1]*(a.ndim-2))*a).sum(1)
 
 # %% ../nbs/05_perturb.ipynb #77ca1646
-@register_method(paper='WACV 2020', passes='channels, after the layer')
-def ablationcam(o,
+@register_method('ablationcam', paper='WACV 2020', passes='channels, after the layer')
+def _ablationcam(o,
     n=None, # Only so many channels, the most active
     bs=64 # Rows asked at once
 ):
@@ -54,7 +54,7 @@ def _masks(a, size):
     lo,hi = (t.reshape(*t.shape, *[1]*(m.ndim-2)) for t in (lo,hi))
     return (m-lo)/(hi-lo).clamp(min=1e-8)
 
-def _scorecam(o, n, bs, vary):
+def _masked(o, n, bs, vary):
     a,(x,*rest) = o.a,o.xb
     flat = a.flatten(2)
     which = _strongest(a, n)
@@ -67,36 +67,36 @@ def _scorecam(o, n, bs, vary):
 def _noise(shape, sigma, like, seed=0): return (torch.randn(shape, generator=torch.Generator().manual_seed(seed))*sigma).to(like)
 
 # %% ../nbs/05_perturb.ipynb #cbdc5733
-@register_method(paper='1910.01279', passes='channels')
-def scorecam(o,
+@register_method('scorecam', paper='1910.01279', passes='channels')
+def _scorecam(o,
     n=None, # Only so many channels, the most active
     bs=32 # Rows asked at once
 ):
     "What the model says to the picture seen through a channel; no gradients"
-    return _scorecam(o, n, bs, [noop])
+    return _masked(o, n, bs, [noop])
 
-@register_method(paper='2006.14255', passes='samples * channels')
-def sscam(o,
+@register_method('sscam', paper='2006.14255', passes='samples * channels')
+def _sscam(o,
     n=None, # Only so many channels, the most active
     bs=32, # Rows asked at once
     samples=35, # Noisy masks for each channel
     sigma=2. # Standard deviation of the noise on a mask of 0..1
 ):
     "Score-CAM, smoothed over noisy masks"
-    return _scorecam(o, n, bs, [lambda m,i=i: m+_noise((1,1,*m.shape[2:]), sigma, m, i) for i in range(samples)])
+    return _masked(o, n, bs, [lambda m,i=i: m+_noise((1,1,*m.shape[2:]), sigma, m, i) for i in range(samples)])
 
-@register_method(paper='2010.03023', passes='samples * channels')
-def iscam(o,
+@register_method('iscam', paper='2010.03023', passes='samples * channels')
+def _iscam(o,
     n=None, # Only so many channels, the most active
     bs=32, # Rows asked at once
     samples=10 # Steps from an empty picture to the whole mask
 ):
     "Score-CAM, integrated over masks that fade in"
-    return _scorecam(o, n, bs, [lambda m,i=i: m*(i/samples) for i in range(1, samples+1)])
+    return _masked(o, n, bs, [lambda m,i=i: m*(i/samples) for i in range(1, samples+1)])
 
 # %% ../nbs/05_perturb.ipynb #cd10f2ad
-@register_method(paper='1908.01224', passes='samples', grads=True)
-def smoothgradcampp(o,
+@register_method('smoothgradcampp', paper='1908.01224', passes='samples', grads=True)
+def _smoothgradcampp(o,
     samples=4, # Noisy inputs
     sigma=.3 # Standard deviation of the noise, in units of the normalised input
 ):
