@@ -29,13 +29,14 @@ def _ask(o, which, bs, ask):
     s = [o.score(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
     return torch.zeros(which.shape, device=which.device).index_put((rows, chs), torch.cat(s)) if s else torch.zeros(which.shape, device=which.device)
 
-def _weigh(w, a): return (w.reshape(*w.shape, *[1]*(a.ndim-2))*a).sum(1)
+def _weigh(w, a, eigen): return (pca_reduce if eigen else _sum)(w.reshape(*w.shape, *[1]*(a.ndim-2))*a)
 
 # %% ../nbs/05_perturb.ipynb #77ca1646
 @register_method('ablationcam', paper='WACV 2020', passes='channels, after the layer')
 def _ablationcam(o,
     n=None, # Only so many channels, the most active
-    bs=64 # Rows asked at once
+    bs=64, # Rows asked at once
+    eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "What is lost without a channel; no gradients"
     a,y = o.a,o.score(o.pred).float()
@@ -44,7 +45,7 @@ def _ablationcam(o,
         x[torch.arange(len(rows)),chs] = 0
         return o.tail(x, rows)
     which = _strongest(a, n) & a.flatten(2).any(2)
-    return _weigh(torch.where(which, (y[:,None] - _ask(o, which, bs, ask))/y.abs().clamp(min=1e-8)[:,None], 0.), a)
+    return _weigh(torch.where(which, (y[:,None] - _ask(o, which, bs, ask))/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
 
 # %% ../nbs/05_perturb.ipynb #e23f5c8b
 def _masks(a, size):
@@ -54,7 +55,7 @@ def _masks(a, size):
     lo,hi = (t.reshape(*t.shape, *[1]*(m.ndim-2)) for t in (lo,hi))
     return (m-lo)/(hi-lo).clamp(min=1e-8)
 
-def _masked(o, n, bs, vary):
+def _masked(o, n, bs, eigen, vary):
     a,(x,*rest) = o.a,o.xb
     flat = a.flatten(2)
     which = _strongest(a, n)
@@ -62,7 +63,7 @@ def _masked(o, n, bs, vary):
     def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *[r[rows] for r in rest])
     s = sum(_ask(o, live, bs, partial(ask, f)) for f in vary)/len(vary)
     none = sum(o.score(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float() for f in vary)/len(vary)
-    return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a)
+    return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)
 
 def _noise(shape, sigma, like, seed=0): return (torch.randn(shape, generator=torch.Generator().manual_seed(seed))*sigma).to(like)
 
@@ -70,42 +71,46 @@ def _noise(shape, sigma, like, seed=0): return (torch.randn(shape, generator=tor
 @register_method('scorecam', paper='1910.01279', passes='channels')
 def _scorecam(o,
     n=None, # Only so many channels, the most active
-    bs=32 # Rows asked at once
+    bs=32, # Rows asked at once
+    eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "What the model says to the picture seen through a channel; no gradients"
-    return _masked(o, n, bs, [noop])
+    return _masked(o, n, bs, eigen, [noop])
 
 @register_method('sscam', paper='2006.14255', passes='samples * channels')
 def _sscam(o,
     n=None, # Only so many channels, the most active
     bs=32, # Rows asked at once
+    eigen=False, # First principal component of the weighted activations, instead of their sum
     samples=35, # Noisy masks for each channel
     sigma=2. # Standard deviation of the noise on a mask of 0..1
 ):
     "Score-CAM, smoothed over noisy masks"
-    return _masked(o, n, bs, [lambda m,i=i: m+_noise((1,1,*m.shape[2:]), sigma, m, i) for i in range(samples)])
+    return _masked(o, n, bs, eigen, [lambda m,i=i: m+_noise((1,1,*m.shape[2:]), sigma, m, i) for i in range(samples)])
 
 @register_method('iscam', paper='2010.03023', passes='samples * channels')
 def _iscam(o,
     n=None, # Only so many channels, the most active
     bs=32, # Rows asked at once
+    eigen=False, # First principal component of the weighted activations, instead of their sum
     samples=10 # Steps from an empty picture to the whole mask
 ):
     "Score-CAM, integrated over masks that fade in"
-    return _masked(o, n, bs, [lambda m,i=i: m*(i/samples) for i in range(1, samples+1)])
+    return _masked(o, n, bs, eigen, [lambda m,i=i: m*(i/samples) for i in range(1, samples+1)])
 
 # %% ../nbs/05_perturb.ipynb #cd10f2ad
 @register_method('smoothgradcampp', paper='1908.01224', passes='samples', grads=True)
 def _smoothgradcampp(o,
     samples=4, # Noisy inputs
-    sigma=.3 # Standard deviation of the noise, in units of the normalised input
+    sigma=.3, # Standard deviation of the noise, in units of the normalised input
+    eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "Grad-CAM++ averaged over noisy inputs"
     a,(x,*rest) = o.a,o.xb
     gs = [o.again(x+_noise((1,*x.shape[1:]), sigma, x, i), *rest).g for i in range(samples)]
     g1,g2,g3 = (sum(f(g) for g in gs)/samples for f in (torch.relu, torch.square, lambda g: g**3))
     den = 2*g2 + _total(a)*g3
-    return _sum(_total(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
+    return (pca_reduce if eigen else _sum)(_total(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
 
 # %% ../nbs/05_perturb.ipynb #c3081857
 def _tta(method, o,
