@@ -127,8 +127,9 @@ def _find(model, xb):
             kind,prefix,grid = lay
             new = by_name[name] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense)
             new.channels,new.share = new.to_grid(o).shape[1],(new.to_grid(g)!=0).any(1).float().mean().item()
-            old = found.pop(id(o), None)                        # modules that give the very same tensor are one layer: the outermost name, but no mere Identity
-            found[id(o)] = old if old and (old.depth<new.depth or isinstance(m, (nn.Identity,nn.Dropout))) else new
+            if isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue       # they make nothing new, and hand on attention, which only looks like a grid
+            old = found.pop(id(o), None)                        # modules that give the very same tensor are one layer: the outermost name
+            found[id(o)] = old if old and old.depth<new.depth else new
     return L(found.values()),by_name
 
 # %% ../nbs/01_layer.ipynb #5061d705
