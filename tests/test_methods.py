@@ -855,7 +855,11 @@ def test_eigen_of_weights():
         u,s,v = torch.linalg.svd(cells)
         first = (s[:,:1]*v[:,0]).float().unflatten(1, a.shape[2:])
         close(raw(model, x, [2,0,3], method, '0.2', eigen=True).abs(), first.abs(), 1e-4)
-    with pytest.raises(TypeError, match="'eigen'"): raw(model, x, [2,0,3], 'scorecam', '0.2', eigen=True)
+    for method in ('scorecam','ablationcam'):                                               # their weights, recovered from their maps
+        m = raw(model, x, [2,0,3], method, '0.2')
+        w = torch.linalg.lstsq(a.flatten(2).transpose(1,2).double(), m.flatten(1)[...,None].double()).solution.float()[...,None]
+        close(raw(model, x, [2,0,3], method, '0.2', eigen=True), pca_reduce(w*a), 1e-4)
+    with pytest.raises(TypeError, match="'eigen'"): raw(model, x, [2,0,3], 'headcam', '0.2', eigen=True)
 
 def test_random_is_the_same_each_time():
     "The baseline's weights are of a seed of their own: equal for all items and calls, whatever the user's seed"
