@@ -25,7 +25,9 @@ def concepts(self:Learner,
     items=None, # See `Learner.cam`; a set that has something in common says most
     k=4, # Number of concepts
     layer=None, # Where, one layer, see `find_layers`
-    **kwargs # `dl`, `ds_idx`, `max_n` of `Learner.cam`
+    dl=None, # See `Learner.cam`
+    ds_idx=1, # See `Learner.cam`
+    max_n=None # See `Learner.cam`
 ) -> Concepts:
     "Factor the layer's activations over the items into `k` concepts, each labelled by the head"
     from sklearn.decomposition import NMF
@@ -35,7 +37,7 @@ def concepts(self:Learner,
         acts.append(o.a.relu().cpu())
         return o.a.sum(1)
     with no_random(reproducible=False), torch.inference_mode(False), torch.no_grad():
-        cams = self.cam(items, layer=layer, method=keep, target=TopK(1), with_preds=False, **kwargs)
+        cams = self.cam(items, layer=layer, method=keep, target=TopK(1), with_preds=False, dl=dl, ds_idx=ds_idx, max_n=max_n)
         a,o = torch.cat(acts),passes[0]
         if not 0<k<=a.shape[1]: raise ValueError(f"`k` is {k}, expected 1 to {a.shape[1]}, the layer's channels")
         nmf = NMF(k, init='nndsvda', random_state=0, max_iter=500, tol=1e-3)

@@ -34,7 +34,7 @@ def _autocast_as_before():
 
 # %% ../nbs/07_learner.ipynb #6dca725a
 def _metrics(cb):
-    "Metrics that a callback holds: the recorder's losses are among them"
+    "Metrics that the learner or a callback holds: the recorder's losses are among them"
     return [m for v in vars(cb).values() for m in (v if isinstance(v, (list,L)) else [v]) if isinstance(m, Metric)]
 
 @contextmanager
@@ -43,7 +43,7 @@ def as_before(
 ):
     "However this block ends, `learn`, its callbacks, its model's modes and the random state are what they were"
     cbs,locked = list(learn.cbs),learn.lock.locked()
-    was = [(o, dict(vars(o))) for o in [learn, *cbs, *[m for cb in cbs for m in _metrics(cb)]]]
+    was = [(o, dict(vars(o))) for o in [learn, *cbs, *[m for o in [learn, *cbs] for m in _metrics(o)]]]
     modes = [(m,m.training) for m in learn.model.modules()]
     try:
         with torch.inference_mode(False), no_random(reproducible=False), _autocast_as_before(): yield learn

@@ -125,7 +125,7 @@ class _Of(Target):
     def __init__(self, target=None): store_attr()
     def setup(self, vocab=None, n=None):
         self.of = as_target(self.target, vocab, n)
-        if isinstance(self.of, Fn): raise TypeError(f"{type(self).__name__} is about classes: it cannot wrap a function")
+        if type(self.of).scores is not Target.scores: raise TypeError(f"{type(self).__name__} is about classes: it cannot wrap {type(self.of).__name__}, which is a number already")
         return self
     def idxs(self, pred, rows, yb): return self.of.idxs(pred, rows, yb)
     def title(self, i, j, vocab=None): return self.name.format(self.of.title(i, j, vocab))

@@ -332,3 +332,21 @@ def test_callback_fails_in_fit(learn):
     was = hooks()
     with learn.no_logging(), pytest.raises(ValueError, match=said): learn.fit(1, cbs=CAMCallback())
     assert hooks()==was
+
+def test_inside_validation():
+    "An explanation between two batches of a validation does not change what the metrics report"
+    xs,ys = torch.randn(24, 3, 16, 16),torch.randint(0, 2, (24,))
+    class Looks(Callback):
+        run_train,looks = False,False
+        def after_batch(self):
+            if self.looks and not self.training and not hasattr(self.learn, 'gather_preds'): self.learn.cam(max_n=2)
+    def fit(looks):
+        set_seed(1)
+        dls = DataLoaders.from_dsets(list(zip(xs[:12],ys[:12])), list(zip(xs[12:],ys[12:])), bs=4, num_workers=0, device='cpu')
+        model = nn.Sequential(nn.Conv2d(3,4,3,2,1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,2))
+        cb = Looks()
+        cb.looks = looks
+        learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=cb)
+        with learn.no_bar(), learn.no_logging(): learn.fit(2)
+        return learn.recorder.values
+    assert fit(True)==fit(False)
