@@ -27,7 +27,8 @@ def _ask(o, which, bs, ask):
     todo = list(zip(rows.split(bs), chs.split(bs)))
     loud = len(todo)>=20 and (IN_NOTEBOOK or sys.stdout.isatty())
     s = [o.score(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
-    return torch.zeros(which.shape, device=which.device).index_put((rows, chs), torch.cat(s)) if s else torch.zeros(which.shape, device=which.device)
+    res = torch.zeros(which.shape, device=which.device)
+    return res.index_put((rows, chs), torch.cat(s)) if s else res
 
 def _weigh(w, a, eigen): return (pca_reduce if eigen else _sum)(w.reshape(*w.shape, *[1]*(a.ndim-2))*a)
 
