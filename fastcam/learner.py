@@ -9,6 +9,8 @@ __all__ = ['as_before', 'CAMs', 'CAMItem']
 from fastai.vision.all import *
 from .core import *
 from .layer import *
+from .target import *
+from .capture import *
 from .method import *
 from .callback import *
 import inspect
@@ -41,12 +43,15 @@ def _metrics(cb):
 def as_before(
     learn:Learner
 ):
-    "However this block ends, `learn`, its callbacks, its model's modes and the random state are what they were"
+    "However this block ends, `learn`, its callbacks, its model's modes and the random state are what they were; in it, the model is without a wrapper"
     cbs,locked = list(learn.cbs),learn.lock.locked()
     was = [(o, dict(vars(o))) for o in [learn, *cbs, *[m for o in [learn, *cbs] for m in _metrics(o)]]]
     modes = [(m,m.training) for m in learn.model.modules()]
     try:
-        with torch.inference_mode(False), no_random(reproducible=False), _autocast_as_before(): yield learn
+        with torch.inference_mode(False), no_random(reproducible=False), _autocast_as_before():
+            learn.model = unwrap(learn.model)
+            learn.remove_cbs(learn.cbs.filter(lambda o: type(o).__name__ in ('ParallelTrainer','DistributedTrainer')))
+            yield learn
     finally:
         for m,t in modes: m.training = t
         learn.remove_cbs(list(learn.cbs))
@@ -62,6 +67,8 @@ def _to_pil(x, cls):
     if isinstance(x, bytes): return cls.create(x)
     if isinstance(x, Image.Image): return cls.create(x.convert(cls._open_args['mode']))
     a = x.detach().cpu().as_subclass(Tensor).numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if not a.size: raise ValueError(f"An item of shape {tuple(x.shape)} is empty")
+    if a.dtype==bool: a = a.astype(np.uint8)*255
     if isinstance(x, Tensor) and a.ndim==3 and a.shape[0] in (1,3,4): a = a.transpose(1,2,0)
     if a.ndim==3 and a.shape[-1]==1: a = a[...,0]
     if a.ndim not in (2,3) or a.ndim==3 and a.shape[-1] not in (3,4):
@@ -72,14 +79,20 @@ def _to_pil(x, cls):
     return cls.create(Image.fromarray(a).convert(cls._open_args['mode']))
 
 # %% ../nbs/07_learner.ipynb #0794b164
+def _many(items):
+    "`items` as a list, or DataFrame"
+    if isinstance(items, (pd.DataFrame,list,L)): return items if isinstance(items, pd.DataFrame) else list(items)
+    if isinstance(items, pd.Series) or getattr(items, 'ndim', 0)==4 or isinstance(items, np.ndarray) and items.dtype.kind in 'OU': return list(items)
+    if isinstance(items, (set,dict)) or inspect.isgenerator(items) or isinstance(items, (DataLoader,DataLoaders,Datasets,TfmdLists)):
+        raise TypeError(f"`items` is a {type(items).__name__}: give a list, `L`, DataFrame or 4-D tensor, or one item; a DataLoader goes into `dl=`")
+    return [items]
+
 def _as_items(dls, items):
     "A list, or DataFrame, that `dls.test_dl` takes"
-    if isinstance(items, pd.DataFrame): res = items
-    elif isinstance(items, (list,L)): res = list(items)
-    elif getattr(items, 'ndim', 0)==4: res = list(items)
-    else: res = [items]
+    res = _many(items)
     if not len(res): raise ValueError("`items` is empty: there is nothing to explain")
-    if not isinstance(dls.valid_ds, (Datasets,TfmdLists)) or isinstance(res, pd.DataFrame): return res
+    if isinstance(res, pd.DataFrame): return res
+    if dls.n_inp==1 and any(isinstance(o, tuple) for o in res): raise TypeError("An item is a tuple, which stands for several inputs, and this model has one: give a list of items instead")
     tl = getattr(dls.valid_ds, 'tls', [dls.valid_ds])[0]
     types = tuple(L(t if is_listy(t) else [t] for t in tl.types).concat().unique())
     cls = first(t for t in types if isinstance(t, type) and issubclass(t, PILBase))
@@ -101,62 +114,86 @@ def _create_item(dl, i):
         raise (OSError if isinstance(e, OSError) else ValueError)(f"Cannot read {name}: {e}") from e
 
 # %% ../nbs/07_learner.ipynb #25e9806c
+def _check_dl(dl):
+    "TypeError unless `dl` is a DataLoader, or a list of batches"
+    if isinstance(dl, (DataLoader,torch.utils.data.DataLoader)): return
+    if isinstance(dl, (list,L)) and len(dl) and all(isinstance(b, (tuple,list,L)) and len(b) and isinstance(b[0], Tensor) for b in dl): return
+    hint = "one of its loaders, such as `dls.valid`" if isinstance(dl, DataLoaders) else "a `DataLoader`, or a list of batches such as [(xb,)]"
+    raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) and len(dl) else f'a {type(dl).__name__}'}: expected {hint}. Files, pictures and arrays are `items`")
+
 def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, as a `DataLoader` in order; only the first `n` items if given"
-    kinds = {c.__name__ for c in type(learn.dls[0]).__mro__}
+    if n is not None and n<1: raise ValueError(f"`max_n` is {n}: expected at least one item")
+    kinds = {c.__name__ for o in learn.dls.loaders[:1] for c in type(o).__mro__}
     if kinds & {'TabDataLoader'}: raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals and volumes")
     if kinds & {'SortedDL','LMDataLoader'}: raise TypeError("Text learners are not supported yet: fastcam explains pictures, signals and volumes")
     if items is not None:
         if dl is not None: raise ValueError("Give `items` or `dl`, not both")
+        if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return [_as_batch(items)[:n]]
         items = _as_items(learn.dls, items)
         dl = learn.dls.test_dl(items, **({} if len(items)>learn.dls.valid.bs else dict(num_workers=0)))
-    elif dl is None: dl = learn.dls[ds_idx]
+    elif dl is None:
+        if not 0<=ds_idx<len(learn.dls.loaders): raise IndexError(f"`ds_idx` is {ds_idx}: these DataLoaders have {len(learn.dls.loaders)}, 0 the training set, 1 the validation set")
+        dl = learn.dls[ds_idx]
+        if not len(getattr(dl, 'dataset', dl)): raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
+    else: _check_dl(dl)
     if not isinstance(dl, DataLoader): return dl
     if getattr(dl.dataset, 'split_idx', None)==0: dl = learn.dls.test_dl(dl.items, with_labels=True)          # seen as in validation, without random transforms
     kw = dict(n=n) if n is not None and dl.n is not None and n<dl.n else {}
     if dl.indexed: kw['create_item'] = partial(_create_item, dl)
     return dl.new(shuffle=False, drop_last=False, **kw)
 
-# %% ../nbs/07_learner.ipynb #780ea306
+def _as_batch(items):
+    "Tensors, or tuples of a model's inputs, as a batch"
+    its = [tuplify(o) for o in _many(items)]
+    if not all(isinstance(x, Tensor) for o in its for x in o):
+        raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {type(its[0][0]).__name__}: give a tensor as the model takes it, without the batch dimension, or `dl=`")
+    return tuple(torch.stack(x) for x in zip(*its))
+
+# %% ../nbs/07_learner.ipynb #43be93db
 def _stack(xs): return torch.stack(list(xs)) if len(xs) and len({x.shape for x in xs})==1 else xs
 
-# %% ../nbs/07_learner.ipynb #454aaf1d
+def _named_actual(t, vocab):
+    "A true value in words: a class, several classes, or numbers"
+    if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all(): return ', '.join(str(vocab[i]) for i in t.nonzero().flatten().tolist()) or 'none'
+    if t.ndim==1: return ', '.join(f'{o:.2f}' for o in t.tolist())
+    return f'{t.item():.2f}' if t.is_floating_point() else str(vocab[t.item()] if vocab is not None else t.item())
+
+# %% ../nbs/07_learner.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
     def __init__(self,
-        maps, # `L` of `TensorCAM` (k, *grid), one for each item
+        maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
-        target, # The `Target` explained
+        labels, # `L` of k names for each item of what is explained
+        health, # `L` of k strings for each item: why a map means little, empty where it is well
         rows, # Position of each item in the dataset of `dl`
         dl, # `DataLoader` the items are read from again, and that decodes them
-        preds=None, # (n, classes), as `get_preds` gives them: probabilities for a classifier
-        targs=None, # True classes (n,), if known
+        preds=None, # (n, classes): probabilities for a classifier, shares of the picture for a segmentation
+        targs=None, # True values, one tensor for each item, if known
         vocab=None, # Names of the classes
-        xb=None # The inputs, a tuple, where they cannot be read again
+        xb=None, # The inputs, a tuple, where they cannot be read again
+        signed=False # Do both signs answer the question?
     ):
         self._maps,self._idxs = L(maps),L(idxs)
-        store_attr('target,rows,dl,preds,targs,vocab,xb')
+        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed')
 
     @property
     def maps(self):
-        "Raw maps, one `TensorCAM` `(n, k, *grid)`; an `L` of `TensorCAM` `(k, *grid)` where they differ in size"
+        "Raw maps, one `TensorCAM` `(n, k, *grid)`; an `L` of `TensorCAM` `(k, *grid)` where they differ in size or number"
         return _stack(self._maps)
     @property
     def targets(self):
         "Classes explained (n, k), -1 for what is no class; an `L` where items differ in number"
         return _stack(self._idxs)
     @property
-    def labels(self):
-        "Names of what is explained, a list of k for each item"
-        return L([self.target.title(i, j, self.vocab) for j,i in enumerate(o.tolist())] for o in self._idxs)
-    @property
     def actuals(self):
-        "Names of the true classes, None where not known"
-        return None if self.targs is None else L(str(self.vocab[i]) if self.vocab is not None else str(i) for i in self.targs.tolist())
+        "Names of the true classes, or true values, None where not known"
+        return None if self.targs is None else L(_named_actual(t, self.vocab) for t in self.targs)
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))
-    def __repr__(self): return f"CAMs of {len(self)} items, maps {tuple(self.maps.shape) if isinstance(self.maps, Tensor) else 'of different sizes'}"
+    def __repr__(self): return f"CAMs of {len(self)} items, maps {tuple(self.maps.shape) if isinstance(self.maps, Tensor) else 'of different sizes or numbers'}"
     def __getitem__(self, i):
         "Item `i`; for a slice, a list or a mask the `CAMs` of these items"
         n = len(self)
@@ -167,14 +204,14 @@ class CAMs:
         i = list(mask2idxs(i))
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
-        return CAMs(sub(self._maps), sub(self._idxs), self.target, sub(self.rows), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb)
+        return CAMs(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb, self.signed)
 
-# %% ../nbs/07_learner.ipynb #5b3e2052
+# %% ../nbs/07_learner.ipynb #454aaf1d
 class CAMItem:
-    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `preds` (classes,) and `actual` class; shows itself"
+    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,) and `actual` class; shows itself"
     def __init__(self, cams):
         self._cams = cams
-        self.maps,self.targets,self.labels = cams._maps[0],cams._idxs[0],cams.labels[0]
+        self.maps,self.targets,self.labels,self.health = cams._maps[0],cams._idxs[0],cams.labels[0],cams.health[0]
         self.preds,self.actual = (None if o is None else o[0] for o in (cams.preds,cams.actuals))
     __repr__ = basic_repr('labels,actual,targets')
 
@@ -192,13 +229,36 @@ def inputs(self:CAMs):
     return detuplify(tuple(torch.cat(o) for o in zip(*[b[:n_inp] for b in self._batches()])))
 
 @patch
-def pictures(self:CAMs) -> L:
+def pictures(self:CAMs,
+    inp=0 # Which input, if the model has several
+) -> L:
     "The items as the model saw them, decoded: each shows itself"
-    if not hasattr(self.dl, 'decode_batch'): return L(TensorImage(x-x.min())/(x.max()-x.min()).clamp(min=1e-8) for b in self._batches() for x in b[0])
-    its = L(o for b in self._batches() for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
-    return its.map(lambda o: o[0] if hasattr(o[0], 'show') else TensorImage(o[0]))
+    bs = self._batches()
+    n = getattr(self.dl, 'n_inp', len(bs[0])) if self.xb is None else len(self.xb)
+    if not 0<=inp<n: raise IndexError(f"`inp` is {inp}, but this model has {n} inputs" if n>1 else f"`inp` is {inp}, but this model has one input, 0")
+    if not hasattr(self.dl, 'decode_batch'): its = L(x for b in bs for x in b[inp])
+    else: its = L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
+    return its.map(_picture)
 
 # %% ../nbs/07_learner.ipynb #9fff229f
+class _Drawn:
+    "What is no picture: a signal `(channels, length)`, drawn as lines, or a volume `(channels, depth, height, width)`, as `slices` side by side"
+    def __init__(self, x): self.x = x.detach().cpu().float().as_subclass(Tensor)
+    def show(self, ctx=None, **kwargs):
+        if self.x.ndim==4: return show_image(side_by_side(self.x.mean(0)), ctx=ctx, cmap='gray', **kwargs)
+        ctx = ifnone(ctx, plt.gca())
+        ctx.plot(self.x.T.numpy(), lw=1)
+        ctx.margins(x=0)
+        return ctx
+
+def _picture(o):
+    "Decoded item `o` as what shows itself"
+    if isinstance(o, Tensor) and (o.ndim in (2,4) and type(o) in (Tensor,TensorBase) or o.ndim==4): return _Drawn(o)
+    if hasattr(o, 'show'): return o
+    if not isinstance(o, Tensor) or o.ndim!=3: raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
+    return TensorImage(((o[:3] if len(o)>=3 else o[:1])-o.min())/(o.max()-o.min()).clamp(min=1e-8))
+
+# %% ../nbs/07_learner.ipynb #1332b603
 @patch
 def show(self:CAMs,
     max_n=9, # Show at most so many items
@@ -207,33 +267,41 @@ def show(self:CAMs,
     ncols=None, # Columns of the grid; several targets give a column each
     figsize=None, # Size of the figure in inches
     scale='image', # 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare
-    relu=True, # Show only what speaks for the target; False shows both signs, with a `cmap` such as 'RdBu_r'
+    relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
     clip=None, # See `TensorCAM.show`
-    cmap='magma', # Colours of the maps
+    cmap=None, # Colours of the maps: 'magma', or 'RdBu_r' for both signs
     alpha=0.6, # How much the maps cover the pictures, 0..1
-    interpolation='bilinear' # matplotlib's, between the cells of a map
+    interpolation='bilinear', # matplotlib's, between the cells of a map
+    inp=0 # Which input to draw, if the model has several
 ):
     "Draw the maps over the items, each with a title; gives the axes"
-    cams = self[:max_n]
-    k = max(len(o) for o in cams._maps)
+    if max_n<1: raise ValueError(f"`max_n` is {max_n}: expected at least one item")
+    cams,relu = self[:max_n],ifnone(relu, not self.signed)
+    k = max(1, *map(len, cams._maps))
     if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
-    kw = dict(scale=scale, relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation)
+    if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" + (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
+    kw = dict(scale=scale, relu=relu, clip=clip, cmap=ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha=alpha, interpolation=interpolation)
     if scale=='shared':
-        top = max(m.relu().max().item() if relu else m.abs().max().item() for m in cams._maps) or 1.
+        top = max((m.relu().max().item() if relu else m.abs().max().item()) for m in cams._maps if len(m)) or 1.
         kw.update(scale=None, vmin=0. if relu else -top, vmax=top)
-    for i,(pic,maps) in enumerate(zip(cams.pictures(), cams._maps)):
+    for i,(pic,maps) in enumerate(zip(cams.pictures(inp), cams._maps)):
         for j in range(k):
             ctx = ctxs[i*k+j]
-            if j>=len(maps): ctx.set_axis_off(); continue
+            if j>=max(1, len(maps)): ctx.set_axis_off(); continue
             pic.show(ctx=ctx)
-            maps[j].show(ctx=ctx, title=cams._title(i,j), **kw)
+            if j<len(maps): maps[j].show(ctx=ctx, **kw)
+            ctx.set_title(cams._title(i, j, relu))
     return ctxs
 
 @patch
-def _title(self:CAMs, i, j):
-    res,c = self.labels[i][j],self._idxs[i][j].item()
-    if c>=0 and self.preds is not None: res += f' {self.preds[i,c]:.2f}'
-    return res if self.actuals is None else f'{res}\nactual: {self.actuals[i]}'
+def _title(self:CAMs, i, j, relu=True):
+    "What is explained, its probability, the true class, and the map's doubts"
+    res = [] if self.actuals is None else [f'actual: {self.actuals[i]}']
+    if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
+    head,c = self.labels[i][j],self._idxs[i][j].item()
+    if c>=0 and self.preds is not None: head += f' {self.preds[i][c]:.2f}'
+    if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
+    return '\n'.join([head + ('' if relu else ', raised by red'), *res])
 
 @patch
 @delegates(CAMs.show)
@@ -242,13 +310,20 @@ def show(self:CAMItem, **kwargs):
     return self._cams.show(**kwargs)
 
 # %% ../nbs/07_learner.ipynb #1a6d425f
+def _unbury(e):
+    "What a worker process of a DataLoader failed with"
+    if str(e).startswith('Caught ') and 'Original Traceback' in str(e):
+        try: return type(e)(str(e).strip().splitlines()[-1].split(': ', 1)[-1])
+        except Exception: pass
+    return e
+
 @patch
 def cam(self:Learner,
     items=None, # Path, bytes, PIL image, array (HWC), tensor (CHW) or what else `dls.test_dl` takes; a list, `L`, DataFrame or 4-D tensor of these
     dl=None, # `DataLoader`, or list of batches, instead of `items`
     ds_idx=1, # Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
-    target=None, # What: the predicted class if None; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
-    layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these
+    target=None, # What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+    layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
     method='gradcam', # How: the name of a method, or a function of a captured pass
     fuse='mean', # How the maps of several layers become one; None gives a dict of `CAMs` by layer
     smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
@@ -261,16 +336,18 @@ def cam(self:Learner,
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
         n = len(dl.dataset) if hasattr(dl, 'dataset') and hasattr(dl.dataset, '__len__') else sum(len(b[0]) for b in dl) if is_listy(dl) else None
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
-        cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n, **kwargs)
+        if isinstance(target, Similar) and not isinstance(target.query, Tensor):
+            target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
+        cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if max_n is None or n is None else min(n, max_n), **kwargs)
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
-            *xb,preds,targs = self.get_preds(dl=dl, with_input=keep, with_preds=with_preds, cbs=cb)
-        preds = preds.as_subclass(Tensor) if isinstance(preds, Tensor) and preds.ndim==2 else None
-        if not (isinstance(targs, Tensor) and targs.ndim==1 and not targs.is_floating_point()): targs = None
-        vocab = getattr(self.dls, 'vocab', None)
-        rows = range_of(cb.maps) if cb.rows is None else cb.rows
-        make = lambda maps: CAMs(maps, cb.idxs, cb.explain.target, rows, self.dls.valid if keep else dl, preds, targs, vocab, tuplify(xb[0]) if keep else None)
-        return {name: make(cb.maps.itemgot(name)) for name in cb.maps[0]} if cb.explain.fuse is None else make(cb.maps)
+            try: xb = self.get_preds(dl=dl, with_input=keep, with_preds=False, with_targs=False, cbs=cb)[0]
+            except Exception as e: raise _unbury(e)
+        preds = _stack(cb.preds) if with_preds and len(cb.preds) else None
+        rows = range_of(cb.idxs) if cb.rows is None else cb.rows
+        last = (rows, self.dls.loaders[-1] if keep else dl, preds, _stack(cb.targs) if len(cb.targs) else None, cb.explain.vocab, tuplify(xb) if keep else None, cb.explain.target.signed)
+        res = {n: CAMs(m, cb.idxs, cb.labels, cb._health[n], *last) for n,m in cb._maps.items()}
+        return res if fuse is None else res[None]
 
 # %% ../nbs/07_learner.ipynb #a530ae89
 @patch
@@ -282,7 +359,23 @@ def show_cam(self:Learner,
 ):
     "Show why the model predicted what it predicted: the maps drawn over the items"
     show = {k: kwargs.pop(k) for k in inspect.signature(CAMs.show).parameters if k in kwargs}
-    cams = self.cam(items, max_n=max_n, **kwargs)
+    try: cams = self.cam(items, max_n=max_n, **kwargs)
+    except TypeError as e:
+        if not str(e).startswith('Unknown keyword'): raise
+        raise TypeError(f"{e}. To draw: {', '.join(inspect.signature(CAMs.show).parameters.keys()-{'self'})}") from None
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
         axs = c.show(max_n=max_n, **show)
         if name: axs[0].figure.suptitle(f'layer {name}')
+
+# %% ../nbs/07_learner.ipynb #1407cdcc
+@patch
+def cam_layers(self:Learner,
+    all=False # Every layer with a grid, not only the stages
+) -> pd.DataFrame:
+    "The layers of this learner's model that a map can be made at, with what to give as `layer=`"
+    with as_before(self):
+        dl = self.dls.loaders[-1]
+        if not len(getattr(dl, 'dataset', dl)): raise ValueError("A batch is needed to look at the layers, and this dataset is empty: use `layers_table(learn.model, xb)`")
+        b = first(dl if not isinstance(dl, DataLoader) else dl.new(shuffle=False, drop_last=False, num_workers=0, n=1))
+        b = to_device(b, next(self.model.parameters()).device)
+        return layers_table(self.model, tuplify(b)[:getattr(dl, 'n_inp', max(1, len(tuplify(b))-1))], all)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'cam_methods', 'as_method', 'grid_dims', 'pca_reduce', 'kpca_reduce', 'weight_method',
-           'Explainer', 'cam_maps']
+           'map_health', 'Explainer', 'each_item', 'cam_maps']
 
 # %% ../nbs/04_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -20,10 +20,10 @@ class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
     def __init__(self,
         cap:Capture, # After the model was called
-        target:Target, # What is explained
-        idx, # (batch, k), from `target.idxs`
+        target:Target # What is explained, the question of `Target.ask`
     ):
         store_attr()
+        self.idx = target.idx
         self.layer,self.j,self._grads = first(cap.acts),0,{}
         self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
 
@@ -41,13 +41,13 @@ class Pass:
     def grad(self, create_graph=False):
         "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
         if create_graph not in self._grads:
-            with torch.enable_grad(): self._grads[create_graph] = self.cap.grads(self.target.scores(self.target.read(self.pred), self.idx), create_graph)
+            with torch.enable_grad(): self._grads[create_graph] = self.cap.grads(self.target.scores(self.pred), create_graph)
         return self._grads[create_graph][self.layer][self.j].as_subclass(Tensor).float()
 
     def score(self, pred, rows=None):
         "The number explained (rows,) in a prediction; `rows` as in `tail`"
         if rows is None: rows = torch.arange(len(pred))%len(self.idx)
-        return self.target.scores(self.target.read(pred), self.idx[rows])[:,self.j]
+        return self.target.scores(pred, rows)[:,self.j]
 
     def tail(self, a, rows=None):
         "The model's prediction if the layer gave `a` `(rows, channels, *grid)`; `rows` is the item each row belongs to, by default several times the whole batch"
@@ -56,7 +56,7 @@ class Pass:
     def again(self, *xb):
         "The same question (layer, classes) asked of other inputs of the same number: another pass"
         with Capture(self.model, self.cap.layers) as cap: self.model(*xb)
-        return Pass(cap, self.target, self.idx).at(self.layer, self.j)
+        return Pass(cap, self.target).at(self.layer, self.j)
 
 # %% ../nbs/04_method.ipynb #9f74776c
 _methods,_smooths = {},{}
@@ -256,6 +256,34 @@ _fuses = dict(
     tanhmax = lambda maps: (2*_finest(maps, relu=True)).tanh().amax(0))
 
 # %% ../nbs/04_method.ipynb #c2b5012e
+def _why_blank(o, i):
+    "Why the map of item `i` of a pass is zero everywhere"
+    lay = o.cap.layers[o.layer]
+    if not o.a[i].any(): return f"dead layer: all activations of {o.layer!r} are zero for this item; try an earlier layer"
+    if o._grads and not o.g[i].any():
+        if lay.prefix and lay.share<.01: return f"class token only: the cells of {o.layer!r} no longer reach the prediction; try an earlier layer, or layer=None"
+        return f"zero gradient: nothing at {o.layer!r} moves what is explained; try an earlier layer, or a method without gradients"
+    return "blank: the method gave zero everywhere; try another method or layer"
+
+def map_health(
+    o:Pass, # The pass that the maps are of
+    maps # (batch, k, *grid)
+) -> list: # Of k strings for each item
+    "Why a map means little, such as 'negative everywhere: ...' with what to try; empty where it is well"
+    m = maps.as_subclass(Tensor).flatten(2)
+    lo,hi,ok = m.amin(2),m.amax(2),m.isfinite().all(2)
+    sick = ~ok | (hi<=0) | (hi-lo<=1e-6*torch.maximum(hi.abs(), lo.abs())) & (m.shape[2]>1)
+    res = o.target.doubts(o.pred)
+    for i,j in sick.nonzero().tolist():
+        if res[i][j] or o.idx[i,j]==-2: continue
+        if not ok[i,j]: why = "NaN: the map holds values that are no numbers; try another method, or full precision"
+        elif lo[i,j]==hi[i,j]==0: why = _why_blank(o.at(o.layer, j), i)
+        elif hi[i,j]<=0: why = "negative everywhere: nothing at this layer speaks for it; look with `relu=False`, ask `Neg(...)`, or try 'hirescam' or another layer"
+        else: why = "flat: the same value everywhere; try another method or layer"
+        res[i][j] = why
+    return res
+
+# %% ../nbs/04_method.ipynb #796d2b43
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -269,37 +297,47 @@ class Explainer:
         **kwargs # For the method and `smooth`
     ):
         self.fuse = None if fuse is None else _named('fuse', fuse, _fuses)
-        self.target,self.method,self.layer = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer
+        self.target,self.method,self.layer,self.vocab = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer,vocab
 
     def capture(self, model, xb):
         "`Capture` for a call of `model` with `xb`"
-        return Capture(model, find_layers(model, xb, self.layer))
+        with as_written(): return Capture(model, find_layers(model, xb, self.layer))
 
-    def maps(self,
+    def explain(self,
         cap:Capture, # After the model was called
         rows, # Position of each item of the batch among all items
         yb=() # True values, if known
-    ): # `TensorCAM` (batch, k, *grid), or a dict of them by layer if `fuse` is None; and the classes explained (batch, k)
-        "The maps of a captured batch"
+    ): # The question (see `Target.ask`), the maps `TensorCAM` `(batch, k, *grid)` by layer, and their health; one layer, None, unless `fuse` is None
+        "What is explained of a captured batch, and how"
         if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
-        with torch.inference_mode(False), torch.no_grad():
-            pred = self.target.read(cap.pred)
-            idx = self.target.idxs(pred, rows, yb)
-            o = Pass(cap, self.target, idx)
-            nans = [r for r,s in zip(rows, self.target.scores(pred, idx)) if s.isnan().any()]
-            if nans: raise ValueError(f"The prediction is NaN for item {', '.join(map(str, nans[:9]))}: there is nothing to explain")
-            maps = {n: self._map(o, n, idx.shape[1]) for n in cap.acts}
-        if self.fuse is None: return maps,idx
-        return (self.fuse(list(maps.values())) if len(maps)>1 else first(maps.values())), idx
+        with torch.inference_mode(False), torch.no_grad(), as_written():
+            q = self.target.ask(cap.pred, rows, yb)
+            if (nan := q.scores(cap.pred).isnan().any(1)).any(): raise ValueError(_nan_pred(cap, [r for r,s in zip(rows, nan) if s]))
+            o = Pass(cap, q)
+            maps = {n: self._map(o, n, q.idx.shape[1]) for n in cap.acts}
+            if self.fuse is not None: maps = {None: self.fuse(list(maps.values())) if len(maps)>1 else first(maps.values())}
+            return q,maps,{n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
 
     def _map(self, o, name, k):
         ms = [self.method(o.at(name, j)) for j in range(k)]
-        if not isinstance(ms[0], Tensor) or ms[0].ndim<2 or len(ms[0])!=len(o.idx):
+        if not isinstance(ms[0], Tensor) or ms[0].ndim<2 or len(ms[0])!=len(o.idx) or ms[0].ndim>=o.a.ndim:
             got = tuple(ms[0].shape) if isinstance(ms[0], Tensor) else type(ms[0]).__name__
-            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {len(o.idx)}")
+            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {len(o.idx)}, such as {(len(o.idx), *o.a.shape[2:])}")
         return TensorCAM(torch.stack(ms, 1).detach().as_subclass(Tensor).float(), nd=ms[0].ndim-1)
 
-# %% ../nbs/04_method.ipynb #796d2b43
+def _nan_pred(cap, rows):
+    bad = first(n for n,p in cap.model.named_parameters() if p.isnan().any())
+    return (f"The prediction is NaN for item {', '.join(map(str, rows[:9]))}: there is nothing to explain" +
+            (f". The model's own weights hold NaN, {bad!r} for one: its training went astray" if bad else "; is its input finite?"))
+
+def each_item(
+    maps, # (batch, k, *grid)
+    q:Target # The question they answer
+) -> L: # Of `TensorCAM` `(k_i, *grid)`
+    "The maps of each item, without those that fill up its batch"
+    return L(m[i!=-2] for m,i in zip(maps, q.idx.to(maps.device)))
+
+# %% ../nbs/04_method.ipynb #19eaf391
 def cam_maps(
     model:nn.Module, # Any PyTorch model; it is put in eval mode for the call, and back
     xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
@@ -309,10 +347,13 @@ def cam_maps(
     fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
     smooth=None, # Average over variants of the input: 'tta', 'noise', 'windows', a function
     **kwargs # For the method and `smooth`
-) -> TensorCAM: # (batch, targets, *grid), raw: signed, float32, at the layer's resolution
+) -> TensorCAM: # `(batch, targets, *grid)`, raw: signed, float32, at the layer's resolution; an `L` of `(targets, *grid)` where items differ in their number
     "Class activation maps of `model` for a batch, in plain PyTorch"
-    xb = tuplify(xb)
+    xb,model = tuplify(xb),unwrap(model)
+    if not all(isinstance(x, Tensor) for x in xb): raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes files and arrays")
     explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
         with explain.capture(model, xb) as cap: model(*xb)
-        return explain.maps(cap, range(len(xb[0])))[0]
+        q,maps,_ = explain.explain(cap, range(len(xb[0])))
+        if (q.idx==-2).any(): maps = {n: each_item(m, q) for n,m in maps.items()}
+        return maps if fuse is None else maps[None]
