@@ -36,7 +36,8 @@ class Capture:
     ): store_attr()
 
     def __enter__(self):
-        self.acts,self.xb,self.pred,self.modes,self._alone = {},None,None,ExitStack(),{}
+        self.acts,self.xb,self.pred,self.modes,self.stance,self._alone = {},None,None,ExitStack(),ExitStack(),{}
+        self.stance.enter_context(as_written())
         self.hooks = [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
         self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
         return self
@@ -47,6 +48,7 @@ class Capture:
         "Take the hooks off the model; what was captured stays"
         for h in self.hooks: h.remove()
         self.modes.close()
+        self.stance.close()
 
     def _start(self, m, xb):
         for mode in (torch.inference_mode(False), torch.no_grad()): self.modes.enter_context(mode)

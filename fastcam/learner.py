@@ -80,9 +80,9 @@ def _to_pil(x, cls):
 
 # %% ../nbs/07_learner.ipynb #0794b164
 def _many(items):
-    "`items` as a list, or DataFrame"
+    "`items` as a list, or DataFrame; a Series with names is a row of one, and an item"
     if isinstance(items, (pd.DataFrame,list,L)): return items if isinstance(items, pd.DataFrame) else list(items)
-    if isinstance(items, pd.Series) or getattr(items, 'ndim', 0)==4 or isinstance(items, np.ndarray) and items.dtype.kind in 'OU': return list(items)
+    if isinstance(items, pd.Series) and items.index.inferred_type!='string' or getattr(items, 'ndim', 0)==4 or isinstance(items, np.ndarray) and items.dtype.kind in 'OU': return list(items)
     if isinstance(items, (set,dict)) or inspect.isgenerator(items) or isinstance(items, (DataLoader,DataLoaders,Datasets,TfmdLists)):
         raise TypeError(f"`items` is a {type(items).__name__}: give a list, `L`, DataFrame or 4-D tensor, or one item; a DataLoader goes into `dl=`")
     return [items]
