@@ -8,6 +8,7 @@ __all__ = ['unwrap', 'as_written', 'Capture']
 # %% ../nbs/03_capture.ipynb #5367ca32
 from fastai.vision.all import *
 from .layer import *
+import collections, itertools
 from contextlib import ExitStack
 
 # %% ../nbs/03_capture.ipynb #88e5940c
@@ -51,19 +52,24 @@ class Capture:
         self.stance.close()
 
     def _start(self, m, xb):
-        for mode in (torch.inference_mode(False), torch.no_grad()): self.modes.enter_context(mode)
+        own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
+        self.modes.enter_context(torch.inference_mode(False))
+        self.modes.enter_context(torch.set_grad_enabled(own))
         self.acts.clear()
+        self.calls,self.done = collections.Counter(),False
         self.xb = tuple(_leave_inference(x) for x in xb)
         return self.xb
 
     def _keep(self, name, m, i, o):
+        self.calls[name] += 1
+        if self.done or self.calls[name]!=self.layers[name].call+1: return         # another call; or checkpointing, which calls modules again in the backward pass
         torch.set_grad_enabled(True)
         self.acts[name] = o if o.requires_grad else o.detach().requires_grad_()
         return self.acts[name].clone()
 
     def _end(self, m, xb, pred):
         self.modes.close()
-        self.pred = pred
+        self.pred,self.done = pred,True
 
     def a(self, name):
         "Activations of layer `name`, `(batch, channels, *grid)`"
@@ -90,9 +96,10 @@ def _off_path(names):
 
 # %% ../nbs/03_capture.ipynb #05515ab2
 @contextmanager
-def _replaced(module, a):
-    "`module` gives a copy of `a` instead of its output: what follows may work in place"
-    h = module.register_forward_hook(lambda m,i,o: a.to(o.dtype).clone(memory_format=torch.contiguous_format))
+def _replaced(module, a, call=0):
+    "`module` gives, in its `call`-th call, a copy of `a` instead of its output: what follows may work in place"
+    nth = itertools.count()
+    h = module.register_forward_hook(lambda m,i,o: a.to(o.dtype).clone(memory_format=torch.contiguous_format) if next(nth)==call else None)
     try: yield
     finally: h.remove()
 
@@ -106,13 +113,14 @@ def tail(self:Capture,
     "The model's prediction (rows, ...) if layer `name` gave `a`; only what lies after the layer is run, where that is exact"
     if name not in self._alone: self._alone[name] = self._is_alone(name)
     if rows is None: rows = torch.arange(len(a))%len(self.xb[0])
-    with _replaced(self.layers[name].module, self.layers[name].from_grid(a, self.acts[name].detach()[rows])):
+    lay = self.layers[name]
+    with _replaced(lay.module, lay.from_grid(a, self.acts[name].detach()[rows]), lay.call):
         return self.model(*[x[:0] if self._alone[name] else x[rows] for x in self.xb])
 
 @patch
 def _is_alone(self:Capture, name):
     "Does the prediction come out again if the layer's activations are all that is known?"
     try:
-        with torch.no_grad(), _replaced(self.layers[name].module, self.acts[name].detach()): pred = self.model(*[x[:0] for x in self.xb])
+        with torch.no_grad(), _replaced(self.layers[name].module, self.acts[name].detach(), self.layers[name].call): pred = self.model(*[x[:0] for x in self.xb])
         return pred.shape==self.pred.shape and torch.allclose(pred, self.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
     except Exception: return False                             # the model cannot be run on an empty batch, or something passes the layer by

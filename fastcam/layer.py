@@ -34,13 +34,19 @@ class GridLayer:
         prefix=0, # Tokens before those of the grid
         share=1., # Share of cells that the prediction depends on
         dense=False, # Is the prediction a grid itself, as in segmentation?
-        calls=1, # How often the module is called in one pass; the rest is about the last call that counts
+        calls=1, # How often the module is called in one pass
+        call=0, # Which of these calls this is
+        cut=False, # Does the model itself switch gradients off here, or before, as by `torch.no_grad`?
         spare=False # Is it no good unless there is nothing else: a map of the classes themselves, or a grid made by pooling to a given size?
     ): store_attr()
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
     def module(self, m): self._module = None if m is None else weakref.ref(m)         # what is remembered about a model must not keep it alive
+    @property
+    def key(self):
+        "The name; with `@` and the number of the call where there are several"
+        return self.name if self.calls==1 else f'{self.name}@{self.call}'
     @property
     def depth(self): return self.name.count('.')
     __repr__ = basic_repr('name,channels,grid,share')
@@ -131,16 +137,17 @@ class _DryPass(nn.Module):
     "`model`, giving what each of its modules gives and the gradients there; a module, for `functional_call`"
     def __init__(self, model):
         super().__init__()
-        self.model,self.outs,self.done = model,[],False
+        self.model,self.outs,self.done,self.cut = model,[],False,False
 
     def keep(self, name, m, i, o):
         if self.done: return                                         # checkpointing calls modules again in the backward pass
         grid = isinstance(o, Tensor) and o.is_floating_point() and o.ndim>2 and len(o)==1
         cut = grid and not o.requires_grad
         if cut:
+            self.cut = True                                          # from here on: the model's own block may go on
             torch.set_grad_enabled(True)
             o = o.detach().requires_grad_()
-        self.outs.append((name, m, o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__))
+        self.outs.append((name, m, o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, self.cut))
         if cut: return o.clone()
 
     def forward(self, *xb):
@@ -151,7 +158,7 @@ class _DryPass(nn.Module):
         first,*rest = [(p*torch.randn(p.shape, generator=rng).to(p)).sum() for p in preds]
         if not any(o.requires_grad for o in [first, *rest]):
             raise ValueError("No gradient leads from the model's prediction to any of its layers: does `forward` end in `detach`, `argmax` or `torch.no_grad()`?")
-        ts,p = [o for _,_,o,_ in self.outs],preds[0]
+        ts,p = [o for _,_,o,*_ in self.outs],preds[0]
         gs = _grads(first, ts)
         others = _grads(sum(rest), ts) if rest else gs
         n = p.shape[1] if p.ndim>1 else 0
@@ -159,7 +166,7 @@ class _DryPass(nn.Module):
         return [(*o,*g) for o,*g in zip(self.outs, gs, others, maps)],p
 
 def _dry_pass(model, xb):
-    "`[(name, module, output, its shape, gradient, gradient of the other predictions, gradient of one class)]` in the order the outputs are made, and the first prediction"
+    "`[(name, module, output, its shape, whether the model cut the gradient, gradient, gradient of the other predictions, gradient of one class)]` in the order the outputs are made, and the first prediction"
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. Give the `nn.Module` it was made from.")
     dry,hooks = _DryPass(model),[]
@@ -191,8 +198,11 @@ def _find(model, xb):
     dense = pred.ndim==nd+2 and pred.shape[2:].numel()>1
     grids = _conv_grids([tuple(o.shape[2:]) for _,m,o,*_ in outs if isinstance(m, _convs) and o is not None and o.ndim==nd+2], size, dense)
     found,seen,pooled,by_name = {},{},set(),{n:'is not used when the model is called' for n,_ in model.named_modules()}
-    calls = collections.Counter(n for n,*_ in outs)
-    for name,m,o,shape,g,other,cls in outs:
+    calls,nth = collections.Counter(n for n,*_ in outs),collections.Counter()
+    n_grids = sum(isinstance(x, Tensor) and x.ndim==nd+2 for x in xb)
+    for name,m,o,shape,cut,g,other,cls in outs:
+        call,nth[name] = nth[name],nth[name]+1
+        twin = 1<calls[name]==n_grids and call>0                 # one body for several inputs, as in a siamese network: the first unless `@1`, `@2`, ... is said
         lay = None if o is None else _layout(m, o.shape, size, *grids)
         if lay and not dense and o.ndim==4 and _is_attention(lay[2], seen): lay = None
         if lay is None:
@@ -204,10 +214,11 @@ def _find(model, xb):
         if g is None and other is None:
             if not isinstance(by_name[name], GridLayer): by_name[name] = 'is off the way: the prediction does not depend on it, or the model cuts the gradient behind it (`detach`, `torch.no_grad()`)'
             continue
-        new = by_name[name] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name])
+        new = by_name[f'{name}@{call}'] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name], call=call, cut=cut)
+        if not twin: by_name[name] = new
         new.channels,new.share = new.to_grid(o).shape[1],(new.to_grid(other if g is None else g)!=0).any(1).float().mean().item()
         new.spare = isinstance(m, _pools) or grid in pooled or (cls is not None and new.channels==pred.shape[1] and (new.to_grid(cls)!=0).any(0).flatten(1).any(1).sum().item()<2)
-        if g is None or isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue  # the last three make nothing new, and hand on attention, which only looks like a grid
+        if g is None or twin or isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue  # the last three make nothing new, and hand on attention, which only looks like a grid
         old = found.pop(id(o), None)                            # modules that give the very same tensor are one layer: the outermost name
         if old: new.spare = old.spare = new.spare or old.spare
         found[id(o)] = old if old and old.depth<new.depth else new
@@ -311,7 +322,7 @@ def _one_layer(model, xb, layer):
     else: raise TypeError(f"`layer` is {layer!r}: expected None, an index from the end such as -2, a name as in `named_modules`, a module, or a list of these")
     if not name: raise ValueError(f"`layer` is a {type(layer).__name__} that is not a part of this {type(model).__name__}")
     layers,by_name = _all_layers(model, xb)
-    if name not in mods:
+    if name not in by_name:
         close = difflib.get_close_matches(name, list(mods), n=5, cutoff=.6)
         raise ValueError(f"This model has no layer {name!r}. {f'Close matches: {str(close)[1:-1]}. ' if close else ''}{f'Its stages: {_stage_list(stages(layers))}' if layers else ''}")
     res = by_name[name]
@@ -322,14 +333,14 @@ def _one_layer(model, xb, layer):
 def find_layers(
     model:nn.Module, # Any model
     xb, # Its input (batch, channels, *size), or a tuple of its inputs
-    layer=None # None for the default, an index of a stage from the end, a name as in `named_modules`, a module, or a list of these
+    layer=None # None for the default, an index of a stage from the end, a name as in `named_modules`, with `@1` for its second call, a module, or a list of these
 ) -> dict: # Of `GridLayer` by name
     "The layers that `layer` stands for; ValueError for one that is not there or has no grid, IndexError for an index that is out of range"
     if is_listy(layer) and not isinstance(layer, nn.Module):
         if not len(layer): raise ValueError("`layer` is an empty list; None is the default layer")
-        return {o.name:o for o in (_one_layer(model, xb, l) for l in layer)}
+        return {o.key:o for o in (_one_layer(model, xb, l) for l in layer)}
     res = _one_layer(model, xb, layer)
-    return {res.name:res}
+    return {res.key:res}
 
 # %% ../nbs/01_layer.ipynb #725ef097
 def layers_table(

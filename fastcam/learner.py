@@ -117,9 +117,9 @@ def _create_item(dl, i):
 def _check_dl(dl):
     "TypeError unless `dl` is a DataLoader, or a list of batches"
     if isinstance(dl, (DataLoader,torch.utils.data.DataLoader)): return
-    if isinstance(dl, (list,L)) and len(dl) and all(isinstance(b, (tuple,list,L)) and len(b) and isinstance(b[0], Tensor) for b in dl): return
+    if isinstance(dl, (list,L)) and all(isinstance(b, (tuple,list,L)) and len(b) and isinstance(b[0], Tensor) for b in dl): return
     hint = "one of its loaders, such as `dls.valid`" if isinstance(dl, DataLoaders) else "a `DataLoader`, or a list of batches such as [(xb,)]"
-    raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) and len(dl) else f'a {type(dl).__name__}'}: expected {hint}. Files, pictures and arrays are `items`")
+    raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) else f'a {type(dl).__name__}'}: expected {hint}. Files, pictures and arrays are `items`")
 
 def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, as a `DataLoader` in order; only the first `n` items if given"
