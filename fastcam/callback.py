@@ -78,7 +78,7 @@ class CAMCallback(HookCallback):
         if not self.explains: return
         self.explain = self.explainer(ifnone(self.target, task_target(self.learn)), vocab=_vocab(self.dls))
         self.rows = list(self.dl.get_idxs()) if getattr(self.dl, 'n', None) is not None else None
-        self.n_seen,self._maps,self._health,self.idxs,self.labels,self.preds,self.targs = 0,{},{},L(),L(),L(),L()
+        self.n_seen,self._batches = 0,[]
 
     def before_batch(self):
         if self.explains: self.hooks = self.explain.capture(unwrap(self.model), self.xb).__enter__()
@@ -99,16 +99,7 @@ class CAMCallback(HookCallback):
         self._remove()
         bs = len(self.xb[0])
         rows = range(self.n_seen, self.n_seen+bs) if self.rows is None else self.rows[self.n_seen:self.n_seen+bs]
-        q,maps,health = self.explain.explain(self.hooks, rows, self.yb)
-        for n,m in maps.items():
-            self._maps[n] = self._maps.get(n, L()) + each_item(m.cpu(), q)
-            self._health[n] = self._health.get(n, L()) + [[h for h,i in zip(hs,idx) if i!=-2] for hs,idx in zip(health[n], q.idx.tolist())]
-        self.idxs += [i[i!=-2] for i in q.idx.cpu()]
-        self.labels += q.labels(self.explain.vocab)
-        if (p := q.summary(self.pred)) is not None:
-            act = noop if is_dense(self.pred) else getcallable(self.loss_func, 'activation')
-            self.preds += list(act(p.detach().float()).cpu())
-        if len(self.yb) and isinstance(self.yb[0], Tensor) and self.yb[0].ndim<3: self.targs += list(self.yb[0].detach().cpu())
+        self._batches.append(self.explain.explain(self.hooks, rows, self.yb, getcallable(self.loss_func, 'activation')).cpu())
         self.n_seen += bs
         self.hooks = None
         self.learn.pred = to_detach(self.learn.pred, cpu=False, gather=False)
@@ -117,17 +108,13 @@ class CAMCallback(HookCallback):
 
     def after_validate(self):
         "In the order of the items, as `get_preds` gives the predictions"
-        if not self.explains or self.rows is None: return
+        if not self.explains or not self._batches: return
+        self.found = Explained.concat(self._batches)
+        if self.rows is None: return
         order = tensor(self.rows).argsort()
-        sort = lambda o: o[order] if len(o) else o
-        self._maps,self._health = ({n:o[order] for n,o in d.items()} for d in (self._maps,self._health))
-        self.idxs,self.labels,self.preds,self.targs,self.rows = map(sort, (self.idxs,self.labels,self.preds,self.targs,L(self.rows)))
+        self.found,self.rows = self.found[order],L(self.rows)[order]
 
     @property
     def maps(self):
         "After `get_preds`: the maps of each item, `TensorCAM` `(k, *grid)`; a dict of them by layer if `fuse` is None"
-        return self._maps if self.explain.fuse is None else self._maps[None]
-    @property
-    def health(self):
-        "After `get_preds`: why a map means little, see `map_health`, k strings for each item; a dict of them by layer if `fuse` is None"
-        return self._health if self.explain.fuse is None else self._health[None]
+        return self.found.maps if self.explain.fuse is None else self.found.maps[None]

@@ -162,7 +162,7 @@ class _DryPass(nn.Module):
         gs = _grads(first, ts)
         others = _grads(sum(rest), ts) if rest else gs
         n = p.shape[1] if p.ndim>1 else 0
-        maps = _grads(p[:,:1].sum(), [o if o is not None and n in (o.shape[1],o.shape[-1]) else None for o in ts])
+        maps = _grads((p[:,:1] if p.ndim>1 else p).sum(), [o if o is not None and n in (o.shape[1],o.shape[-1]) else None for o in ts])
         return [(*o,*g) for o,*g in zip(self.outs, gs, others, maps)],p
 
 def _dry_pass(model, xb):

@@ -151,8 +151,6 @@ def _as_batch(items):
     return tuple(torch.stack(x) for x in zip(*its))
 
 # %% ../nbs/07_learner.ipynb #43be93db
-def _stack(xs): return torch.stack(list(xs)) if len(xs) and len({x.shape for x in xs})==1 else xs
-
 def _named_actual(t, vocab):
     "A true value in words: a class, several classes, or numbers"
     if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all(): return ', '.join(str(vocab[i]) for i in t.nonzero().flatten().tolist()) or 'none'
@@ -181,11 +179,11 @@ class CAMs:
     @property
     def maps(self):
         "Raw maps, one `TensorCAM` `(n, k, *grid)`; an `L` of `TensorCAM` `(k, *grid)` where they differ in size or number"
-        return _stack(self._maps)
+        return stack_alike(self._maps)
     @property
     def targets(self):
         "Classes explained (n, k), -1 for what is no class; an `L` where items differ in number"
-        return _stack(self._idxs)
+        return stack_alike(self._idxs)
     @property
     def actuals(self):
         "Names of the true classes, or true values, None where not known"
@@ -343,10 +341,10 @@ def cam(self:Learner,
         with self.no_bar() if len(dl)<2 else nullcontext():
             try: xb = self.get_preds(dl=dl, with_input=keep, with_preds=False, with_targs=False, cbs=cb)[0]
             except Exception as e: raise _unbury(e)
-        preds = _stack(cb.preds) if with_preds and len(cb.preds) else None
-        rows = range_of(cb.idxs) if cb.rows is None else cb.rows
-        last = (rows, self.dls.loaders[-1] if keep else dl, preds, _stack(cb.targs) if len(cb.targs) else None, cb.explain.vocab, tuplify(xb) if keep else None, cb.explain.target.signed)
-        res = {n: CAMs(m, cb.idxs, cb.labels, cb._health[n], *last) for n,m in cb._maps.items()}
+        o = cb.found
+        last = (range_of(o) if cb.rows is None else cb.rows, self.dls.loaders[-1] if keep else dl, stack_alike(o.preds) if with_preds and len(o.preds) else None,
+                stack_alike(o.targs) if len(o.targs) else None, cb.explain.vocab, tuplify(xb) if keep else None, cb.explain.target.signed)
+        res = {n: CAMs(m, o.idxs, o.labels, o.health[n], *last) for n,m in o.maps.items()}
         return res if fuse is None else res[None]
 
 # %% ../nbs/07_learner.ipynb #a530ae89

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'cam_methods', 'as_method', 'grid_dims', 'pca_reduce', 'kpca_reduce', 'weight_method',
-           'map_health', 'Explainer', 'each_item', 'cam_maps']
+           'map_health', 'Explained', 'Explainer', 'stack_alike', 'cam_maps']
 
 # %% ../nbs/04_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -284,6 +284,26 @@ def map_health(
     return res
 
 # %% ../nbs/04_method.ipynb #796d2b43
+class Explained:
+    "What was explained of some items, each part an `L` with one entry for each; `concat` joins those of several batches"
+    def __init__(self,
+        maps, # `TensorCAM` `(k, *grid)`, in a dict by layer; by None where layers are fused
+        health, # k strings, see `map_health`, in a dict as well
+        idxs, # Class indices (k,), -1 for what is no class
+        labels, # k names
+        preds, # The prediction (classes,), probabilities where there are any; empty if it has no such form
+        targs # True values; empty if not known
+    ): store_attr()
+    def _each(self, f, *others):
+        both = lambda g: {n: f(*[g(o)[n] for o in (self,*others)]) for n in self.maps}
+        return Explained(both(lambda o: o.maps), both(lambda o: o.health), *[f(*[getattr(o, n) for o in (self,*others)]) for n in ('idxs','labels','preds','targs')])
+    def __len__(self): return len(self.idxs)
+    @staticmethod
+    def concat(batches): return batches[0]._each(lambda *a: L(a).concat(), *batches[1:])
+    def __getitem__(self, i): return self._each(lambda a: a[i] if len(a) else a)
+    def cpu(self): return self._each(lambda a: a.map(to_cpu))
+
+# %% ../nbs/04_method.ipynb #19eaf391
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -306,9 +326,10 @@ class Explainer:
     def explain(self,
         cap:Capture, # After the model was called
         rows, # Position of each item of the batch among all items
-        yb=() # True values, if known
-    ): # The question (see `Target.ask`), the maps `TensorCAM` `(batch, k, *grid)` by layer, and their health; one layer, None, unless `fuse` is None
-        "What is explained of a captured batch, and how"
+        yb=(), # True values, if known
+        act=noop # Function of the prediction (batch, classes) that makes it probabilities
+    ) -> Explained:
+        "What there is to say of a captured batch"
         if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         with torch.inference_mode(False), torch.no_grad(), as_written():
             q = self.target.ask(cap.pred, rows, yb)
@@ -316,7 +337,13 @@ class Explainer:
             o = Pass(cap, q)
             maps = {n: self._map(o, n, q.idx.shape[1]) for n in cap.acts}
             if self.fuse is not None: maps = {None: self.fuse(list(maps.values())) if len(maps)>1 else first(maps.values())}
-            return q,maps,{n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
+            health,keep = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()},(q.idx!=-2)
+            preds = q.summary(cap.pred)
+            if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
+            return Explained({n: L(m if k.all() else m[k] for m,k in zip(ms, keep)) for n,ms in maps.items()},
+                {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
+                L(i[k] for i,k in zip(q.idx, keep)), L(q.labels(self.vocab)), L(() if preds is None else list(preds)),
+                L(list(yb[0]) if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
 
     def _map(self, o, name, k):
         ms = [self.method(o.at(name, j)) for j in range(k)]
@@ -330,14 +357,14 @@ def _nan_pred(cap, rows):
     return (f"The prediction is NaN for item {', '.join(map(str, rows[:9]))}: there is nothing to explain" +
             (f". The model's own weights hold NaN, {bad!r} for one: its training went astray" if bad else "; is its input finite?"))
 
-def each_item(
-    maps, # (batch, k, *grid)
-    q:Target # The question they answer
-) -> L: # Of `TensorCAM` `(k_i, *grid)`
-    "The maps of each item, without those that fill up its batch"
-    return L(m[i!=-2] for m,i in zip(maps, q.idx.to(maps.device)))
+# %% ../nbs/04_method.ipynb #13c5a08d
+def stack_alike(
+    ts # List of tensors
+):
+    "The tensors stacked, if their shapes agree, else as they are"
+    return torch.stack(list(ts)) if len(ts) and len({t.shape for t in ts})==1 else ts
 
-# %% ../nbs/04_method.ipynb #19eaf391
+# %% ../nbs/04_method.ipynb #81358162
 def cam_maps(
     model:nn.Module, # Any PyTorch model; it is put in eval mode for the call, and back
     xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
@@ -354,6 +381,5 @@ def cam_maps(
     explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
         with explain.capture(model, xb) as cap: model(*xb)
-        q,maps,_ = explain.explain(cap, range(len(xb[0])))
-        if (q.idx==-2).any(): maps = {n: each_item(m, q) for n,m in maps.items()}
+        maps = {n: stack_alike(m) for n,m in explain.explain(cap, range(len(xb[0]))).maps.items()}
         return maps if fuse is None else maps[None]

@@ -749,8 +749,7 @@ def test_volume_is_a_picture(method):
         lay = {'grid': GridLayer('grid', (m := As(nd).eval()).grid, 10, (20,) if nd==1 else (2,2,5))}
         with evaluating(m), Capture(m, lay) as cap:
             m(xs)
-            _,maps,_ = o.explain(cap, range(3))
-            got = maps[None]
+            got = torch.stack(list(o.explain(cap, range(3)).maps[None]))
         close(got.as_subclass(Tensor)[:,0].reshape(want.shape), want, 1e-4 if method in eigen else 1e-5)
 
 @pytest.mark.parametrize('method', every)
