@@ -97,7 +97,8 @@ def test_wrapped(learn, wrap, ran, alone):
 
 def test_parallel_trainer(learn):
     "fastai wraps the model itself, in `before_fit`"
-    ParallelTrainer = pytest.importorskip("fastai.distributed").ParallelTrainer
+    pytest.importorskip('accelerate')                            # without it, `import fastai.distributed` fails with a NameError
+    from fastai.distributed import ParallelTrainer
     learn.add_cb(ParallelTrainer(None))
     same(explain(learn), plain()[1])
     assert any(o.name=='parallel_trainer' for o in learn.cbs)
