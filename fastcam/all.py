@@ -9,4 +9,5 @@ from .network import *
 from .callback import *
 from .learner import *
 from .concept import *
+from .metric import *
 from .demo import *

@@ -130,9 +130,9 @@ def _noisy(method, o,
 
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
 
-def _blur(m, sigma=2.):
-    "Gaussian blur of `(batch, *grid)`, separable"
-    r = int(3*sigma)
+def _blur(m, sigma=2., r=None):
+    "Gaussian blur of `(batch, *grid)`, separable, with a kernel of `r` to each side"
+    r = ifnone(r, int(3*sigma))
     k = torch.exp(-torch.arange(-r, r+1, device=m.device)**2/(2*sigma**2))
     for d in range(1, m.ndim):
         x = m.movedim(d, -1)
