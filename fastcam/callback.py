@@ -27,8 +27,8 @@ def task_target(learn:Learner) -> Target:
     return TopK()
 
 def _vocab(dls):
-    "Names of the classes, if there is one set of them"
-    v = getattr(dls, 'vocab', None)
+    "Names of the classes, if there is one set of them; a mask's are with the transform that adds them"
+    v = ifnone(getattr(dls, 'vocab', None), first(f.codes for dl in dls.loaders[:1] for f in getattr(dl, 'after_item', ()) if isinstance(f, AddMaskCodes)))
     return None if v is None or any(isinstance(o, (list,L,CategoryMap)) for o in v) else v
 
 class _PointNames(str):

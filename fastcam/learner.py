@@ -335,7 +335,7 @@ def cam(self:Learner,
         n = len(dl.dataset) if hasattr(dl, 'dataset') and hasattr(dl.dataset, '__len__') else sum(len(b[0]) for b in dl) if is_listy(dl) else None
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
         if isinstance(target, Similar) and not isinstance(target.query, Tensor):
-            target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
+            with self.no_bar(): target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
         cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if max_n is None or n is None else min(n, max_n), **kwargs)
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
