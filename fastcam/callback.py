@@ -29,7 +29,12 @@ def task_target(learn:Learner) -> Target:
 def _vocab(dls):
     "Names of the classes, if there is one set of them; a mask's are with the transform that adds them"
     v = ifnone(getattr(dls, 'vocab', None), first(f.codes for dl in dls.loaders[:1] for f in getattr(dl, 'after_item', ()) if isinstance(f, AddMaskCodes)))
+    if isinstance(v, (list,L)) and len(v)==2 and dls.n_inp==1 and isinstance(v[1], CategoryMap): v = v[1]                  # the first is that of the tokens of a text
     return None if v is None or any(isinstance(o, (list,L,CategoryMap)) for o in v) else v
+
+def _pad_index(dl):
+    "Number of the padding token, if a transform of `dl` pads texts"
+    return first(f.pad_idx for p in ('before_batch','after_item') for f in getattr(getattr(dl, p, None), 'fs', []) if isinstance(getattr(f, 'pad_idx', None), int))
 
 class _PointNames(str):
     "Names of the outputs of points, which lie in pairs"
@@ -81,7 +86,7 @@ class CAMCallback(HookCallback):
         self.n_seen,self._batches = 0,[]
 
     def before_batch(self):
-        if self.explains: self.hooks = self.explain.capture(unwrap(self.model), self.xb).__enter__()
+        if self.explains: self.hooks = self.explain.capture(unwrap(self.model), self.xb, _pad_index(self.dl)).__enter__()
         elif self.training and self.train_iter%self.every==0:
             if self.names is None:
                 with no_random(reproducible=False): self.names = {l.module:n for n,l in find_layers(self.model, self.xb, self.layer).items()}

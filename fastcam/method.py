@@ -26,6 +26,7 @@ class Pass:
         self.idx = target.idx
         self.layer,self.j,self._grads = first(cap.acts),0,{}
         self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
+        self.rows,self.real = None,None                              # all items, all cells
 
     def at(self, layer, j):
         "The same pass, at another layer or column"
@@ -33,30 +34,61 @@ class Pass:
         res.layer,res.j = layer,j
         return res
 
+    def alike(self):
+        "This pass; where texts are padded, one for each set of items whose tokens have the same places, without the padding"
+        if (real := self.cap.real(self.layer)) is None: return [self]
+        cells,which = real.unique(dim=0, return_inverse=True)
+        return [self._only((which==i).nonzero().flatten(), c) for i,c in enumerate(cells)]
+
+    def _only(self, rows, real):
+        res = copy.copy(self)
+        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],tuple(x[rows] for x in self.xb)
+        if isinstance(self.pred, Tensor): res.pred = self.pred[rows]
+        return res
+
+    def _rows(self, n, rows):
+        if rows is None: rows = torch.arange(n)%len(self.idx)
+        return rows if self.rows is None else self.rows[rows]
+
+    def on_grid(self, o):
+        "`o`, laid out as what the layer gives, as float32 `(batch, channels, *grid)` of this pass's items and cells"
+        o = self.cap.layers[self.layer].to_grid(o)
+        return (o if self.rows is None else o[self.rows][...,self.real]).as_subclass(Tensor).float()
+
     @property
-    def a(self): return self.cap.a(self.layer).as_subclass(Tensor).float()
+    def a(self): return self.on_grid(self.cap.acts[self.layer].detach())
     @property
     def g(self): return self.grad()
 
     def grad(self, create_graph=False):
         "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
         if create_graph not in self._grads:
-            with torch.enable_grad(): self._grads[create_graph] = self.cap.grads(self.target.scores(self.pred), create_graph)
-        return self._grads[create_graph][self.layer][self.j].as_subclass(Tensor).float()
+            with torch.enable_grad(): self._grads[create_graph] = self.cap.grads(self.target.scores(self.cap.pred), create_graph)
+        g = self._grads[create_graph][self.layer][self.j]
+        return (g if self.rows is None else g[self.rows][...,self.real]).as_subclass(Tensor).float()
 
     def score(self, pred, rows=None):
         "The number explained (rows,) in a prediction; `rows` as in `tail`"
-        if rows is None: rows = torch.arange(len(pred))%len(self.idx)
-        return self.target.scores(pred, rows)[:,self.j]
+        return self.target.scores(pred, self._rows(len(pred), rows))[:,self.j]
 
     def tail(self, a, rows=None):
         "The model's prediction if the layer gave `a` `(rows, channels, *grid)`; `rows` is the item each row belongs to, by default several times the whole batch"
+        rows = self._rows(len(a), rows)
+        if self.real is not None: a = self.cap.a(self.layer)[rows].masked_scatter(self.real, a.to(self.cap.acts[self.layer].dtype))
         return self.cap.tail(self.layer, a, rows)
 
     def again(self, *xb):
         "The same question (layer, classes) asked of other inputs of the same number: another pass"
-        with Capture(self.model, self.cap.layers) as cap: self.model(*xb)
-        return Pass(cap, self.target).at(self.layer, self.j)
+        if self.rows is not None: xb = [x.index_copy(0, self.rows, n) for x,n in zip(self.cap.xb, xb)]
+        with Capture(self.model, self.cap.layers, self.cap.pad) as cap: self.model(*xb)
+        res = Pass(cap, self.target).at(self.layer, self.j)
+        return res if self.rows is None else res._only(self.rows, self.real)
+
+    def dense(self):
+        "The model's inputs, if the first can be changed a little; ValueError for token numbers, which cannot"
+        if token_ids(self.xb) is None: return self.xb
+        raise ValueError("This method, or this `smooth`, changes the input a little or takes its gradient, and the input is the token numbers of a text: use 'gradcam', 'hirescam', 'elementwise', "
+                         "'layercam', 'ablationcam' or another method of activations, without `smooth`")
 
 # %% ../nbs/04_method.ipynb #9f74776c
 _methods,_smooths = {},{}
@@ -213,7 +245,7 @@ def _shapleycam(o, eigen=False):
     except RuntimeError:                                            # fused attention has no second derivative: ask again without
         with sdpa_kernel(SDPBackend.MATH): o = o.again(*o.xb)
         g,hv = _second(o)
-    hv = torch.zeros_like(o.a) if hv is None else o.cap.layers[o.layer].to_grid(hv).as_subclass(Tensor).float()
+    hv = torch.zeros_like(o.a) if hv is None else o.on_grid(hv)
     return (pca_reduce if eigen else _sum)(_mean(g.detach() - hv/2)*o.a)
 
 # %% ../nbs/04_method.ipynb #bc670f61
@@ -267,12 +299,12 @@ def _why_blank(o, i):
 
 def map_health(
     o:Pass, # The pass that the maps are of
-    maps # (batch, k, *grid)
+    maps # (batch, k, *grid), or a list of (k, *grid)
 ) -> list: # Of k strings for each item
     "Why a map means little, such as 'negative everywhere: ...' with what to try; empty where it is well"
-    m = maps.as_subclass(Tensor).flatten(2)
-    lo,hi,ok = m.amin(2),m.amax(2),m.isfinite().all(2)
-    sick = ~ok | (hi<=0) | (hi-lo<=1e-6*torch.maximum(hi.abs(), lo.abs())) & (m.shape[2]>1)
+    ms = [m.as_subclass(Tensor).flatten(2) for m in ([maps] if isinstance(maps, Tensor) else [m[None] for m in maps])]
+    lo,hi,ok,several = (torch.cat([f(m) for m in ms]) for f in (lambda m: m.amin(2), lambda m: m.amax(2), lambda m: m.isfinite().all(2), lambda m: torch.full_like(m[:,:,0], m.shape[2]>1, dtype=torch.bool)))
+    sick = ~ok | (hi<=0) | (hi-lo<=1e-6*torch.maximum(hi.abs(), lo.abs())) & several
     res = o.target.doubts(o.pred)
     for i,j in sick.nonzero().tolist():
         if res[i][j] or o.idx[i,j]==-2: continue
@@ -319,9 +351,9 @@ class Explainer:
         self.fuse = None if fuse is None else _named('fuse', fuse, _fuses)
         self.target,self.method,self.layer,self.vocab = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer,vocab
 
-    def capture(self, model, xb):
-        "`Capture` for a call of `model` with `xb`"
-        with as_written(): return Capture(model, find_layers(model, xb, self.layer))
+    def capture(self, model, xb, pad=None):
+        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
+        with as_written(): return Capture(model, find_layers(model, xb, self.layer), pad)
 
     def explain(self,
         cap:Capture, # After the model was called
@@ -336,7 +368,7 @@ class Explainer:
             if (nan := q.scores(cap.pred).isnan().any(1)).any(): raise ValueError(_nan_pred(cap, [r for r,s in zip(rows, nan) if s]))
             o = Pass(cap, q)
             maps = {n: self._map(o, n, q.idx.shape[1]) for n in cap.acts}
-            if self.fuse is not None: maps = {None: self.fuse(list(maps.values())) if len(maps)>1 else first(maps.values())}
+            if self.fuse is not None: maps = {None: self._fused(list(maps.values()))}
             health,keep = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()},(q.idx!=-2)
             preds = q.summary(cap.pred)
             if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
@@ -345,8 +377,20 @@ class Explainer:
                 L(i[k] for i,k in zip(q.idx, keep)), L(q.labels(self.vocab)), L(() if preds is None else list(preds)),
                 L(list(yb[0]) if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
 
+    def _fused(self, maps):
+        if len(maps)==1: return maps[0]
+        return self.fuse(maps) if isinstance(maps[0], Tensor) else [self.fuse([m[None] for m in ms])[0] for ms in zip(*maps)]
+
     def _map(self, o, name, k):
-        ms = [self.method(o.at(name, j)) for j in range(k)]
+        "Maps `(batch, k, *grid)`; a list of `(k, tokens)` where texts are padded"
+        parts = o.at(name, 0).alike()
+        ms = [self._part(p, k) for p in parts]
+        if parts[0].rows is None: return ms[0]
+        each = {r:m for p,part in zip(parts, ms) for r,m in zip(p.rows.tolist(), part)}
+        return [each[i] for i in range(len(each))]
+
+    def _part(self, o, k):
+        ms = [self.method(o.at(o.layer, j)) for j in range(k)]
         if not isinstance(ms[0], Tensor) or ms[0].ndim<2 or len(ms[0])!=len(o.idx) or ms[0].ndim>=o.a.ndim:
             got = tuple(ms[0].shape) if isinstance(ms[0], Tensor) else type(ms[0]).__name__
             raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {len(o.idx)}, such as {(len(o.idx), *o.a.shape[2:])}")

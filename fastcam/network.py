@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 def _from_input(o):
     "The input as a leaf, and the sum of the scores with a graph from there"
     with torch.enable_grad():
-        x = o.xb[0].detach().clone().requires_grad_()
+        x = o.dense()[0].detach().clone().requires_grad_()
         return x,o.score(o.model(x*1, *o.xb[1:])).sum()
 
 @contextmanager

@@ -57,7 +57,7 @@ def _masks(a, size):
     return (m-lo)/(hi-lo).clamp(min=1e-8)
 
 def _masked(o, n, bs, eigen, vary):
-    a,(x,*rest) = o.a,o.xb
+    a,(x,*rest) = o.a,o.dense()
     flat = a.flatten(2)
     which = _strongest(a, n)
     live = which & (flat.max(2).values>flat.min(2).values)
@@ -107,7 +107,7 @@ def _smoothgradcampp(o,
     eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "Grad-CAM++ averaged over noisy inputs"
-    a,(x,*rest) = o.a,o.xb
+    a,(x,*rest) = o.a,o.dense()
     gs = [o.again(x+_noise((1,*x.shape[1:]), sigma, x, i), *rest).g for i in range(samples)]
     g1,g2,g3 = (sum(f(g) for g in gs)/samples for f in (torch.relu, torch.square, lambda g: g**3))
     den = 2*g2 + _total(a)*g3
@@ -117,7 +117,7 @@ def _smoothgradcampp(o,
 def _tta(method, o,
     gains=(.9, 1., 1.1) # Factors on the input
 ):
-    x,*rest = o.xb
+    x,*rest = o.dense()
     m = [method(o if g==1 else o.again(x*g, *rest)) for g in gains] + [method(o.again(x.flip(-1)*g, *rest)).flip(-1) for g in gains]
     return sum(m)/len(m)
 
@@ -125,7 +125,7 @@ def _noisy(method, o,
     samples=8, # Noisy inputs
     sigma=.3 # Standard deviation of the noise, in units of the normalised input
 ):
-    x,*rest = o.xb
+    x,*rest = o.dense()
     return sum(method(o.again(x+_noise((1,*x.shape[1:]), sigma, x, i), *rest)) for i in range(samples))/samples
 
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
@@ -144,7 +144,7 @@ def _windows(method, o,
     scales=12, # How many sizes of the input, the first its own
     step=2/7 # Growth from one to the next, as a share of the input's size
 ):
-    x,*rest = o.xb
+    x,*rest = o.dense()
     size,seen = tuple(x.shape[2:]),[]
     for i in range(scales):
         big = tuple(round(s*(1+i*step)) for s in size)
