@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insertion_auc', 'average_drop', 'confidence_increase',
            'road_morf', 'road_lerf', 'road', 'infidelity', 'max_sensitivity', 'flip_agreement', 'complexity',
-           'coherency', 'adcc']
+           'coherency', 'adcc', 'BestCAM']
 
 # %% ../nbs/11_metric.ipynb #40dc364f
 from fastai.vision.all import *
@@ -82,7 +82,7 @@ class Scorer:
     @property
     def mask(self):
         "The same as masks (rows, 1, *size) of 0..1: what speaks for the target, by its largest value"
-        return self.maps.resize(self.size).normalize().as_subclass(Tensor)[:,None]
+        return self.maps.resize(self.size).normalize().as_subclass(Tensor)[:,None].nan_to_num(0., 0., 0.)
     @property
     def rank(self):
         "Rank of each place (rows, *size), 0 the most relevant; the order of those that are equal is drawn once, the same for all"
@@ -268,7 +268,7 @@ def _squares(size, n):
     lo = (torch.rand(n, len(size), generator=g)*(size-side+1)).long()
     return lo,lo+side
 
-@register_metric('↓', '0..', '1901.09392', samples=64)
+@register_metric('↓', '0..', '1901.09392', samples=32)
 @delegates(Scorer)
 def infidelity(model, xb, maps,
     samples=1000, # How many squares, drawn of those that the paper takes: of 1 to 10 parts in 28 of each side, anywhere
@@ -364,12 +364,13 @@ def _label(o):
     if isinstance(o, partial): return _label(o.func)
     return o if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
 
+def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
+
 def _sampled(learn, items, dl, ds_idx, max_n):
-    "What is explained, see `Learner.cam`: at most `max_n` of it, drawn with a fixed seed, and how many"
+    "What is explained, see `Learner.cam`, as a `DataLoader` of at most `max_n` items where it can be indexed"
     dl = _explained_dl(learn, items, dl, ds_idx)
-    if max_n is None or not isinstance(dl, DataLoader) or not dl.indexed or dl.n<=max_n: return dl,max_n
-    idxs = np.sort(np.random.RandomState(0).permutation(dl.n)[:max_n]).tolist()
-    return dl.new(get_idxs=partial(list, idxs), n=max_n),max_n
+    if max_n is None or not isinstance(dl, DataLoader) or not dl.indexed or dl.n<=max_n: return dl
+    return dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
 
 def _act(learn):
     "What makes the learner's prediction the number that is measured; None for the probability of `Scorer`"
@@ -390,12 +391,14 @@ def _values(fs, model, xb, maps, act, quick, **kwargs):
 def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs):
     "Values of metrics, a row for each item, columns (method, layer, metric); passes and seconds for a map, by method and layer"
     fs = [_metric(f) for f in _names(metrics)]
-    for m in methods: as_method(m, kwargs.get('smooth'))
+    for o in (methods,layers):
+        if dup := [k for k,n in Counter(map(_label, o)).items() if n>1]: raise ValueError(f"{dup[0]!r} comes twice: each row needs a name of its own")
     loud = hasattr(learn, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty())
     vals,cost,rows = defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
     with as_before(learn), learn.no_bar():
-        dl,n = _sampled(learn, items, dl, ds_idx, max_n)
-        cams = learn.cam(dl=dl, target=target, layer=layers[0], method=_look, with_preds=False, max_n=n)
+        cams = learn.cam(dl=_sampled(learn, items, dl, ds_idx, max_n), target=target, layer=first(layers), method=_look, with_preds=False, max_n=max_n)
+        cams = cams[_drawn(len(cams), max_n)]
+        layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab, len(cams)),learn.model,_act(learn)
         todo = list(itertools.product(range(0, len(cams), bs), layers, methods))
         seen = []
@@ -429,7 +432,8 @@ def _questions(model, cams, target):
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
     return tuple(x[i] for x in xb),_One(q, i, j),i
 
-_all = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')
+_last_two = (-1,-2)
+_usual = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')
 
 # %% ../nbs/11_metric.ipynb #6cd17d69
 @patch
@@ -437,7 +441,7 @@ def cam_metrics(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
     ds_idx=1, # See `Learner.cam`
-    methods=_all, # Names of methods, or functions, a row each; Random comes with them
+    methods=_usual, # Names of methods, or functions, a row each; Random comes with them
     layers=None, # Layers, a row each, see `find_layers`; a list in it is fused
     metrics=None, # Names of metrics, or functions, see `metrics_table`; all if None
     target=None, # See `Learner.cam`; an item with several targets counts once, with their mean
@@ -448,7 +452,7 @@ def cam_metrics(self:Learner,
 ) -> pd.DataFrame: # A row for each method (and layer); columns (metric, 'mean') and (metric, 'se'), then n, passes and seconds
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
     metrics = list(_metrics) if metrics is None else metrics
-    methods,layers = list(dict.fromkeys([*_names(methods), 'random'])),_names(layers)
+    methods,layers = [*(m for m in _names(methods) if m!='random'), 'random'],_names(layers)
     vals,cost = _measure(self, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs)
     arrow = {f.__name__: f'{f.__name__} {f.better}' for f in map(_metric, _names(metrics))}
     res = pd.DataFrame({'mean':vals.mean(), 'se':vals.sem()}).rename(index=arrow, level=2).stack().unstack([2,3])
@@ -457,3 +461,55 @@ def cam_metrics(self:Learner,
     for o in cost: res[o,''] = cost[o]
     res.columns.names,res.index.names = [None,None],['method','layer']
     return res if len(layers)>1 else res.droplevel('layer')
+
+# %% ../nbs/11_metric.ipynb #d598b130
+class BestCAM:
+    "What `Learner.best_cam` found: `method` and `layer`, to be used as `learn.show_cam(img, **best)`, and the `ranking`"
+    def __init__(self, method, layer, ranking, beats_random): store_attr()
+    def keys(self): return ['method','layer']
+    def __getitem__(self, k): return getattr(self, k)
+    def __repr__(self):
+        won = (_label(self.method),_label(self.layer))
+        w,ties = self.ranking.loc[won],[f'{m!r} at {l!r}' for m,l in self.ranking.index[self.ranking.tie] if (m,l)!=won]
+        res = f"method={won[0]!r}, layer={won[1]!r}: {w.score:.3f} ± {w.se:.3f} on {w.n:.0f} items, {w.passes:.3g} {'pass' if w.passes==1 else 'passes'} for a map"
+        if ties: res += f"\nNot told apart: {', '.join(ties)}"
+        return res + ('' if self.beats_random else "\nIt is not told apart from Random either: try more items before you trust these maps")
+    def _repr_html_(self): return f"<pre>{self}</pre>{self.ranking.to_html(float_format='%.3f')}"
+
+def _rank(
+    scores, # A row for each item, columns (method, layer); higher is better
+    passes # What each of these costs
+) -> pd.DataFrame: # The best first; `behind` is the mean difference to it, `tie` tells what cannot be told from it
+    "Means, and paired differences to the best of what gave a map for every item; Random never is the best"
+    whole = scores.columns[scores.notna().all() & (scores.columns.get_level_values(0)!='random')]
+    if not len(whole): raise ValueError("None of these methods gave a map without NaN for every item")
+    behind = scores.rsub(scores[scores[whole].mean().idxmax()], axis=0)
+    res = pd.DataFrame(dict(score=scores.mean(), se=scores.sem(), behind=behind.mean(), behind_se=behind.sem(), n=scores.count(), passes=passes))
+    res['tie'] = res.index.isin(whole) & ~(res.behind>2*res.behind_se)
+    return res.rename_axis(['method','layer']).sort_values('score', ascending=False, kind='stable')
+
+@patch
+def best_cam(self:Learner,
+    items=None, # See `Learner.cam`
+    dl=None, # See `Learner.cam`
+    ds_idx=1, # See `Learner.cam`
+    methods=_usual, # Names of methods, or functions
+    layers=None, # Layers, see `find_layers`; the last two stages if None
+    by=('insertion_auc','deletion_auc'), # Names of metrics, or functions: the score is the sum of those that are better high, less those that are better low
+    target=None, # See `Learner.cam`
+    max_n=32, # At most so many items, drawn with a fixed seed; None for all
+    quick=True, # See `Learner.cam_metrics`
+    bs=32, # See `Learner.cam_metrics`
+    **kwargs # For `cam_maps`: `fuse`, `smooth`
+) -> BestCAM: # Says why; for use as `learn.show_cam(img, **best)`
+    "Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"
+    by,methods = [_metric(f) for f in _names(by)],[m for m in _names(methods) if m!='random']
+    layers = [] if layers is None else _names(layers)
+    if not methods: raise ValueError("There is nothing to choose from: Random, the baseline, is never chosen")
+    vals,cost = _measure(self, items, dl, ds_idx, [*methods,'random'], layers, by, target, max_n, quick, bs, kwargs)
+    if len(vals)<2: raise ValueError("One item tells nothing of others: give two at least, better some dozens")
+    scores = sum(vals.xs(f.__name__, axis=1, level=2)*(1 if f.better=='↑' else -1) for f in by)
+    ranking = _rank(scores, cost.passes)
+    m,l = ranking[ranking.tie].sort_values(['passes','score'], ascending=[True,False], kind='stable').index[0]
+    diff = scores[m,l]-scores['random',l]
+    return BestCAM({_label(o):o for o in methods}[m], {_label(o):o for o in layers or _last_two}[l], ranking, diff.mean()>2*diff.sem())
