@@ -7,6 +7,7 @@ from .method import *
 from .perturb import *
 from .network import *
 from .callback import *
+from .view import *
 from .learner import *
 from .concept import *
 from .metric import *

@@ -29,10 +29,10 @@ def normalize(self:TensorCAM,
     relu=True, # Keep only what speaks for the target (0..1); False keeps the sign (-1..1)
     clip=1. # What becomes 1: the largest value, or a quantile of the values, beyond which all are 1
 ):
-    "Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, and a map with nothing to show stays 0 everywhere"
+    "Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, NaN stays NaN, and a map with nothing to show stays 0 everywhere"
     if scale not in ('image','shared'): raise ValueError(f"`scale` is {scale!r}, expected 'image' or 'shared'")
     x = self.relu() if relu else self
-    each = x.abs().as_subclass(Tensor).float().flatten(-self.nd) if scale=='image' else x.abs().as_subclass(Tensor).float().flatten()
+    each = x.abs().as_subclass(Tensor).float().nan_to_num(0., np.inf).flatten(-self.nd if scale=='image' else 0)
     top = each.amax(-1)
     if clip<1: top = torch.where((q := each.quantile(clip, dim=-1))>0, q, top)
     top = torch.where(top>0, top, torch.ones_like(top))
@@ -68,12 +68,14 @@ def show(self:TensorCAM,
     clip=None, # See `TensorCAM.normalize`; if None the largest value, but .99 on grids of more than 64*64 cells, where few pixels would leave the rest dark
     figsize=None, # Size in inches, if the axes are made here
     title=None, # Title of the axes
+    view=None, # `CAMView`, to draw the map on the original picture: NaN, which is not drawn, where the model did not see it
     **kwargs # For matplotlib's `imshow`; override `cmap='magma'`, `alpha=.6`, `interpolation='bilinear'`
 ):
     "Show one map on `ctx`, over the picture or the lines of a signal that are there; a volume is drawn as slices in a row. Gives the axes"
     x = self if scale is None else self.normalize(scale, relu, ifnone(clip, .99 if np.prod(self.grid)>64*64 else 1.))
     x = x.as_subclass(Tensor).detach().cpu().float()
     if x.numel() != np.prod(self.grid): raise ValueError(f"`show` draws one map, this has shape {tuple(self.shape)}: index it first")
+    if view is not None: x = view.onto(x.reshape(self.grid), view.small, 'nearest' if kwargs.get('interpolation')=='nearest' else 'bilinear').as_subclass(Tensor)
     ims = ctx.get_images() if ctx is not None else []
     if self.nd==3: x = side_by_side(TensorCAM(x.reshape(self.grid), nd=3).resize((_slices, *[8*o for o in self.grid[1:]])).as_subclass(Tensor))
     if ims: kwargs.setdefault('extent', ims[0].get_extent())

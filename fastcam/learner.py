@@ -13,6 +13,7 @@ from .target import *
 from .capture import *
 from .method import *
 from .callback import *
+from .view import *
 import inspect
 from fastcore.basics import basic_repr
 from contextlib import nullcontext
@@ -238,6 +239,25 @@ def pictures(self:CAMs,
     else: its = L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
     return its.map(_picture)
 
+@patch
+def originals(self:CAMs,
+    inp=0 # Which input, if the model has several
+) -> L:
+    "The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself"
+    if self.xb is not None: return self.pictures(inp)
+    with no_random(reproducible=False): return L(_picture(find_original(self.dl, i, inp)) for i in self.rows)
+
+@patch
+def _views_of(self:CAMs, inp=0):
+    if self.xb is not None: return L(CAMView(x.shape[-2:], x.shape[-2:]) for x in self.xb[inp])
+    with no_random(reproducible=False): return L(find_view(self.dl, i, inp) for i in self.rows)
+
+@patch(as_prop=True)
+def views(self:CAMs):
+    "How what the model saw of each item lies on its original, an `L` of `CAMView`; batches given as tensors are their own originals"
+    if not hasattr(self, '_views'): self._views = self._views_of()
+    return self._views
+
 # %% ../nbs/07_learner.ipynb #9fff229f
 class _Drawn:
     "What is no picture: a signal `(channels, length)`, drawn as lines, or a volume `(channels, depth, height, width)`, as `slices` side by side"
@@ -270,7 +290,8 @@ def show(self:CAMs,
     cmap=None, # Colours of the maps: 'magma', or 'RdBu_r' for both signs
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear', # matplotlib's, between the cells of a map
-    inp=0 # Which input to draw, if the model has several
+    inp=0, # Which input to draw, if the model has several
+    original=False # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
 ):
     "Draw the maps over the items, each with a title; gives the axes"
     if max_n<1: raise ValueError(f"`max_n` is {max_n}: expected at least one item")
@@ -282,12 +303,14 @@ def show(self:CAMs,
     if scale=='shared':
         top = max((m.relu().max().item() if relu else m.abs().max().item()) for m in cams._maps if len(m)) or 1.
         kw.update(scale=None, vmin=0. if relu else -top, vmax=top)
-    for i,(pic,maps) in enumerate(zip(cams.pictures(inp), cams._maps)):
+    pics,views = (cams.originals(inp),cams._views_of(inp)) if original else (cams.pictures(inp),[None]*len(cams))
+    for i,(pic,view,maps) in enumerate(zip(pics, views, cams._maps)):
         for j in range(k):
             ctx = ctxs[i*k+j]
             if j>=max(1, len(maps)): ctx.set_axis_off(); continue
             pic.show(ctx=ctx)
-            if j<len(maps): maps[j].show(ctx=ctx, **kw)
+            if view is not None: view.shade(ctx)
+            if j<len(maps): maps[j].show(ctx=ctx, view=view, **kw)
             ctx.set_title(cams._title(i, j, relu))
     return ctxs
 
