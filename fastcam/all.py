@@ -11,4 +11,5 @@ from .view import *
 from .learner import *
 from .concept import *
 from .metric import *
+from .export import *
 from .demo import *

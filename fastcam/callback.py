@@ -104,10 +104,18 @@ class CAMCallback(HookCallback):
         self._remove()
         bs = len(self.xb[0])
         rows = range(self.n_seen, self.n_seen+bs) if self.rows is None else self.rows[self.n_seen:self.n_seen+bs]
-        self._batches.append(self.explain.explain(self.hooks, rows, self.yb, getcallable(self.loss_func, 'activation')).cpu())
+        found = self.explain.explain(self.hooks, rows, self.yb, getcallable(self.loss_func, 'activation')).cpu()
         self.n_seen += bs
         self.hooks = None
+        self.keep(rows, found)
         self.learn.pred = to_detach(self.learn.pred, cpu=False, gather=False)
+
+    def keep(self,
+        rows, # Position of each item of the batch in the dataset
+        found # `Explained`, on the CPU
+    ):
+        "What becomes of a batch that was explained: held here until all are"
+        self._batches.append(found)
 
     def after_batch(self): self._remove()
 

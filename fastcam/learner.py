@@ -140,7 +140,7 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     else: _check_dl(dl)
     if not isinstance(dl, DataLoader): return dl
     if getattr(dl.dataset, 'split_idx', None)==0: dl = learn.dls.test_dl(dl.items, with_labels=True)          # seen as in validation, without random transforms
-    kw = dict(n=n) if n is not None and dl.n is not None and n<dl.n else {}
+    kw = {} if dl.n is None else dict(n=dl.n if n is None else min(n, dl.n))
     if dl.indexed: kw['create_item'] = partial(_create_item, dl)
     return dl.new(shuffle=False, drop_last=False, **kw)
 
@@ -189,6 +189,10 @@ class CAMs:
     def actuals(self):
         "Names of the true classes, or true values, None where not known"
         return None if self.targs is None else L(_named_actual(t, self.vocab) for t in self.targs)
+    @property
+    def probs(self):
+        "`L` of k numbers for each item: the prediction, a probability for a classifier, of each class explained; None where there is none"
+        return L([None if c<0 or self.preds is None else self.preds[i][c].item() for c in t.tolist()] for i,t in enumerate(self._idxs))
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -200,7 +204,8 @@ class CAMs:
         elif not (is_listy(i) or getattr(i, 'ndim', 0)==1):
             if not -n<=i<n: raise IndexError(f"Item {i} of {n}")
             return CAMItem(self[[int(i)]])
-        i = list(mask2idxs(i))
+        return self._sub(list(mask2idxs(i)))
+    def _sub(self, i):
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return CAMs(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb, self.signed)
@@ -319,8 +324,8 @@ def _title(self:CAMs, i, j, relu=True):
     "What is explained, its probability, the true class, and the map's doubts"
     res = [] if self.actuals is None else [f'actual: {self.actuals[i]}']
     if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
-    head,c = self.labels[i][j],self._idxs[i][j].item()
-    if c>=0 and self.preds is not None: head += f' {self.preds[i][c]:.2f}'
+    head,p = self.labels[i][j],self.probs[i][j]
+    if p is not None: head += f' {p:.2f}'
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
     return '\n'.join([head + ('' if relu else ', raised by red'), *res])
 
