@@ -8,6 +8,7 @@ __all__ = ['TensorCAM', 'side_by_side']
 # %% ../nbs/00_core.ipynb #f32a6c8a
 from fastai.vision.all import *
 from scipy import ndimage
+import re
 
 # %% ../nbs/00_core.ipynb #2a56b92e
 _modes = {1:'linear', 2:'bilinear', 3:'trilinear'}
@@ -85,32 +86,58 @@ def show(self:TensorCAM,
     return show_image(x.reshape((1,-1) if self.nd==1 else x.shape[-2:]).numpy(), ctx=ctx, figsize=figsize, title=title, **{**self._show_args, **kwargs})
 
 # %% ../nbs/00_core.ipynb #1f8a9030
+def _otsu(x):
+    "Otsu's threshold (maps,1) of values (maps, cells): the least value of the upper class"
+    if x.shape[-1]==1: return x
+    v = x.cpu().sort(-1).values.double()
+    n,total = torch.arange(1, v.shape[-1]),v.cumsum(-1)
+    lo,hi = total[...,:-1]/n,(total[...,-1:]-total[...,:-1])/(v.shape[-1]-n)
+    between = n*(v.shape[-1]-n)*(hi-lo)**2
+    i = torch.where(v[...,1:]>v[...,:-1], between, -1.).argmax(-1, keepdim=True)+1
+    return v.gather(-1, i).to(x)
+
+def _largest(m):
+    "The largest connected piece of an array of 0 and 1"
+    lbl,n = ndimage.label(m)
+    return lbl==np.bincount(lbl.flat)[1:].argmax()+1 if n else m
+
+def _level(x, thresh):
+    "What a value of maps `x` (maps, cells), scaled to 0..1, must reach to be hot"
+    if thresh=='otsu': return _otsu(x)
+    if isinstance(thresh, str) and re.fullmatch(r'p\d+(\.\d+)?', thresh) and (q := float(thresh[1:])/100)<=1: return x.sort(-1).values[...,round(q*(x.shape[-1]-1)),None]
+    if isinstance(thresh, (int,float)) and 0<thresh<=1: return thresh
+    raise ValueError(f"`thresh` is {thresh!r}: expected a share of the maximum, above 0 and at most 1; 'otsu'; or a percentile such as 'p90'")
+
 @patch
 def mask(self:TensorCAM,
-    thresh=.2, # Share of the map's largest value that counts as hot, 0..1
-    size=None # Size of the picture (height, width); the map's own grid if None
+    thresh=.2, # What is hot: a share of the map's largest value, 0..1; 'otsu', the value that parts the map best in two; or a percentile of its values, such as 'p90' for the hottest tenth
+    size=None, # Size of the picture (height, width); the map's own grid if None
+    components='all' # 'all', or only the 'largest' connected piece
 ):
-    "`TensorMask` (..., *size) of ones where the map is at least `thresh` of its maximum; zeros where nothing speaks for the target"
-    if not 0<thresh<=1: raise ValueError(f"`thresh` is {thresh}, expected a share of the maximum: above 0, at most 1")
-    x = self if size is None else self.resize(size)
-    return TensorMask((x.normalize()>=thresh).as_subclass(Tensor).long())
+    "`TensorMask` (..., *size) of ones where the map is hot; zeros where nothing speaks for the target"
+    if components not in ('all','largest'): raise ValueError(f"`components` is {components!r}, expected 'all' or 'largest'")
+    x = (self if size is None else self.resize(size)).normalize().as_subclass(Tensor)
+    flat = x.nan_to_num(0.).flatten(-self.nd)
+    m = ((flat>=_level(flat, thresh)) & (flat>0)).reshape(x.shape)
+    if components=='largest' and m.numel(): m = tensor(np.stack([_largest(o) for o in m.cpu().numpy().reshape(-1, *x.shape[-self.nd:])])).reshape(x.shape).to(m.device)
+    return TensorMask(m.long())
 
 # %% ../nbs/00_core.ipynb #47ffd24e
 def _box(m):
-    "Box (x1,y1,x2,y2) around the largest connected piece of a 2-d array of 0 and 1; zeros where there is none"
-    lbl,n = ndimage.label(m)
-    if n==0: return [0.]*4
-    ys,xs = ndimage.find_objects(lbl)[np.bincount(lbl.flat)[1:].argmax()]
+    "Box (x1,y1,x2,y2) around what is 1 in a 2-d array; zeros where there is nothing"
+    if not m.any(): return [0.]*4
+    (ys,xs), = ndimage.find_objects(m.astype(int))
     return [float(o) for o in (xs.start, ys.start, xs.stop, ys.stop)]
 
 # %% ../nbs/00_core.ipynb #812a5ca6
 @patch
 def bbox(self:TensorCAM,
-    thresh=.2, # Share of the map's largest value that counts as hot, 0..1
-    size=None # Size of the picture (height, width); the map's own grid if None
+    thresh=.2, # What is hot, see `TensorCAM.mask`
+    size=None, # Size of the picture (height, width); the map's own grid if None
+    components='largest' # Around the 'largest' connected hot piece, or around 'all'
 ):
-    "`TensorBBox` (maps, 4) in pixels (x1,y1,x2,y2): the box around each map's largest connected hot piece; zeros where nothing is hot"
+    "`TensorBBox` (maps, 4) in pixels (x1,y1,x2,y2), a box for each map; zeros where nothing is hot"
     if self.nd!=2: raise ValueError(f"Boxes are for pictures; these maps have a grid of {self.nd} dimensions")
-    m = self.mask(thresh, size)
+    m = self.mask(thresh, size, components)
     h,w = m.shape[-2:]
-    return TensorBBox(torch.tensor([_box(o) for o in m.cpu().numpy().reshape(-1,h,w)]), img_size=fastuple(w,h))
+    return TensorBBox(torch.tensor([_box(o) for o in m.cpu().numpy().reshape(-1,h,w)]).reshape(-1,4), img_size=fastuple(w,h))
