@@ -35,7 +35,7 @@ class _One(Target):
 
 def _of_classes(q): return _of_classes(q.q) if isinstance(q, _One) else type(q).scores in (Target.scores, Region.scores)
 
-def _probs(pred): return pred.softmax(1) if pred.shape[1]>1 else pred.sigmoid()
+def _probs(pred): return pred.softmax(1) if pred.ndim>1 and pred.shape[1]>1 else pred.sigmoid()
 
 # %% ../nbs/11_metric.ipynb #3f37847d
 @contextmanager
@@ -51,10 +51,11 @@ class Scorer:
         maps, # Raw maps (batch, *grid), or (batch, k, *grid) for k targets, as `cam_maps` gives them
         target=None, # What they explain, see `as_target`: the predicted class if None
         act=None, # Function of the prediction that makes what is measured: the probability if None, `noop` for the output itself; not used for targets that are numbers already
-        bs=32 # Rows that the model is asked for at once
+        bs=16 # Rows that the model is asked for at once
     ):
         self.model,self.bs,(x,*self.rest) = unwrap(model),bs,tuplify(xb)
         self.x = x.as_subclass(Tensor)
+        if not self.x.is_floating_point(): raise TypeError(f"The input holds {self.x.dtype}, such as the tokens of a text: metrics need values that can be changed a little")
         n,nd = len(self.x),self.x.ndim-2
         if not isinstance(maps, Tensor): raise TypeError(f"`maps` is {type(maps).__name__}, expected one tensor (batch, *grid); where items differ in their number of targets, ask for one")
         if maps.ndim not in (nd+1,nd+2) or len(maps)!=n: raise ValueError(f"`maps` has shape {tuple(maps.shape)}, expected (batch, *grid) or (batch, k, *grid) for inputs {tuple(self.x.shape)}")
@@ -426,9 +427,9 @@ def _look(o): return o.a.sum(1)
 
 def _questions(model, cams, target):
     "Inputs, a row for each item and target, the question of each row, and the item it belongs to"
-    xb = to_device(tuplify(cams.inputs), first(model.parameters()).device)
+    xb = to_device(tuplify(cams.inputs), getattr(first(model.parameters()), 'device', None))
     yb = () if cams.targs is None else (to_device(torch.stack(list(cams.targs)), xb[0].device),)
-    with _asking(model), as_written(): q = target.ask(model(*xb), cams.rows, yb)
+    with _asking(model): q = target.ask(model(*xb), cams.rows, yb)
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
     return tuple(x[i] for x in xb),_One(q, i, j),i
 
@@ -447,7 +448,7 @@ def cam_metrics(self:Learner,
     target=None, # See `Learner.cam`; an item with several targets counts once, with their mean
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
     quick=True, # A quick look: fewer steps and samples than in the papers, see `metrics_table`
-    bs=32, # Items, and rows of changed inputs, that are held at once
+    bs=16, # Items, and rows of changed inputs, that are held at once
     **kwargs # For `cam_maps`: `fuse`, `smooth`
 ) -> pd.DataFrame: # A row for each method (and layer); columns (metric, 'mean') and (metric, 'se'), then n, passes and seconds
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
@@ -499,7 +500,7 @@ def best_cam(self:Learner,
     target=None, # See `Learner.cam`
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
     quick=True, # See `Learner.cam_metrics`
-    bs=32, # See `Learner.cam_metrics`
+    bs=16, # See `Learner.cam_metrics`
     **kwargs # For `cam_maps`: `fuse`, `smooth`
 ) -> BestCAM: # Says why; for use as `learn.show_cam(img, **best)`
     "Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"

@@ -295,6 +295,7 @@ def test_mistakes():
     with pytest.raises(ValueError, match=r'shape \(5, 3, 4, 5, 6\)'): complexity(net(), x(), torch.zeros(5,3,4,5,6))
     with pytest.raises(ValueError, match='shape'): complexity(net(), x(), maps()[:3])
     with pytest.raises(ValueError, match='2 maps for each item, and 1 target'): complexity(net(), x(), torch.zeros(5,2,6,6))
+    with pytest.raises(TypeError, match='torch.int64, such as the tokens of a text'): complexity(net(), torch.ones(5,7).long(), maps())
     with pytest.raises(TypeError, match='expected one tensor'): complexity(net(), x(), L(maps()))
     with pytest.raises(ValueError, match="'deletion_auc'"): trained_learner().cam_metrics(metrics='deletion')
     with pytest.raises(ValueError, match='gradcam'): trained_learner().cam_metrics(methods='gradcan')
