@@ -14,12 +14,13 @@ from .capture import *
 from .method import *
 from .callback import *
 from .callback import _vocab
+from .view import *
 from .learner import *
 from .learner import _explained_dl,_named_actual,_unbury
 from . import __version__
 from functools import cached_property, lru_cache
 from contextlib import nullcontext
-import errno, fastai, hashlib, json, shutil, socket
+import errno, fastai, hashlib, inspect, json, shutil, socket
 
 # %% ../nbs/12_export.ipynb #3b4281b5
 def _arrow():
@@ -31,7 +32,8 @@ def _arrow():
 def _schema(pa, dtype):
     "The columns of a shard, and those of its errors"
     maps = dict(item=pa.int64(), file=pa.string(), column=pa.int16(), target=pa.int32(), label=pa.string(), prob=pa.float32(), predicted=pa.string(), actual=pa.string(),
-                health=pa.string(), grid=pa.list_(pa.int32()), cam=pa.list_(pa.type_for_alias(dtype)), peak=pa.float32())
+                health=pa.string(), grid=pa.list_(pa.int32()), cam=pa.list_(pa.type_for_alias(dtype)), peak=pa.float32(),
+                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()))
     return pa.schema(maps),pa.schema(dict(item=pa.int64(), file=pa.string(), reason=pa.string()))
 
 # %% ../nbs/12_export.ipynb #51d67c42
@@ -68,8 +70,8 @@ def _model_hash(model):
     return _digest(re.sub(r' at 0x\w+', '', str(model)), *(p for n,t in ts for p in (n, t.dtype, tuple(t.shape), _bytes(t))))
 
 def _steps(pipe):
-    "The transforms of a DataLoader that are used in validation"
-    return [[type(f).__qualname__, {k: _described(getattr(f, k, None)) for k in getattr(f, '__stored_args__', ())}] for f in getattr(pipe, 'fs', []) if getattr(f, 'split_idx', None)!=0]
+    "The transforms of a DataLoader that are used in validation, with what they were made of"
+    return [[type(f).__qualname__, {k: _described(getattr(f, k)) for k in inspect.signature(type(f).__init__).parameters if hasattr(f, k)}] for f in getattr(pipe, 'fs', []) if getattr(f, 'split_idx', None)!=0]
 
 # %% ../nbs/12_export.ipynb #f6deb3fb
 def _sync(f):
@@ -121,7 +123,7 @@ def _claimed(path, launch):
     finally: shutil.rmtree(mine, ignore_errors=True)
 
 # %% ../nbs/12_export.ipynb #5a2624db
-_same = 'items batch shard target layer method fuse smooth options dtype overlays transforms model vocab fastcam fastai torch'.split()
+_same = 'items batch shard target layer method fuse smooth options dtype views overlays transforms model vocab fastcam fastai torch'.split()
 
 def _check_manifest(path, scratch, new):
     "Write down what the folder holds; where that was done already, ValueError if it is something else"
@@ -180,11 +182,20 @@ def _items_digest(dl, idxs):
     if isinstance(items, pd.DataFrame): return _digest(pd.util.hash_pandas_object(items.astype(str)).to_numpy().tobytes(), idxs)
     return _digest(idxs, *(os.path.abspath(o) if isinstance(o, (str,Path)) else json.dumps(_described(o)) for o in ifnone(items, [])))
 
-# %% ../nbs/12_export.ipynb #814dd9ea
+# %% ../nbs/12_export.ipynb #976498c6
+_view_cols = dict(orig=lambda v: list(v.orig), view=lambda v: list(v.size), affine=lambda v: v.M.flatten().tolist(), box=lambda v: list(map(float, v.box)))
+
+def _header(f):
+    "Size, mode and orientation of the picture in file `f`, which is not read; None if it is none"
+    try:
+        with Image.open(f) as im: return im.size,im.mode,im.getexif().get(0x0112)
+    except Exception: return None
+
 def _table(
     found, # `Explained`
     rows, # Their positions in the dataset
     files, # and files
+    views, # A `CAMView` of each, or None
     vocab, # Names of the classes
     single, # Is one of them predicted?
     schema # Of the columns
@@ -204,19 +215,19 @@ def _table(
     predicted = [str(vocab[p.argmax()]) if single and p is not None else None for p in preds]
     actual = [_named_actual(t, vocab) for t in found.targs] if len(found.targs) else [None]*len(ks)
     cols = dict(item=each(rows), file=each(files), column=[j for k in ks for j in range(k)], target=target, label=found.labels.concat(), prob=prob, predicted=each(predicted),
-                actual=each(actual), health=found.health[None].concat(), grid=each([list(m.grid) for m in maps]), cam=cam, peak=peak)
+                actual=each(actual), health=found.health[None].concat(), grid=each([list(m.grid) for m in maps]), cam=cam, peak=peak, **{n: each([f(v) if v is not None else None for v in views]) for n,f in _view_cols.items()})
     return pa.table({n: v if n=='cam' else pa.array(list(v), schema.field(n).type) for n,v in cols.items()}, schema)
 
 # %% ../nbs/12_export.ipynb #9f7ce059
 class _Export(CAMCallback):
     "Writes each shard when all its items are explained, and forgets them"
-    def __init__(self, dest, scratch, source, shards, schemas, single, overlays, **kwargs):
+    def __init__(self, dest, scratch, source, shards, schemas, single, overlays, views, **kwargs):
         super().__init__(**kwargs)
-        store_attr('dest,scratch,source,shards,schemas,single,overlays')
+        store_attr('dest,scratch,source,shards,schemas,single,overlays,views')
 
     def before_validate(self):
         super().before_validate()
-        self.left,self.ready = iter(self.shards.items()),[]
+        self.left,self.ready,self.found_views = iter(self.shards.items()),[],{None:None}
         self.shard = next(self.left)
 
     def keep(self, rows, found):
@@ -234,11 +245,20 @@ class _Export(CAMCallback):
         good = [i for i in rows if i not in bad]
         file = partial(_file, self.source.dataset)
         if good:
-            t = _table(found[[p for p,i in enumerate(rows) if i not in bad]], good, [file(i) for i in good], vocab, self.single, self.schemas[0])
+            files = [file(i) for i in good]
+            t = _table(found[[p for p,i in enumerate(rows) if i not in bad]], good, files, [self.view(i, f) for i,f in zip(good, files)], vocab, self.single, self.schemas[0])
             self.save(t, self.dest/'maps'/f'{name}.parquet')
         if (self.scratch/name).exists(): _publish(self.scratch/name, self.dest/'overlays'/name)
         bad = [i for i in rows if i in bad],bad
         self.save(pa.table(dict(item=bad[0], file=[file(i) for i in bad[0]], reason=[bad[1][i] for i in bad[0]]), self.schemas[1]), self.dest/'errors'/f'{name}.parquet')
+
+    def view(self, i, f):
+        "How the model's view of item `i` lies on its file `f`: the same for all files of one size and kind"
+        kind = _header(f) if self.views and f else None
+        if kind not in self.found_views:
+            try: self.found_views[kind] = find_view(self.source, i)
+            except (ValueError,TypeError): self.found_views[kind] = None
+        return self.found_views[kind]
 
     def save(self, table, dest):
         tmp = self.scratch/dest.name
@@ -291,6 +311,7 @@ def export_cams(self:Learner,
     max_n=None, # Explain only so many items, the first
     shard=1024, # Items in a file, rounded up to whole batches; what is lost at most when a run is killed
     dtype='float16', # 'float16': maps divided by their largest absolute value; 'float32': as they are
+    views=True, # Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
     overlays=False, # Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them
     **kwargs # For the method and `smooth`
 ) -> Path: # The folder, for `load_cams`
@@ -311,12 +332,12 @@ def export_cams(self:Learner,
         path.mkdir(parents=True, exist_ok=True)
         with _claimed(path, launch) as scratch:
             _check_manifest(path, scratch, dict(
-                items=[len(idxs), _items_digest(dl, idxs)], batch=dl.bs, shard=len(shards[0]), **{k: _described(v, self.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
-                dtype=dtype, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')], model=_model_hash(self.model), vocab=None if vocab is None else [str(o) for o in vocab],
+                items=[len(idxs), _items_digest(dl, idxs)], batch=dl.bs, shard=math.ceil(shard/dl.bs)*dl.bs, **{k: _described(v, self.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
+                dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')], model=_model_hash(self.model), vocab=None if vocab is None else [str(o) for o in vocab],
                 fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0], signed=asked.signed, shards=len(shards)))
             for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
             todo = {s: [idxs[p] for p in ps] for s,ps in enumerate(shards) if s%world==rank and not (path/'errors'/f'{s:05}.parquet').exists()}
-            if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), type(asked) is TopK, overlays, **choices), rank)
+            if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), type(asked) is TopK, overlays, views, **choices), rank)
     return path
 
 # %% ../nbs/12_export.ipynb #ba7362f8
@@ -397,16 +418,35 @@ class SavedCAMs(CAMs):
         return SavedCAMs(self.path, self.table.take(rows), self.ks[i], self.manifest, self.learn)
 
     rows = property(lambda self: range(len(self)))
-    @property
+    @cached_property
     def dl(self):
         if self.learn is None: raise ValueError("What the model was given is read by its DataLoaders: give the learner, `load_cams(path, learn)`")
         return _explained_dl(self.learn, list(self.files))
 
-# %% ../nbs/12_export.ipynb #b760c1b3
+# %% ../nbs/12_export.ipynb #9c4baa27
+def _seen(pic, view):
+    "What the model saw of `pic`, as a picture of its own"
+    f = max(1, int(torch.linalg.det(view.M[:,:2]).abs()**-.5))                                  # shrunk first: `transform` looks at few pixels
+    small,scale = pic.reduce(f),torch.diag(tensor([pic.width/math.ceil(pic.width/f), pic.height/math.ceil(pic.height/f)]))
+    inv = torch.linalg.inv(view.M[:,:2] @ scale)
+    return PILImage.create(small.transform(view.size[::-1], Image.AFFINE, torch.cat([inv, -inv @ view.M[:,2:]], 1).flatten().tolist(), Image.BILINEAR))
+
+@patch
+def _views_of(self:SavedCAMs, inp=0):
+    if self.learn is not None: return CAMs._views_of.__get__(self)(inp)
+    cols = [self._one(o) for o in ('view','orig','affine','box')]
+    if None in cols[0]: raise ValueError(f"How the model's view lies on {self.files[cols[0].index(None)]} was not written down: give the learner, `load_cams(path, learn)`")
+    return L(CAMView(s, o, tensor(m).reshape(2,3), b) for s,o,m,b in zip(*cols))
+
+@patch
+def originals(self:SavedCAMs, inp=0):
+    "The items' files as pictures"
+    return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
+
 @patch
 def pictures(self:SavedCAMs, inp=0):
-    "The items as the model saw them, decoded by the learner's DataLoaders if there is one, else from their files: each shows itself"
-    return CAMs.pictures.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
+    "The items as the model saw them: decoded by the learner's DataLoaders, or without a learner cut out of their files, with black where these end"
+    return CAMs.pictures.__get__(self)(inp) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
 
 # %% ../nbs/12_export.ipynb #1dd777f0
 def load_cams(

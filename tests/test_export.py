@@ -1,5 +1,5 @@
 "Maps of many items in a folder: what is written, faults, several processes, other tools"
-import json, multiprocessing, signal, subprocess, sys, time
+import errno, json, signal, subprocess, sys, time
 import pytest
 from utils import *
 pa = pytest.importorskip('pyarrow')
@@ -99,3 +99,174 @@ def test_other_tools(out, read):
     df,cams = read(out),load_cams(out)
     assert len(df)==24 and list(df.label)==list(cams.labels.concat()) and list(df.prob)==list(cams.probs.concat())
     for c,g,p,m in zip(df.cam, df.grid, df.peak, cams.maps.flatten(0,1)): assert np.array_equal(np.array(c, np.float32).reshape(list(g))*np.float32(p), m.numpy())
+
+# ---- drawn on the files
+
+def crop_learner(method, size=32):
+    "A learner that sees a part of pictures of several sizes"
+    return small_learner(item_tfms=Resize(size, method=method, pad_mode=PadMode.Zeros))
+
+@pytest.mark.parametrize('method', ['crop','pad','squish'])
+def test_without_a_learner(tmp_path, method):
+    "The same picture, the same map, the same places on the original"
+    fs = []
+    for i,(w,h) in enumerate([(60,40), (41,70), (500,420), (60,40)]):
+        fs.append(tmp_path/f'{i}.png')
+        draw('level', random.Random(i), 48)[0].resize((w,h)).save(fs[-1])
+    learn = crop_learner(method)
+    learn.export_cams(tmp_path/'out', fs, dtype='float32')
+    a,b,c = load_cams(tmp_path/'out'),load_cams(tmp_path/'out', learn),learn.cam(fs)
+    for v,w in zip(a.views, c.views): assert v.size==w.size and v.orig==w.orig and torch.equal(v.M, w.M) and np.allclose(v.box, w.box)
+    for p,q,f in zip(a.pictures(), b.pictures(), fs):
+        p,q = np.array(p)/255,q.permute(1,2,0).numpy()
+        q = q/255 if q.max()>1 else q
+        same = np.abs(p-q)[2:-2,2:-2].mean()                    # bilinear here, Resize has its own ways at edges; the content must be at the same place
+        moved = np.abs(np.roll(p, 3, 1)-q)[2:-2,2:-2].mean()
+        assert same<.06 and same<moved/2, (f.name, same, moved)
+    for kw in (dict(), dict(original=True)):
+        axs = a.show(**kw)
+        assert len(axs)==4 and all(len(x.get_images())>=2 for x in axs)
+        plt.close('all')
+    assert [o.shape for o in a.originals()]==[(40,60),(70,41),(420,500),(40,60)]
+
+def test_views_off(learn, tmp_path):
+    learn.export_cams(tmp_path, views=False, max_n=3)
+    with pytest.raises(ValueError, match='was not written down: give the learner'): load_cams(tmp_path).show()
+    assert len(load_cams(tmp_path, learn).show(original=True))==3
+    plt.close('all')
+
+def test_as_a_list(out, learn):
+    "Slices, lists, masks; nothing is read that is not asked for"
+    a,b = load_cams(out, learn),learn.cam(target=TopK(2))
+    assert len(a[2:5])==3 and a[-1].labels==b[-1].labels and a[[7,2,2]].labels==b[[7,2,2]].labels
+    mask = [o=='level' for o in a.actuals]
+    assert a[mask].files==[f for f,m in zip(a.files, mask) if m] and torch.equal(a[mask].maps, a.maps[mask])
+    assert torch.equal(a[[7,2]].inputs, b[[7,2]].inputs)
+    assert len(a[[]])==0 and 'maps' not in repr(a) and '_maps' not in vars(load_cams(out)[:3])
+    with pytest.raises(IndexError): a[12]
+    with pytest.raises(ValueError, match='give the learner'): load_cams(out).inputs
+
+# ---- faults
+
+@pytest.fixture(scope='module')
+def many(tmp_path_factory):
+    "2,000 small pictures of noise"
+    d,rng = tmp_path_factory.mktemp('many'),np.random.default_rng(0)
+    for i in range(2000): Image.fromarray(rng.integers(0, 255, (16,16,3), dtype=np.uint8)).save(d/f'{i:04}.bmp')
+    return d
+
+def tiny_learner():
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(3,4,3,stride=2), nn.ReLU()), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,3)))
+    torch.manual_seed(0)
+    for p in net.parameters(): p.data.normal_()
+    return small_learner(net, bs=16)
+
+def forked(f):
+    "Process id of a child that runs `f`"
+    pid = os.fork()
+    if pid: return pid
+    try:
+        f()
+        os._exit(0)
+    except BaseException: os._exit(1)
+
+def kill(pid):
+    "kill -9; was it still running?"
+    done = os.waitpid(pid, os.WNOHANG)!=(0,0)
+    if not done:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return not done
+
+def test_killed(many, tmp_path):
+    "Ten times at a random moment; whatever is there is whole, and in the end all is as if nothing had happened"
+    learn,rng = tiny_learner(),random.Random(0)
+    start = time.time()
+    learn.export_cams(tmp_path/'a', many, shard=64)
+    each = (time.time()-start)/len(shards(tmp_path/'a'))
+    killed = []
+    for i in range(10):
+        n = len(shards(tmp_path/'b'))+rng.randint(0, 4)
+        pid = forked(lambda: learn.export_cams(tmp_path/'b', many, shard=64))
+        while len(shards(tmp_path/'b'))<n: time.sleep(.001)
+        time.sleep(rng.uniform(0, 2*each))
+        assert kill(pid), 'it was done already'
+        killed.append(len(shards(tmp_path/'b')))
+        for f in shards(tmp_path/'b')+shards(tmp_path/'b', 'errors'): pa.parquet.read_table(f)
+    assert len(set(killed))>3 and killed[-1]<32, killed                        # it went on, and was not done
+    learn.export_cams(tmp_path/'b', many, shard=64)
+    assert same(tmp_path/'a', tmp_path/'b') and len(rows(tmp_path/'b'))==2000
+    assert not list((tmp_path/'b').glob('.run-*'))
+
+def test_done_is_not_done_again(learn, tmp_path, monkeypatch):
+    learn.export_cams(tmp_path, shard=5)
+    (tmp_path/'errors/00001.parquet').unlink()
+    was = [f.stat().st_mtime_ns for f in shards(tmp_path)]
+    learn.export_cams(tmp_path, shard=5)
+    assert [a==b for a,b in zip(was, [f.stat().st_mtime_ns for f in shards(tmp_path)])]==[True,False,True]
+    monkeypatch.setattr(learn, 'get_preds', lambda **kw: pytest.fail('there is nothing to do'))
+    learn.export_cams(tmp_path, shard=5)
+
+def test_interrupted(learn, tmp_path, monkeypatch):
+    "An exception in the middle, such as Ctrl-C, leaves what is done and no lock"
+    write,n = export._Export.write,[0]
+    def stop(self, *args):
+        n[0] += 1
+        if n[0]==3: raise KeyboardInterrupt
+        write(self, *args)
+    monkeypatch.setattr(export._Export, 'write', stop)
+    was = snapshot(learn)
+    with pytest.raises(KeyboardInterrupt): learn.export_cams(tmp_path, shard=5)
+    assert not changed(was, snapshot(learn))
+    assert len(shards(tmp_path))==2 and not list(tmp_path.glob('.run-*'))
+
+@pytest.mark.parametrize('who,kw', [('target', dict(target='level')), ('target', dict(target=lambda p: p[:,0])), ('layer', dict(layer=-2)), ('method', dict(method='hirescam')), ('options', dict(eigen=True)),
+    ('smooth', dict(smooth='tta')), ('shard', dict(shard=10)), ('dtype', dict(dtype='float32')), ('items', dict(max_n=3)), ('items', dict(ds_idx=0)), ('overlays', dict(overlays=True))])
+def test_other_settings(learn, out, who, kw):
+    "Refused, and said what differs, before anything is changed"
+    was = {f: f.stat().st_mtime_ns for f in out.rglob('*')}
+    with pytest.raises(ValueError, match=f'begun with something else:\n- {who}: .*, now ') as e: learn.export_cams(out, **{**dict(shard=5, target=TopK(2)), **kw})
+    assert str(e.value).count('\n- ')==1
+    assert was=={f: f.stat().st_mtime_ns for f in out.rglob('*')}
+
+def test_other_learner(learn, out):
+    "Another model, batch size, transforms or classes"
+    def fails(o, who):
+        with pytest.raises(ValueError, match='begun with something else') as e: o.export_cams(out, shard=5, target=TopK(2))
+        assert re.findall(r'^- (\w+)', str(e.value), re.M)==who
+    other = small_learner()
+    list(other.model.parameters())[-1].data[0] += 1e-6
+    fails(other, ['model'])
+    fails(small_learner(bs=4), ['batch','shard'])
+    fails(small_learner(tfms=Normalize.from_stats([.5]*3, [.5]*3)), ['transforms'])
+    fails(small_learner(item_tfms=Resize(32)), ['transforms'])
+    small_learner().export_cams(out, shard=5, target=TopK(2))
+
+def test_two_at_once(learn, tmp_path):
+    "The second is refused while the first runs; when that was killed, it takes over"
+    def hold():
+        tmp_path.mkdir(exist_ok=True)
+        with export._claimed(tmp_path, 'single'): time.sleep(60)
+    pid = forked(hold)
+    while not list(tmp_path.glob('.run-*')): time.sleep(.01)
+    with pytest.raises(BlockingIOError, match=f'Process {pid} on .* exports into'): learn.export_cams(tmp_path)
+    os.kill(pid, signal.SIGKILL)
+    while export._born(pid): time.sleep(.01)                                       # dead, though nobody has asked after it
+    learn.export_cams(tmp_path)
+    os.waitpid(pid, 0)
+    assert len(load_cams(tmp_path))==12 and not list(tmp_path.glob('.run-*'))
+
+def test_disk_full(learn, tmp_path, monkeypatch):
+    "A clear error, and the run goes on when there is room"
+    sync,n = export._sync,[0]
+    def full(f):
+        n[0] += 1
+        if n[0]==9: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(f)
+    with monkeypatch.context() as m:
+        m.setattr(export, '_sync', full)
+        with pytest.raises(OSError, match='The disk is full: 1 shards are written. Make room, and run the same again') as e: learn.export_cams(tmp_path/'a', shard=5)
+        assert e.value.errno==errno.ENOSPC
+    learn.export_cams(tmp_path/'a', shard=5)
+    learn.export_cams(tmp_path/'b', shard=5)
+    assert same(tmp_path/'a', tmp_path/'b')
