@@ -396,12 +396,13 @@ def show_cam(self:Learner,
 # %% ../nbs/07_learner.ipynb #1407cdcc
 @patch
 def cam_layers(self:Learner,
+    items=None, # As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
+    dl=None, # `DataLoader`, or list of batches, instead of `items`
+    ds_idx=1, # Without either: 0 looks at the training set, 1 at the validation set
     all=False # Every layer with a grid, not only the stages
 ) -> pd.DataFrame:
     "The layers of this learner's model that a map can be made at, with what to give as `layer=`"
     with as_before(self):
-        dl = self.dls.loaders[-1]
-        if not len(getattr(dl, 'dataset', dl)): raise ValueError("A batch is needed to look at the layers, and this dataset is empty: use `layers_table(learn.model, xb)`")
-        b = first(dl if not isinstance(dl, DataLoader) else dl.new(shuffle=False, drop_last=False, num_workers=0, n=1))
-        b = to_device(b, next(self.model.parameters()).device)
-        return layers_table(self.model, tuplify(b)[:getattr(dl, 'n_inp', max(1, len(tuplify(b))-1))], all)
+        dl = _explained_dl(self, items, dl, ds_idx, 1)
+        self._split(self._set_device(tuplify(first(dl if not isinstance(dl, DataLoader) else dl.new(num_workers=0)))))
+        return layers_table(self.model, self.xb, all)

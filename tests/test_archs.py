@@ -61,6 +61,19 @@ def test_arch(arch):
     close(maps[:,0], (g.mean((2,3), keepdim=True)*a).sum(1), 1e-4)
     close(learn.cam([0,1,2], method='hirescam').maps[:,0], (g*a).sum(1), 1e-4)
 
+def test_cam_layers():
+    "The table is the same whatever the first item is taken from, and nothing changes"
+    learn = small_learner()
+    was,x = snapshot(learn),drawn_batch()
+    want = learn.cam_layers()
+    assert list(want.index)==[-3,-2,-1] and want.iloc[-1]['name']=='0' and want.iloc[-1]['']=='default'
+    for kw in (dict(items=drawn_files()[0][0]), dict(items=drawn_files()[0][:3]), dict(ds_idx=0), dict(dl=learn.dls.train), dict(dl=[(x,)]), dict(dl=[(x,tensor([0]*5))])):
+        assert learn.cam_layers(**kw).equals(want)
+    assert not changed(was, snapshot(learn))
+    plain = torch.utils.data.DataLoader([(o,0) for o in x], batch_size=2)
+    assert Learner(DataLoaders(plain,plain), learn.model, loss_func=CrossEntropyLossFlat()).cam_layers(x[0]).equals(want)
+    for name in learn.cam_layers(all=True).name: assert learn.cam(drawn_files()[0][0], layer=name).maps.isfinite().all()
+
 def test_number(): assert len(archs)>=40 and len({(o.name,o.plain) for o in archs})==len(archs)
 
 def test_page():

@@ -30,7 +30,9 @@ def test_loaded(learn, tmp_path):
     loaded = load_learner(tmp_path/'m.pkl', cpu=True)
     loaded.remove_cbs(loaded.cbs.filter(lambda o: o.name=='progress'))
     same(explain(loaded), plain()[1])
-    with pytest.raises(ValueError, match='Give items'): loaded.show_cam()
+    assert loaded.cam_layers(files[0]).equals(learn.cam_layers())
+    for f in (loaded.show_cam, loaded.cam_layers):
+        with pytest.raises(ValueError, match='Give items'): f()
 
 @pytest.mark.parametrize('dtype,tol', [(torch.bfloat16, .1), (torch.float16, .02)])
 def test_half_precision(learn, dtype, tol):
@@ -58,6 +60,21 @@ def test_channels_last(learn):
     learn.model.to(memory_format=torch.channels_last)
     same(explain(learn), plain()[1])
     assert learn.model[0][0][0].weight.is_contiguous(memory_format=torch.channels_last)
+
+def test_channels_last_callback(learn):
+    "fastai's own way there, a callback that sees to the model and each batch"
+    learn.to_channelslast(use_amp=False)
+    same(explain(learn), plain()[1])
+    assert any(o.name=='channels_last' for o in learn.cbs)
+
+@pytest.mark.parametrize('form', [lambda l: l.to_fp16(), lambda l: l.to_bf16(), lambda l: l.to_channelslast(use_amp=False), lambda l: l.freeze()], ids=['fp16','bf16','channels_last','frozen'])
+def test_form_loaded(learn, form, tmp_path):
+    "Exported as it was trained, with its callbacks, and loaded on the CPU"
+    form(learn)
+    learn.export(tmp_path/'m.pkl')
+    loaded = load_learner(tmp_path/'m.pkl', cpu=True)
+    loaded.remove_cbs(loaded.cbs.filter(lambda o: o.name=='progress'))
+    same(explain(loaded), plain()[1])
 
 def test_frozen(learn):
     "No parameter requires a gradient; and all is in train mode, with dropout and batchnorm that would show"
