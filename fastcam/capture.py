@@ -83,9 +83,9 @@ class Capture:
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
-        ids,pad,mask = token_ids(self.xb),ifnone(self.pad, pad_index(self.model)),self.masks[name]
+        ids,mask = token_ids(self.xb),self.masks[name]
         if ids is None: return None
-        if mask is None: mask = ids[:,-self.layers[name].grid[0]:]==ifnone(pad, -1)
+        if mask is None: mask = ids[:,-self.layers[name].grid[0]:]==ifnone(ifnone(self.pad, pad_index(self.model)), -1)
         return ~mask if mask.any() else None
 
     def a(self, name):
@@ -102,10 +102,10 @@ def grads(self:Capture,
     acts = list(self.acts.values())
     if not scores.requires_grad: raise ValueError(_off_path(self.acts))
     k = scores.shape[1]
-    cols = torch.eye(k).to(scores)[:,None].expand(-1, len(scores), -1)
-    gs = torch.autograd.grad(scores, acts, cols if k>1 else cols[0], retain_graph=True, create_graph=create_graph, allow_unused=True, is_grads_batched=k>1)
+    cols = torch.eye(k).to(scores)[:,None].expand(-1, len(scores), -1) if k>1 else torch.ones_like(scores)
+    gs = torch.autograd.grad(scores, acts, cols, retain_graph=True, create_graph=create_graph, allow_unused=True, is_grads_batched=k>1)
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
-    return {n: torch.stack([self.layers[n].to_grid(o) for o in (g if k>1 else [g])]) for n,g in zip(self.acts, gs)}
+    return {n: self.layers[n].to_grid(g.flatten(0,1) if k>1 else g).unflatten(0, (k,-1)) for n,g in zip(self.acts, gs)}
 
 # %% ../nbs/03_capture.ipynb #666d5920
 def _off_path(names):

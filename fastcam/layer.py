@@ -13,15 +13,35 @@ from torch.func import functional_call
 import difflib, numbers, re, weakref
 
 # %% ../nbs/01_layer.ipynb #09b4ab9e
+def _all_modules(model):
+    "Each module of `model` once, as `modules()` gives them, but level by level and in a fraction of the time: it is asked for in each call"
+    res = [model]
+    for m in res:
+        if m._modules: res += [o for o in m._modules.values() if o is not None]
+    return list(dict.fromkeys(res))
+
 @contextmanager
 def evaluating(model:nn.Module):
     "Put `model` in eval mode, and each of its modules back in its own mode afterwards"
-    was = [(m,m.training) for m in model.modules()]
+    mods = _all_modules(model)
+    train = [m for m in mods if m.training]
     try:
-        model.eval()
+        if train: model.eval()
         yield model
     finally:
-        for m,t in was: m.training = t
+        for m in [m for m in mods if m.training]: m.training = False                 # the model itself may change modes
+        for m in train: m.training = True
+
+@contextmanager
+def _own_random(seed=42):
+    "Random numbers in this block are the same each time, and those drawn after it are as if it had not been"
+    was,gpus = (random.getstate(),np.random.get_state(),torch.get_rng_state()),torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    random.seed(seed); np.random.seed(seed); torch.default_generator.manual_seed(seed)        # `torch.manual_seed`, and so `no_random`, writes the call stack down for a GPU that is not there
+    if gpus: torch.cuda.manual_seed_all(seed)
+    try: yield
+    finally:
+        for f,s in zip((random.setstate,np.random.set_state,torch.set_rng_state), was): f(s)
+        if gpus: torch.cuda.set_rng_state_all(gpus)
 
 # %% ../nbs/01_layer.ipynb #1a104101
 class GridLayer:
@@ -208,7 +228,7 @@ def _dry_pass(model, xb):
     try:
         for name,m in model.named_modules():
             if name: hooks.append(m.register_forward_hook(partial(dry.keep, name)))
-        with torch.inference_mode(False), torch.enable_grad(), no_random(reproducible=False), evaluating(model):
+        with torch.inference_mode(False), torch.enable_grad(), _own_random(), evaluating(model):
             ids = token_ids(xb)
             i = 0 if ids is None else (ids!=ifnone(pad_index(model), -1)).sum(1).argmax().item()        # padding would hide cells
             xb = [x[i:i+1].detach().clone() if isinstance(x, Tensor) else x for x in xb]
@@ -269,9 +289,9 @@ def _all_layers(model, xb):
     "`_find`, remembered per model and input size while the model lives and its modules are the same"
     xb = tuplify(xb)
     key = tuple((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb)
-    mods,cache = list(model.modules()),_found.setdefault(model, {})
+    mods,cache = _all_modules(model),_found.setdefault(model, {})
     was,res = cache.get(key, ((),None))
-    if len(was)!=len(mods) or any(r() is not m for r,m in zip(was, mods)):
+    if [r() for r in was]!=mods:
         res = _find(model, xb)
         cache[key] = [weakref.ref(m) for m in mods],res
     return res
@@ -354,14 +374,13 @@ def _one_layer(model, xb, layer):
         st = stages(grid_layers(model, xb))
         if -len(st)<=layer<len(st): return st[int(layer)]
         raise IndexError(f"`layer` is {layer}, but this model has {len(st)} stages: {_stage_list(st)}")
-    mods = dict(model.named_modules())
-    if isinstance(layer, nn.Module): name = first(n for n,m in mods.items() if m is layer)
+    if isinstance(layer, nn.Module): name = first(n for n,m in model.named_modules() if m is layer)
     elif isinstance(layer, str): name = layer
     else: raise TypeError(f"`layer` is {layer!r}: expected None, an index from the end such as -2, a name as in `named_modules`, a module, or a list of these")
     if not name: raise ValueError(f"`layer` is a {type(layer).__name__} that is not a part of this {type(model).__name__}")
     layers,by_name = _all_layers(model, xb)
     if name not in by_name:
-        close = difflib.get_close_matches(name, list(mods), n=5, cutoff=.6)
+        close = difflib.get_close_matches(name, [n for n,_ in model.named_modules()], n=5, cutoff=.6)
         raise ValueError(f"This model has no layer {name!r}. {f'Close matches: {str(close)[1:-1]}. ' if close else ''}{f'Its stages: {_stage_list(stages(layers))}' if layers else ''}")
     res = by_name[name]
     if isinstance(res, str): raise ValueError(f"Layer {name!r} {res}. {f'Stages of this model: {_stage_list(stages(layers))}' if layers else 'No layer of this model has a grid.'}")

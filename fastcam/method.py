@@ -10,12 +10,15 @@ __all__ = ['Pass', 'register_method', 'cam_methods', 'as_method', 'grid_dims', '
 from fastai.vision.all import *
 from .core import *
 from .layer import *
+from .layer import _own_random
 from .target import *
 from .capture import *
 from torch.nn.attention import sdpa_kernel, SDPBackend
 import copy, inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
+_at_once = 2**22                                                     # numbers
+
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
     def __init__(self,
@@ -24,12 +27,12 @@ class Pass:
     ):
         store_attr()
         self.idx = target.idx
-        self.layer,self.j,self._grads = first(cap.acts),0,{}
+        self.layer,self.j,self._made = first(cap.acts),0,{}            # what was made once is shared by all columns
         self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
         self.rows,self.real = None,None                              # all items, all cells
 
     def at(self, layer, j):
-        "The same pass, at another layer or column"
+        "The same pass, at another layer or column; at a `slice` of columns `a` and `g` hold the batch for each of these, one after the other"
         res = copy.copy(self)
         res.layer,res.j = layer,j
         return res
@@ -55,17 +58,39 @@ class Pass:
         o = self.cap.layers[self.layer].to_grid(o)
         return (o if self.rows is None else o[self.rows][...,self.real]).as_subclass(Tensor).float()
 
+    def once(self, f, *key):
+        "What `f()` gives, made once for all columns"
+        if key not in self._made: self._made[key] = f()
+        return self._made[key]
+
     @property
-    def a(self): return self.on_grid(self.cap.acts[self.layer].detach())
+    def n_columns(self): return self.j.stop-self.j.start if isinstance(self.j, slice) else 1
+
+    def each(self, t):
+        "`t` (batch, ...) for each column that this pass is at"
+        n = self.n_columns
+        return t if n==1 else t.repeat(n, *[1]*(t.ndim-1))
+
+    @property
+    def a(self): return self.each(self.on_grid(self.cap.acts[self.layer].detach()))
     @property
     def g(self): return self.grad()
 
+    @property
+    def at_once(self):
+        "How many columns there are gradients of at once: they are to stay near the processor, and not to fill the memory"
+        return max(1, _at_once//sum(a.numel() for a in self.cap.acts.values()))
+
     def grad(self, create_graph=False):
         "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
-        if create_graph not in self._grads:
-            with torch.enable_grad(): self._grads[create_graph] = self.cap.grads(self.target.scores(self.cap.pred), create_graph)
-        g = self._grads[create_graph][self.layer][self.j]
-        return (g if self.rows is None else g[self.rows][...,self.real]).as_subclass(Tensor).float()
+        j,n = (self.j.start if isinstance(self.j, slice) else self.j),self.at_once
+        first,key = j//n*n,('grads',create_graph,j//n)
+        if key not in self._made:
+            for k in [k for k in self._made if k[0]=='grads']: del self._made[k]
+            with torch.enable_grad(): self._made[key] = self.cap.grads(self.target.scores(self.cap.pred)[:,first:first+n], create_graph)
+        g = self._made[key][self.layer]
+        if self.rows is not None: g = g[:,self.rows][...,self.real]
+        return (g.flatten(0,1) if isinstance(self.j, slice) else g[j-first]).as_subclass(Tensor).float()
 
     def score(self, pred, rows=None):
         "The number explained (rows,) in a prediction; `rows` as in `tail`"
@@ -198,7 +223,10 @@ def weight_method(
 ):
     "The method map = reduce(weight(a, g) * a); with `eigen=True` its first principal component instead"
     grads = len(_keywords(weight))>1
-    def _method(o, eigen=False): return (pca_reduce if eigen else reduce)((weight(o.a, o.g) if grads else weight(o.a))*o.a)
+    def _method(o, eigen=False):
+        f,a = pca_reduce if eigen else reduce,o.a if grads else o.at(o.layer, 0).a
+        return f(weight(a, o.g)*a) if grads else o.each(f(weight(a)*a))
+    _method.columns = True                                             # a row of `a` and `g` is all it looks at
     _method.__doc__,_method.__name__ = doc,name or 'weight_method'
     return register_method(name, paper, grads=grads)(_method) if name else _method
 
@@ -292,7 +320,7 @@ def _why_blank(o, i):
     "Why the map of item `i` of a pass is zero everywhere"
     lay = o.cap.layers[o.layer]
     if not o.a[i].any(): return f"dead layer: all activations of {o.layer!r} are zero for this item; try an earlier layer"
-    if o._grads and not o.g[i].any():
+    if any(k[0]=='grads' for k in o._made) and not o.g[i].any():
         if lay.prefix and lay.share<.01: return f"class token only: the cells of {o.layer!r} no longer reach the prediction; try an earlier layer, or layer=None"
         return f"zero gradient: nothing at {o.layer!r} moves what is explained; try an earlier layer, or a method without gradients"
     return "blank: the method gave zero everywhere; try another method or layer"
@@ -303,14 +331,15 @@ def map_health(
 ) -> list: # Of k strings for each item
     "Why a map means little, such as 'negative everywhere: ...' with what to try; empty where it is well"
     ms = [m.as_subclass(Tensor).flatten(2) for m in ([maps] if isinstance(maps, Tensor) else [m[None] for m in maps])]
-    lo,hi,ok,several = (torch.cat([f(m) for m in ms]) for f in (lambda m: m.amin(2), lambda m: m.amax(2), lambda m: m.isfinite().all(2), lambda m: torch.full_like(m[:,:,0], m.shape[2]>1, dtype=torch.bool)))
-    sick = ~ok | (hi<=0) | (hi-lo<=1e-6*torch.maximum(hi.abs(), lo.abs())) & several
-    res = o.target.doubts(o.pred)
+    lo,hi = (torch.cat(o) for o in zip(*[m.aminmax(dim=2) for m in ms]))
+    ok,cells,res = (hi-lo).isfinite(),[m.shape[2] for m in ms for _ in m],o.target.doubts(o.pred)
+    sick = ~ok | (hi<=0) | (hi-lo<=1e-6*torch.maximum(hi, -lo))
     for i,j in sick.nonzero().tolist():
         if res[i][j] or o.idx[i,j]==-2: continue
         if not ok[i,j]: why = "NaN: the map holds values that are no numbers; try another method, or full precision"
         elif lo[i,j]==hi[i,j]==0: why = _why_blank(o.at(o.layer, j), i)
         elif hi[i,j]<=0: why = "negative everywhere: nothing at this layer speaks for it; look with `relu=False`, ask `Neg(...)`, or try 'hirescam' or another layer"
+        elif cells[i]==1: continue
         else: why = "flat: the same value everywhere; try another method or layer"
         res[i][j] = why
     return res
@@ -367,34 +396,43 @@ class Explainer:
             q = self.target.ask(cap.pred, rows, yb)
             if (nan := q.scores(cap.pred).isnan().any(1)).any(): raise ValueError(_nan_pred(cap, [r for r,s in zip(rows, nan) if s]))
             o = Pass(cap, q)
-            maps = {n: self._map(o, n, q.idx.shape[1]) for n in cap.acts}
+            maps = self._maps(o, q.idx.shape[1])
             if self.fuse is not None: maps = {None: self._fused(list(maps.values()))}
             health,keep = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()},(q.idx!=-2)
+            only = (lambda ts: L(t[k] for t,k in zip(ts, keep))) if not keep.all() else L
             preds = q.summary(cap.pred)
             if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
-            return Explained({n: L(m if k.all() else m[k] for m,k in zip(ms, keep)) for n,ms in maps.items()},
+            return Explained({n: only(list(ms)) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
-                L(i[k] for i,k in zip(q.idx, keep)), L(q.labels(self.vocab)), L(() if preds is None else list(preds)),
+                only(list(q.idx)), L(q.labels(self.vocab)), L(() if preds is None else list(preds)),
                 L(list(yb[0]) if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
 
     def _fused(self, maps):
         if len(maps)==1: return maps[0]
         return self.fuse(maps) if isinstance(maps[0], Tensor) else [self.fuse([m[None] for m in ms])[0] for ms in zip(*maps)]
 
-    def _map(self, o, name, k):
-        "Maps `(batch, k, *grid)`; a list of `(k, tokens)` where texts are padded"
-        parts = o.at(name, 0).alike()
-        ms = [self._part(p, k) for p in parts]
+    def _maps(self, o, k):
+        "Maps `(batch, k, *grid)` by layer; a list of `(k, tokens)` where texts are padded"
+        parts,n = {name: o.at(name, 0).alike() for name in o.cap.acts},o.at_once if getattr(self.method.func, 'columns', False) else 1
+        ms = {name: [[] for _ in ps] for name,ps in parts.items()}
+        for j in range(0, k, n):
+            for name,ps in parts.items():
+                for p,m in zip(ps, ms[name]): m.append(self._some(p.at(name, slice(j, min(j+n, k)) if n>1 else j)))
+        return {name: self._whole(ps, [torch.cat(m, 1) if len(m)>1 else m[0] for m in ms[name]]) for name,ps in parts.items()}
+
+    def _whole(self, parts, ms):
         if parts[0].rows is None: return ms[0]
         each = {r:m for p,part in zip(parts, ms) for r,m in zip(p.rows.tolist(), part)}
         return [each[i] for i in range(len(each))]
 
-    def _part(self, o, k):
-        ms = [self.method(o.at(o.layer, j)) for j in range(k)]
-        if not isinstance(ms[0], Tensor) or ms[0].ndim<2 or len(ms[0])!=len(o.idx) or ms[0].ndim>=o.a.ndim:
-            got = tuple(ms[0].shape) if isinstance(ms[0], Tensor) else type(ms[0]).__name__
-            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {len(o.idx)}, such as {(len(o.idx), *o.a.shape[2:])}")
-        return TensorCAM(torch.stack(ms, 1).detach().as_subclass(Tensor).float(), nd=ms[0].ndim-1)
+    def _some(self, o):
+        "Maps `(batch, columns, *grid)` of the columns that `o` is at"
+        m,bs = self.method(o),len(o.idx)
+        if not isinstance(m, Tensor) or m.ndim<2 or len(m)!=bs*o.n_columns or m.ndim>=o.a.ndim:
+            got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
+            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}, such as {(bs, *o.a.shape[2:])}")
+        m = m.detach().as_subclass(Tensor).float()
+        return TensorCAM(m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), nd=m.ndim-1)
 
 def _nan_pred(cap, rows):
     bad = first(n for n,p in cap.model.named_parameters() if p.isnan().any())
@@ -423,7 +461,7 @@ def cam_maps(
     xb,model = tuplify(xb),unwrap(model)
     if not all(isinstance(x, Tensor) for x in xb): raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes files and arrays")
     explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
-    with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
+    with torch.inference_mode(False), _own_random(), evaluating(model):
         with explain.capture(model, xb) as cap: model(*xb)
         maps = {n: stack_alike(m) for n,m in explain.explain(cap, range(len(xb[0]))).maps.items()}
         return maps if fuse is None else maps[None]
