@@ -10,6 +10,7 @@ from .callback import *
 from .view import *
 from .learner import *
 from .concept import *
+from .interpret import *
 from .metric import *
 from .export import *
 from .demo import *

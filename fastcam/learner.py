@@ -289,7 +289,7 @@ def show(self:CAMs,
     nrows=None, # Rows of the grid
     ncols=None, # Columns of the grid; several targets give a column each
     figsize=None, # Size of the figure in inches
-    scale='image', # 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare
+    scale='image', # 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
     relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
     clip=None, # See `TensorCAM.show`
     cmap=None, # Colours of the maps: 'magma', or 'RdBu_r' for both signs
@@ -305,9 +305,8 @@ def show(self:CAMs,
     if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
     if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" + (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
     kw = dict(scale=scale, relu=relu, clip=clip, cmap=ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha=alpha, interpolation=interpolation)
-    if scale=='shared':
-        top = max((m.relu().max().item() if relu else m.abs().max().item()) for m in cams._maps if len(m)) or 1.
-        kw.update(scale=None, vmin=0. if relu else -top, vmax=top)
+    if scale=='shared': scale = cams._top(relu)
+    if isinstance(scale, (int,float)): kw.update(scale=None, vmin=0. if relu else -scale, vmax=scale)
     pics,views = (cams.originals(inp),cams._views_of(inp)) if original else (cams.pictures(inp),[None]*len(cams))
     for i,(pic,view,maps) in enumerate(zip(pics, views, cams._maps)):
         for j in range(k):
@@ -318,6 +317,11 @@ def show(self:CAMs,
             if j<len(maps): maps[j].show(ctx=ctx, view=view, **kw)
             ctx.set_title(cams._title(i, j, relu))
     return ctxs
+
+@patch
+def _top(self:CAMs, relu=True):
+    "The largest value of all maps, by size where both signs are shown; 1 where there is none"
+    return max([(m.relu() if relu else m.abs()).max().item() for m in self._maps if len(m)], default=0.) or 1.
 
 @patch
 def _title(self:CAMs, i, j, relu=True):
@@ -342,6 +346,12 @@ def _unbury(e):
         try: return type(e)(str(e).strip().splitlines()[-1].split(': ', 1)[-1])
         except Exception: pass
     return e
+
+def _as_cams(o, explain, rows, dl, xb=None, with_preds=True):
+    "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
+    last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None, explain.vocab, xb, explain.target.signed)
+    res = {n: CAMs(m, o.idxs, o.labels, o.health[n], *last) for n,m in o.maps.items()}
+    return res if explain.fuse is None else res[None]
 
 @patch
 def cam(self:Learner,
@@ -369,13 +379,14 @@ def cam(self:Learner,
         with self.no_bar() if len(dl)<2 else nullcontext():
             try: xb = self.get_preds(dl=dl, with_input=keep, with_preds=False, with_targs=False, cbs=cb)[0]
             except Exception as e: raise _unbury(e)
-        o = cb.found
-        last = (range_of(o) if cb.rows is None else cb.rows, self.dls.loaders[-1] if keep else dl, stack_alike(o.preds) if with_preds and len(o.preds) else None,
-                stack_alike(o.targs) if len(o.targs) else None, cb.explain.vocab, tuplify(xb) if keep else None, cb.explain.target.signed)
-        res = {n: CAMs(m, o.idxs, o.labels, o.health[n], *last) for n,m in o.maps.items()}
-        return res if fuse is None else res[None]
+        rows = range_of(cb.found) if cb.rows is None else cb.rows
+        return _as_cams(cb.found, cb.explain, rows, self.dls.loaders[-1] if keep else dl, tuplify(xb) if keep else None, with_preds)
 
 # %% ../nbs/07_learner.ipynb #a530ae89
+def _to_show(kwargs):
+    "What of `kwargs` is for `CAMs.show`, taken out of them"
+    return {k: kwargs.pop(k) for k in inspect.signature(CAMs.show).parameters if k in kwargs}
+
 @patch
 @delegates(Learner.cam)
 def show_cam(self:Learner,
@@ -384,7 +395,7 @@ def show_cam(self:Learner,
     **kwargs # For `Learner.cam` and `CAMs.show`
 ):
     "Show why the model predicted what it predicted: the maps drawn over the items"
-    show = {k: kwargs.pop(k) for k in inspect.signature(CAMs.show).parameters if k in kwargs}
+    show = _to_show(kwargs)
     try: cams = self.cam(items, max_n=max_n, **kwargs)
     except TypeError as e:
         if not str(e).startswith('Unknown keyword'): raise
