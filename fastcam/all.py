@@ -12,5 +12,6 @@ from .learner import *
 from .concept import *
 from .interpret import *
 from .metric import *
+from .localise import *
 from .export import *
 from .demo import *
