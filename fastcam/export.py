@@ -102,8 +102,10 @@ def _born(pid):
     return 'running'
 
 def _launch():
-    "Name of the launch that this process is a rank of, if there are several"
-    return _digest(*(os.environ.get(o) for o in ('MASTER_ADDR','MASTER_PORT','TORCHELASTIC_RUN_ID')))[:8] if num_distrib()>1 else 'single'
+    "Name of the launch that this process is a rank of, if there are several; one on this machine only has one parent"
+    if num_distrib()<2: return 'single'
+    addr,*rest = [os.environ.get(o, '') for o in ('MASTER_ADDR','MASTER_PORT','TORCHELASTIC_RUN_ID')]
+    return _digest(addr, *rest, *[socket.gethostname(), os.getppid()]*(addr in ('','localhost','127.0.0.1','::1')))[:8]
 
 @contextmanager
 def _claimed(path, launch):
@@ -218,6 +220,40 @@ def _table(
                 actual=each(actual), health=found.health[None].concat(), grid=each([list(m.grid) for m in maps]), cam=cam, peak=peak, **{n: each([f(v) if v is not None else None for v in views]) for n,f in _view_cols.items()})
     return pa.table({n: v if n=='cam' else pa.array(list(v), schema.field(n).type) for n,v in cols.items()}, schema)
 
+# %% ../nbs/12_export.ipynb #1de9059d
+_gallery = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Class activation maps</title>
+<style>
+body { font: 14px sans-serif; margin: 1em }
+main { display: flex; flex-wrap: wrap; gap: 12px }
+figure { margin: 0; width: 200px }
+img { width: 100%; min-height: 100px; background: #eee }
+figcaption { white-space: pre-line; overflow-wrap: anywhere }
+small { color: #666 }
+</style>
+<h1>Class activation maps</h1><main></main><p id="end"></p>
+<script>
+const shards = SHARDS, main = document.querySelector('main'), end = document.getElementById('end')
+let next = 0, busy = false
+function show(items) {
+    for (const [src, title, file] of items) {
+        const fig = document.createElement('figure'), img = new Image(), cap = document.createElement('figcaption'), small = document.createElement('small')
+        img.loading = 'lazy'; img.src = 'overlays/' + src; img.alt = title
+        cap.textContent = title + '\\n'; small.textContent = file
+        cap.append(small); fig.append(img, cap); main.append(fig)
+    }
+}
+function more() {
+    if (busy || next >= shards || end.getBoundingClientRect().top > innerHeight + 1000) return
+    busy = true
+    const s = document.createElement('script')
+    s.src = `overlays/${String(next++).padStart(5, '0')}/items.js`
+    s.onload = s.onerror = () => { busy = false; more() }
+    document.head.append(s)
+}
+addEventListener('scroll', more); addEventListener('resize', more); more()
+</script></html>
+"""
+
 # %% ../nbs/12_export.ipynb #9f7ce059
 class _Export(CAMCallback):
     "Writes each shard when all its items are explained, and forgets them"
@@ -227,7 +263,7 @@ class _Export(CAMCallback):
 
     def before_validate(self):
         super().before_validate()
-        self.left,self.ready,self.found_views = iter(self.shards.items()),[],{None:None}
+        self.left,self.ready,self.drawn,self.found_views = iter(self.shards.items()),[],[],{None:None}
         self.shard = next(self.left)
 
     def keep(self, rows, found):
@@ -237,7 +273,7 @@ class _Export(CAMCallback):
         if self.overlays: self.draw(s, rows, found)
         if len(self.ready)<len(want): return
         self.write(s, want, Explained.concat(self._batches), _vocab(self.dls))
-        self._batches,self.ready,self.shard = [],[],next(self.left, None)
+        self._batches,self.ready,self.drawn,self.shard = [],[],[],next(self.left, None)
 
     def write(self, s, rows, found=None, vocab=None):
         "Shard `s`; its errors come last, and say that it is done"
@@ -248,7 +284,10 @@ class _Export(CAMCallback):
             files = [file(i) for i in good]
             t = _table(found[[p for p,i in enumerate(rows) if i not in bad]], good, files, [self.view(i, f) for i,f in zip(good, files)], vocab, self.single, self.schemas[0])
             self.save(t, self.dest/'maps'/f'{name}.parquet')
-        if (self.scratch/name).exists(): _publish(self.scratch/name, self.dest/'overlays'/name)
+        if self.overlays and good:
+            its = [(src, title, Path(file(i)).name if file(i) else f'item {i}') for i,src,title in self.drawn]
+            (self.scratch/name/'items.js').write_text(f'show({json.dumps(its)})')
+            _publish(self.scratch/name, self.dest/'overlays'/name)
         bad = [i for i in rows if i in bad],bad
         self.save(pa.table(dict(item=bad[0], file=[file(i) for i in bad[0]], reason=[bad[1][i] for i in bad[0]]), self.schemas[1]), self.dest/'errors'/f'{name}.parquet')
 
@@ -269,18 +308,29 @@ class _Export(CAMCallback):
         "Each map over its item, as JPEG"
         cams = CAMs(found.maps[None], found.idxs, found.labels, found.health[None], rows, self.source, found.preds if len(found.preds) else None,
                     found.targs if len(found.targs) else None, _vocab(self.dls), to_cpu(self.xb), self.explain.target.signed)
-        k,dest = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}'
-        axs = [plt.Figure(figsize=(2.4,2.9), dpi=100, layout='constrained').subplots() for _ in range(len(cams)*k)]          # outside of pyplot: needs no screen, leaves nothing open
+        k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
+        axs = [plt.Figure(figsize=(2.4,2.4), dpi=100).add_axes((0,0,1,1)) for _ in range(len(cams)*k)]          # outside of pyplot: needs no screen, leaves nothing open
         cams.show(max_n=len(cams), ctxs=axs)
         dest.mkdir(exist_ok=True)
         for n,ax in enumerate(axs):
-            if n%k<max(1, len(cams.labels[n//k])): ax.figure.savefig(dest/f'{rows[n//k]}_{n%k}.jpg')
+            i,j = divmod(n, k)
+            if j>=len(cams.labels[i]) or rows[i] in bad: continue
+            if ims := ax.get_images(): ax.figure.set_figwidth(2.4*np.divide(*ims[0].get_array().shape[1::-1]))
+            ax.set_title('')
+            ax.figure.savefig(dest/f'{rows[i]}_{j}.jpg')
+            self.drawn.append((rows[i], f'{dest.name}/{rows[i]}_{j}.jpg', cams._title(i, j, not cams.signed)))
 
-# %% ../nbs/12_export.ipynb #2e383579
+# %% ../nbs/12_export.ipynb #6171454a
+def _rank_world():
+    "Which of how many processes this is, as `accelerate launch` or a process group tells"
+    dist = torch.distributed
+    return (dist.get_rank(),dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (rank_distrib(),max(1, num_distrib()))
+
 @contextmanager
 def _alone():
     "To fastai, this process is the only one: nothing is gathered. Gives its rank and how many there are"
-    was,rank,world = {k: os.environ.pop(k) for k in ('RANK','WORLD_SIZE') if k in os.environ},rank_distrib(),max(1, num_distrib())
+    rank,world = _rank_world()
+    was = {k: os.environ.pop(k) for k in ('RANK','WORLD_SIZE') if k in os.environ}
     try: yield rank,world
     finally: os.environ.update(was)
 
@@ -336,6 +386,9 @@ def export_cams(self:Learner,
                 dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')], model=_model_hash(self.model), vocab=None if vocab is None else [str(o) for o in vocab],
                 fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0], signed=asked.signed, shards=len(shards)))
             for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
+            if overlays:
+                (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
+                _publish(scratch/'gallery.html', path/'gallery.html')
             todo = {s: [idxs[p] for p in ps] for s,ps in enumerate(shards) if s%world==rank and not (path/'errors'/f'{s:05}.parquet').exists()}
             if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), type(asked) is TopK, overlays, views, **choices), rank)
     return path
