@@ -21,7 +21,7 @@ from .learner import *
 from .learner import _explained_dl
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import splu
-import inspect, itertools, sys, time
+import html, inspect, itertools, sys, time
 
 # %% ../nbs/11_metric.ipynb #5a02df4b
 class _One(Target):
@@ -422,7 +422,11 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
     cost = pd.DataFrame({k: (p/n, s/n) for k,(p,s,n) in cost.items()}, index=['passes','seconds']).T
     return vals,cost
 
-def _metric(f): return _named('metric', f, _metrics)
+def _metric(f):
+    f = _named('metric', f, _metrics)
+    if not hasattr(f, 'better'): raise TypeError(f"{_label(f)!r} is no metric yet: decorate it with `register_metric`, which says what is better")
+    return f
+
 def _look(o): return o.a.sum(1)
 
 def _questions(model, cams, target):
@@ -475,7 +479,7 @@ class BestCAM:
         res = f"method={won[0]!r}, layer={won[1]!r}: {w.score:.3f} ± {w.se:.3f} on {w.n:.0f} items, {w.passes:.3g} {'pass' if w.passes==1 else 'passes'} for a map"
         if ties: res += f"\nNot told apart: {', '.join(ties)}"
         return res + ('' if self.beats_random else "\nIt is not told apart from Random either: try more items before you trust these maps")
-    def _repr_html_(self): return f"<pre>{self}</pre>{self.ranking.to_html(float_format='%.3f')}"
+    def _repr_html_(self): return f"<pre>{html.escape(repr(self))}</pre>{self.ranking.to_html(float_format='%.3f')}"
 
 def _rank(
     scores, # A row for each item, columns (method, layer); higher is better

@@ -299,6 +299,7 @@ def test_mistakes():
     with pytest.raises(TypeError, match='torch.int64, such as the tokens of a text'): complexity(net(), torch.ones(5,7).long(), maps())
     with pytest.raises(TypeError, match='expected one tensor'): complexity(net(), x(), L(maps()))
     with pytest.raises(ValueError, match="'deletion_auc'"): trained_learner().cam_metrics(metrics='deletion')
+    with pytest.raises(TypeError, match="'noop' is no metric yet"): trained_learner().cam_metrics(metrics=noop)
     with pytest.raises(ValueError, match='gradcam'): trained_learner().cam_metrics(methods='gradcan')
     with pytest.raises(ValueError, match="'gradcam' comes twice"): trained_learner().cam_metrics(methods=['gradcam','gradcam'])
     with pytest.raises(ValueError, match='nothing to choose'): trained_learner().best_cam(methods='random')
