@@ -254,7 +254,7 @@ def _find(model, xb):
     size,nd = _size(xb),len(_size(xb))
     dense = pred.ndim==nd+2 and pred.shape[2:].numel()>1
     grids = _conv_grids([tuple(o.shape[2:]) for _,m,o,*_ in outs if isinstance(m, _convs) and o is not None and o.ndim==nd+2], size, dense)
-    found,seen,pooled,by_name = {},{},set(),{n:'is not used when the model is called' for n,_ in model.named_modules()}
+    found,seen,pooled,own,by_name = {},{},set(),set(),{n:'is not used when the model is called' for n,_ in model.named_modules()}
     calls,nth = collections.Counter(n for n,*_ in outs),collections.Counter()
     n_grids = sum(isinstance(x, Tensor) and x.ndim==nd+2 for x in xb)
     text = token_ids(xb) is not None
@@ -275,11 +275,14 @@ def _find(model, xb):
         new = by_name[f'{name}@{call}'] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name], call=call, cut=cut)
         if not twin: by_name[name] = new
         new.channels,new.share = new.to_grid(o).shape[1],(new.to_grid(other if g is None else g)!=0).any(1).float().mean().item()
-        new.spare = isinstance(m, _pools) or grid in pooled or (cls is not None and new.channels==pred.shape[1] and (new.to_grid(cls)!=0).any(0).flatten(1).any(1).sum().item()<2)
+        new.spare = isinstance(m, _pools) or grid in pooled
+        if cls is not None and new.channels==pred.shape[1] and (new.to_grid(cls)!=0).any(0).flatten(1).any(1).sum().item()<2: own.add(id(o))
         if g is None or twin or isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue  # the last three make nothing new, and hand on attention, which only looks like a grid
         old = found.pop(id(o), None)                            # modules that give the very same tensor are one layer: the outermost name
         if old: new.spare = old.spare = new.spare or old.spare
         found[id(o)] = old if old and old.depth<new.depth else new
+    for lay in [found[i] for i in own if i in found]:          # a channel for each output: a map of the classes, if features of that grid lie outside of it, else an embedding
+        lay.spare |= any(o.grid==lay.grid and not o.spare and i not in own and not o.name.startswith(lay.name+'.') for i,o in found.items())
     return L(found.values()),by_name
 
 # %% ../nbs/01_layer.ipynb #5061d705

@@ -1,5 +1,6 @@
 "The layer found by itself in many architectures: the one that one would pick by hand, and the gradient there is the model's own"
 import sys
+from collections import OrderedDict
 import pytest
 from conftest import root
 from utils import *
@@ -60,6 +61,21 @@ def test_arch(arch):
     a,g = by_hand(learn.model, cams.inputs.as_subclass(Tensor), arch, cams.targets[:,0])
     close(maps[:,0], (g.mean((2,3), keepdim=True)*a).sum(1), 1e-4)
     close(learn.cam([0,1,2], method='hirescam').maps[:,0], (g*a).sum(1), 1e-4)
+
+def bodies():
+    "Models without a last linear layer, whose embedding is the mean of the last layer"
+    import timm, torchvision.models as tv
+    resnet = tv.resnet18()
+    resnet.fc = nn.Identity()
+    return dict(torchvision=(resnet,'layer4'), fastai=(nn.Sequential(create_body(tv.resnet18(), pretrained=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()),'0'),
+        bottleneck=(timm.create_model('resnet26', num_classes=0),'layer4'), convnext=(timm.create_model('convnext_atto', num_classes=0),'stages'),
+        classes=(nn.Sequential(OrderedDict(body=nn.Sequential(ConvLayer(3,8,stride=32), ConvLayer(8,16)), head=nn.Conv2d(16,5,1), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten())),'body'))
+
+def test_embedding():
+    "Each output has a channel of its own, as in a map of classes; but there is nothing else to choose, unless it is made of features with the same grid"
+    for name,(model,layer) in bodies().items():
+        o = default_layer(grid_layers(model.eval(), torch.randn(1,3,96,96)))
+        assert (o.name,o.grid)==(layer,(3,3)), name
 
 def test_cam_layers():
     "The table is the same whatever the first item is taken from, and nothing changes"

@@ -216,7 +216,7 @@ def test_similar():
     alone = {c: first(i for i in range(500) if set(scene(i)[1])=={c}) for c in ('red','blue')}
     both = [i for i in range(60) if set(scene(i)[1])=={'red','blue'}]
     cams = embed.cam(both, target=Similar(list(alone.values())))
-    assert cams.maps.shape[:2]==(len(both),2) and len(both)>3
+    assert cams.maps.shape==(len(both),2,12,12) and len(both)>3                                          # the last layer, though each of its channels is an output of its own
     for j,c in enumerate(alone): assert np.mean([peaks_at(m[j], scene(i)[1][c]) for i,m in zip(both, cams.maps)])>.9
     one = embed.cam(both[0], target=Similar(alone['red']))
     assert torch.allclose(one.maps[0,0], cams.maps[0,0], atol=1e-6)
