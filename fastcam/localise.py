@@ -29,10 +29,6 @@ def files(self:CAMs):
         return Path(o) if isinstance(o, (str,Path)) else None
     return L(map(file, _items(self)))
 
-@patch(as_prop=True)
-def probs(self:CAMs):
-    "`L` of k probabilities for each item, of what is explained; NaN for what is no class"
-    return L([np.nan if c<0 or self.preds is None else self.preds[i][c].item() for c in idx.tolist()] for i,idx in enumerate(self._idxs))
 
 # %% ../nbs/11a_localise.ipynb #a68056b7
 def _scale(truth, size):

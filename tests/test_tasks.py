@@ -218,6 +218,7 @@ def test_similar():
     cams = embed.cam(both, target=Similar(list(alone.values())))
     assert cams.maps.shape==(len(both),2,12,12) and len(both)>3                                          # the last layer, though each of its channels is an output of its own
     for j,c in enumerate(alone): assert np.mean([peaks_at(m[j], scene(i)[1][c]) for i,m in zip(both, cams.maps)])>.9
+    assert titles(cams[0])==['similar to 0','similar to 1']                                              # and no probability
     one = embed.cam(both[0], target=Similar(alone['red']))
     assert torch.allclose(one.maps[0,0], cams.maps[0,0], atol=1e-6)
     emb = embed.get_preds(dl=embed.dls.test_dl([alone['red']]), act=noop)[0][0]
