@@ -233,14 +233,19 @@ def inputs(self:CAMs):
     return detuplify(tuple(torch.cat(o) for o in zip(*[b[:n_inp] for b in self._batches()])))
 
 @patch
+def _check_inp(self:CAMs, inp):
+    n = getattr(self.dl, 'n_inp', 1) if self.xb is None else len(self.xb)
+    if not 0<=inp<n: raise IndexError(f"`inp` is {inp}, but this model has {n} inputs" if n>1 else f"`inp` is {inp}, but this model has one input, 0")
+
+@patch
 def pictures(self:CAMs,
     inp=0 # Which input, if the model has several
 ) -> L:
     "The items as the model saw them, decoded: each shows itself"
+    self._check_inp(inp)
     bs = self._batches()
-    n = getattr(self.dl, 'n_inp', len(bs[0])) if self.xb is None else len(self.xb)
-    if not 0<=inp<n: raise IndexError(f"`inp` is {inp}, but this model has {n} inputs" if n>1 else f"`inp` is {inp}, but this model has one input, 0")
     if not hasattr(self.dl, 'decode_batch'): its = L(x for b in bs for x in b[inp])
+    elif self.xb is not None: its = L(x for b in bs for x in self.dl.decode(b)[inp])                    # without labels there is no item to decode
     else: its = L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
     return its.map(_picture)
 
@@ -249,11 +254,13 @@ def originals(self:CAMs,
     inp=0 # Which input, if the model has several
 ) -> L:
     "The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself"
+    self._check_inp(inp)
     if self.xb is not None: return self.pictures(inp)
     with no_random(reproducible=False): return L(_picture(find_original(self.dl, i, inp)) for i in self.rows)
 
 @patch
 def _views_of(self:CAMs, inp=0):
+    self._check_inp(inp)
     if self.xb is not None: return L(CAMView(x.shape[-2:], x.shape[-2:]) for x in self.xb[inp])
     with no_random(reproducible=False): return L(find_view(self.dl, i, inp) for i in self.rows)
 
@@ -277,7 +284,9 @@ class _Drawn:
 def _picture(o):
     "Decoded item `o` as what shows itself"
     if isinstance(o, Tensor) and (o.ndim in (2,4) and type(o) in (Tensor,TensorBase) or o.ndim==4): return _Drawn(o)
-    if hasattr(o, 'show'): return o
+    if isinstance(o, Image.Image) and o.mode not in ('1','L','F','I','I;16','RGB','RGBA'): return PILImage(o.convert('RGB'))     # matplotlib would draw CMYK as RGBA
+    if hasattr(o, 'show') and type(o) is not Image.Image: return o
+    if isinstance(o, Image.Image): return PILImage(o.copy())
     if not isinstance(o, Tensor) or o.ndim!=3: raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
     return TensorImage(((o[:3] if len(o)>=3 else o[:1])-o.min())/(o.max()-o.min()).clamp(min=1e-8))
 

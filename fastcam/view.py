@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['CAMView', 'find_original', 'find_view']
 
-# %% ../nbs/06a_view.ipynb #416c61f2
+# %% ../nbs/06a_view.ipynb #a7974732
 from fastai.vision.all import *
 from .core import *
 from fastcore.basics import basic_repr
 from scipy import ndimage
 from weakref import WeakKeyDictionary
 
-# %% ../nbs/06a_view.ipynb #1ecc2578
+# %% ../nbs/06a_view.ipynb #7735c56b
 class CAMView:
     "How a picture as the model saw it lies on its original. Both are measured in pixels `(x,y)` from their top left corner: the first pixel goes from 0 to 1"
     def __init__(self,
@@ -26,7 +26,7 @@ class CAMView:
         self.box = tuple(ifnone(box, (0.,0.,self.orig[1],self.orig[0])))
     __repr__ = basic_repr('size,orig,M')
 
-# %% ../nbs/06a_view.ipynb #b2e12204
+# %% ../nbs/06a_view.ipynb #51c823bb
 @patch
 def points(self:CAMView,
     xy # Points (..., 2) in the view
@@ -47,7 +47,7 @@ def boxes(self:CAMView,
     res = torch.cat([p.amin(-2), p.amax(-2)], -1)
     return TensorBBox(res*(res[...,2:]>res[...,:2]).all(-1, keepdim=True), img_size=fastuple(self.orig[::-1]))
 
-# %% ../nbs/06a_view.ipynb #aaa3bc3a
+# %% ../nbs/06a_view.ipynb #187d2a20
 _eps,_views = .1,WeakKeyDictionary()
 
 @patch(as_prop=True)
@@ -86,20 +86,19 @@ def onto(self:CAMView,
     res = F.grid_sample(x, uv[None], mode=mode, padding_mode='border', align_corners=False)[0]
     return TensorCAM(res.masked_fill(~seen.to(x.device), np.nan).reshape(*cam.shape[:-2], *uv.shape[:2]))
 
-# %% ../nbs/06a_view.ipynb #237c1020
+# %% ../nbs/06a_view.ipynb #8810784b
 @patch
 def shade(self:CAMView,
-    ctx # Axes with the original drawn on them
+    ctx # Axes with the original drawn on them as a picture
 ):
     "Cover what the model did not see of the original on `ctx`; gives the axes"
-    unseen = ~self.seen(self.small)
-    if not unseen.any(): return ctx
-    ims = ctx.get_images()
-    a = np.zeros((*unseen.shape, 4), np.float32)
-    a[unseen.numpy()] = (.85,.85,.85,.75)
-    return show_image(a, ctx=ctx, extent=ims[0].get_extent() if ims else None, interpolation='nearest')
+    unseen = (~self.seen(self.small)).numpy()
+    y,x = np.indices(unseen.shape)
+    a = np.full((*unseen.shape,4), .85)
+    a[...,3] = unseen*np.where((x+y)//(max(self.small)/60)%2, .85, .65)
+    return show_image(a, ctx=ctx, extent=ctx.get_images()[0].get_extent(), interpolation='nearest')
 
-# %% ../nbs/06a_view.ipynb #56f325e9
+# %% ../nbs/06a_view.ipynb #bf8bbbe5
 def _is_pic(x): return isinstance(x, Image.Image) or isinstance(x, Tensor) and x.ndim>=2
 
 def _put(x, inp, pic):
@@ -128,7 +127,7 @@ def find_original(
     "The picture of item `i` as fastai opens it, before any crop; or the tensor, where the items are tensors"
     return _opened(dl, i, inp)[0]
 
-# %% ../nbs/06a_view.ipynb #7c22b326
+# %% ../nbs/06a_view.ipynb #a9eb4d18
 def _grey(pic, v, d=0.):
     "A grey picture of the kind of `pic`, of values `v` (height, width) in 0..1; where it holds integers, `d` in 0..1 decides which way they are rounded"
     if isinstance(pic, Tensor): lo,hi,whole = pic.min().item(),pic.max().item(),not pic.is_floating_point()
@@ -141,22 +140,25 @@ def _grey(pic, v, d=0.):
     if whole: v = np.floor(v+d).clip(lo, hi)
     if isinstance(pic, Tensor):
         res = pic.clone()
-        res[...] = torch.as_tensor(v, dtype=pic.dtype)
+        res[...] = torch.tensor(v, dtype=pic.dtype)
         return res
     dtype = {'I':np.int32, 'F':np.float32}.get(pic.mode, np.uint16 if pic.mode.startswith('I;16') else np.uint8)
     res = Image.fromarray(v.astype(dtype)).convert(pic.mode)
     res.info = dict(pic.info)
     return type(pic)(res) if isinstance(pic, PILBase) else res
 
-def _probes(pic, x, y):
-    "Black, white, and ramps like `pic`: from black at `x[0]` to white at `x[1]`, the other way round, and the same from `y[0]` to `y[1]`, in pixels"
+def _ramps(lo, hi):
+    "From black to white, and the other way with another slope: what rounding adds to one it takes from the other, and a step of just one grey value a pixel is no step in both"
+    return (lo,hi),(hi+.17*(hi-lo),lo-.17*(hi-lo))
+
+def _probes(pic, xs, ys):
+    "Black, white, and for each `(lo, hi)` in `xs` a picture like `pic` that goes from black in column `lo` to white in column `hi`, and rows for `ys`"
     h,w = pic.shape[-2:]
     r,c = (np.arange(h,dtype=np.float32)+.5)[:,None],(np.arange(w,dtype=np.float32)+.5)[None]
-    ramp = lambda t,lo,hi: ((t-lo)/(hi-lo)).clip(0,1)
-    return [_grey(pic, 0.), _grey(pic, 1.), *[_grey(pic, ramp(t,*o), d*.618%1) for t,d,ab in ((c,r,x),(r,c,y)) for o in (ab, ab[::-1])]]
+    return [_grey(pic, 0.), _grey(pic, 1.), *[_grey(pic, ((t-lo)/(hi-lo)).clip(0,1), d*.618%1) for t,d,ends in ((c,r,xs),(r,c,ys)) for lo,hi in ends]]
 
-# %% ../nbs/06a_view.ipynb #d5adcf3f
-def _sent(dl, inp, item, pics, n):
+# %% ../nbs/06a_view.ipynb #5328dbec
+def _sent(dl, inp, item, pics, n=1):
     "What the model gets of `pics`, (pics, channels, height, width), sent `n` times through the transforms of `dl`"
     get = lambda i: item(pics[i%len(pics)].clone() if isinstance(pics[0], Tensor) else pics[i%len(pics)])
     dl = dl.new(create_item=get, get_idxs=lambda: list(range(n*len(pics))), n=n*len(pics), bs=len(pics), shuffle=False, drop_last=False, num_workers=0)
@@ -168,18 +170,15 @@ def _sent(dl, inp, item, pics, n):
     if x.ndim!=4: raise ValueError(f"Input {inp} of the model has the shape {tuple(x.shape[1:])} for each item: only pictures lie on an original")
     return x
 
-def _decode(x, xr, yr):
-    "Pixels of the view (n,2), the pixels of the original they show (n,2), as the ramps from `xr[0]` to `xr[1]` and from `yr[0]` to `yr[1]` tell, and where there are any (height,width)"
+def _decode(x, xs, ys):
+    "Pixels of the view (n,2), the pixels of the original that they show (n,2) as the `_probes` tell, and where there are any (height,width)"
     x = x[:,(x[1]-x[0]).abs().mean((-1,-2)).argmax()]
     span = x[1]-x[0]
     ok = span.abs()>span.abs().max()/2
-    r = (x[2:]-x[0])/torch.where(ok, span, 1.)
-    r = (r[::2]+1-r[1::2])/2                                                                     # what rounding adds to one, it takes from the other
-    v,u = ok.nonzero().T
-    xy = torch.stack([lo+o[ok]*(hi-lo) for o,(lo,hi) in zip(r, (xr,yr))], -1)
-    return torch.stack([u,v], -1)+.5, xy, ok
+    at = torch.stack([lo+o[ok]/span[ok]*(hi-lo) for o,(lo,hi) in zip(x[2:]-x[0], (*xs,*ys))], -1)
+    return ok.nonzero().flip(1)+.5, at.unflatten(-1, (2,2)).mean(-1), ok
 
-# %% ../nbs/06a_view.ipynb #30b5cded
+# %% ../nbs/06a_view.ipynb #323cc1f3
 def _affine(uv, xy):
     "Least squares: (2,3), maps `uv` to `xy`"
     return torch.linalg.lstsq(torch.cat([uv, torch.ones(len(uv),1)], 1).double(), xy.double()).solution.T
@@ -192,6 +191,10 @@ def _guesses(uv, xy, size):
         for ij in itertools.product(range(2*n-1), repeat=2):
             m = ((uv*n/tensor(size)-tensor(ij)/2-.5).abs()<=.5).all(-1)
             if m.sum()>=6: yield _affine(uv[m], xy[m])
+
+def _inverse(A):
+    inv = torch.linalg.inv(A[:,:2])
+    return torch.cat([inv, -inv @ A[:,2:]], 1)
 
 def _fit(uv, xy, ok, tol, guess=None):
     "The affine map from view to original that explains most of the original, and which pixels of the view it holds for: what is padded or mirrored does not follow it"
@@ -206,12 +209,13 @@ def _fit(uv, xy, ok, tol, guess=None):
     held = torch.zeros_like(ok)
     for _ in range(5):
         if best is None or (m := near(best, uv, xy)).sum()<6: return None,held
+        if (held[ok]==m).all(): break
         held[ok] = m
         inner = tensor(ndimage.binary_erosion(held, iterations=2))[ok]
         best = _affine(uv[inner], xy[inner]) if inner.sum()>=16 else _affine(uv[m], xy[m])
     return best,held
 
-# %% ../nbs/06a_view.ipynb #9846d22c
+# %% ../nbs/06a_view.ipynb #762171d4
 def _box(A, held, orig):
     "The part of the original that the pixels `held` of a view show, up to its edges where less than two pixels are missing there"
     (h,w),(v,u) = orig,held.nonzero().T
@@ -221,23 +225,27 @@ def _box(A, held, orig):
     lo,hi = torch.where(lo<gap, 0., lo),torch.where(hi>tensor([w,h])-gap, tensor([w,h]).float(), hi)
     return lo.tolist()+hi.tolist()
 
-def _find(dl, inp, pic, item, n):
-    "The view of `pic`: two ramps are sent through the transforms, and again with other slopes, until two answers agree"
+def _find(dl, inp, pic, item, check):
+    "The view of `pic`: ramps are sent through the transforms, and others again, until two answers agree"
     h,w = orig = tuple(pic.shape[-2:])
-    ranges,last = [(0.,w),(0.,h)],None
-    for i in range(5):
-        x = _sent(dl, inp, item, _probes(pic, *ranges), n if i==0 else 1)
-        size = x.shape[-2:]
-        corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in size[::-1]])
-        uv,xy,ok = _decode(x, *ranges)
-        A,held = _fit(uv, xy, ok, 1+tensor([1.5*(hi-lo)/255 for lo,hi in ranges]), last)
+    lo,hi,last = torch.zeros(2),tensor([w,h]).float(),None
+    for i,margin in enumerate((0,.25,.4,.1,.3)):
+        xs,ys = (_ramps(*o[::1-2*(i%2)]) for o in torch.stack([lo-margin*(hi-lo), hi+margin*(hi-lo)], 1).tolist())
+        pics = _probes(pic, xs, ys)
+        if check and last is None: _sent(dl, inp, item, pics[2::2], 4)
+        uv,xy,ok = _decode(_sent(dl, inp, item, pics), xs, ys)
+        tol = 1+(1+2*margin)*(hi-lo)/100
+        A,held = _fit(uv, xy, ok, tol, last)
         if A is None or torch.linalg.det(A[:,:2]).abs()<1e-9: break
-        inv = torch.linalg.inv(A[:,:2])
-        M = torch.cat([inv, -inv @ A[:,2:]], 1)
-        if last is not None and (_at(M, _at(last, corners))-corners).abs().max()<.3: return CAMView(size, orig, M.float(), _box(A, held, orig))
+        corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in ok.shape[::-1]])
+        if last is not None and (_at(_inverse(A), _at(last, corners))-corners).abs().max()<.3:
+            A = (A+last)/2
+            box = _box(A, held, orig)
+            far = (xy-xy.clamp(*tensor(box).float().reshape(2,2))).abs()-2*tol                       # what is padded or mirrored shows nothing but what is seen already
+            if (far>A[:,:2].abs().sum(1)).any(-1).float().mean()>.01: break
+            return CAMView(ok.shape, orig, _inverse(A).float().round(decimals=6), box)
         last,p = A,_at(A, uv[held[ok]])
         lo,hi = p.amin(0),p.amax(0)
-        ranges = torch.stack([lo-.25*(hi-lo), hi+.25*(hi-lo)], 1).tolist()
     raise ValueError(f"Where the model's view lies on the original, {w} pixels wide and {h} high, could not be found: the transforms must crop, pad, resize, flip or turn it, "
                      "whatever is in the picture. Without `original=True` the map is drawn on what the model saw")
 
@@ -251,5 +259,6 @@ def find_view(
     views = _views.setdefault(dl, {})
     mode = (pic.mode, pic.getexif().get(0x0112)) if isinstance(pic, Image.Image) else (type(pic), pic.dtype, pic.shape)
     key = (inp, pic.shape[-2:], mode)
-    if key not in views: views[key] = _find(dl, inp, pic, item, 1 if views else 8)
+    if any(isinstance(f, ItemTransform) for p in (dl.after_item,dl.before_batch,dl.after_batch) for f in getattr(p, 'fs', [])): key += (i,)  # sees what else is in the item
+    if key not in views: views[key] = _find(dl, inp, pic, item, not views)
     return views[key]
