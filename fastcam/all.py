@@ -13,5 +13,6 @@ from .concept import *
 from .interpret import *
 from .metric import *
 from .localise import *
+from .sanity import *
 from .export import *
 from .demo import *
