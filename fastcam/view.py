@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['CAMView', 'find_original', 'find_view']
 
-# %% ../nbs/06a_view.ipynb #a7974732
+# %% ../nbs/06a_view.ipynb #4e629519
 from fastai.vision.all import *
 from .core import *
 from fastcore.basics import basic_repr
 from scipy import ndimage
 from weakref import WeakKeyDictionary
 
-# %% ../nbs/06a_view.ipynb #7735c56b
+# %% ../nbs/06a_view.ipynb #bb9ef9cd
 class CAMView:
     "How a picture as the model saw it lies on its original. Both are measured in pixels `(x,y)` from their top left corner: the first pixel goes from 0 to 1"
     def __init__(self,
@@ -26,7 +26,7 @@ class CAMView:
         self.box = tuple(ifnone(box, (0.,0.,self.orig[1],self.orig[0])))
     __repr__ = basic_repr('size,orig,M')
 
-# %% ../nbs/06a_view.ipynb #51c823bb
+# %% ../nbs/06a_view.ipynb #ccdf520a
 @patch
 def points(self:CAMView,
     xy # Points (..., 2) in the view
@@ -47,7 +47,7 @@ def boxes(self:CAMView,
     res = torch.cat([p.amin(-2), p.amax(-2)], -1)
     return TensorBBox(res*(res[...,2:]>res[...,:2]).all(-1, keepdim=True), img_size=fastuple(self.orig[::-1]))
 
-# %% ../nbs/06a_view.ipynb #187d2a20
+# %% ../nbs/06a_view.ipynb #10cac91d
 _eps,_views = .1,WeakKeyDictionary()
 
 @patch(as_prop=True)
@@ -86,7 +86,7 @@ def onto(self:CAMView,
     res = F.grid_sample(x, uv[None], mode=mode, padding_mode='border', align_corners=False)[0]
     return TensorCAM(res.masked_fill(~seen.to(x.device), np.nan).reshape(*cam.shape[:-2], *uv.shape[:2]))
 
-# %% ../nbs/06a_view.ipynb #8810784b
+# %% ../nbs/06a_view.ipynb #b38beaee
 @patch
 def shade(self:CAMView,
     ctx # Axes with the original drawn on them as a picture
@@ -98,7 +98,7 @@ def shade(self:CAMView,
     a[...,3] = unseen*np.where((x+y)//(max(self.small)/60)%2, .85, .65)
     return show_image(a, ctx=ctx, extent=ctx.get_images()[0].get_extent(), interpolation='nearest')
 
-# %% ../nbs/06a_view.ipynb #bf8bbbe5
+# %% ../nbs/06a_view.ipynb #21f0733b
 def _is_pic(x): return isinstance(x, Image.Image) or isinstance(x, Tensor) and x.ndim>=2
 
 def _put(x, inp, pic):
@@ -127,7 +127,7 @@ def find_original(
     "The picture of item `i` as fastai opens it, before any crop; or the tensor, where the items are tensors"
     return _opened(dl, i, inp)[0]
 
-# %% ../nbs/06a_view.ipynb #a9eb4d18
+# %% ../nbs/06a_view.ipynb #b209930e
 def _grey(pic, v, d=0.):
     "A grey picture of the kind of `pic`, of values `v` (height, width) in 0..1; where it holds integers, `d` in 0..1 decides which way they are rounded"
     if isinstance(pic, Tensor): lo,hi,whole = pic.min().item(),pic.max().item(),not pic.is_floating_point()
@@ -137,7 +137,7 @@ def _grey(pic, v, d=0.):
     if whole: lo,hi = min(lo,0),max(lo+255,hi)
     elif lo==hi: hi = lo+1
     v = np.broadcast_to(lo+(hi-lo)*v, pic.shape[-2:])
-    if whole: v = np.floor(v+d).clip(lo, hi)
+    if whole: v = np.floor(v+d) if lo<0 else v+d                                                 # cut off anyway when made whole
     if isinstance(pic, Tensor):
         res = pic.clone()
         res[...] = torch.tensor(v, dtype=pic.dtype)
@@ -157,7 +157,7 @@ def _probes(pic, xs, ys):
     r,c = (np.arange(h,dtype=np.float32)+.5)[:,None],(np.arange(w,dtype=np.float32)+.5)[None]
     return [_grey(pic, 0.), _grey(pic, 1.), *[_grey(pic, ((t-lo)/(hi-lo)).clip(0,1), d*.618%1) for t,d,ends in ((c,r,xs),(r,c,ys)) for lo,hi in ends]]
 
-# %% ../nbs/06a_view.ipynb #5328dbec
+# %% ../nbs/06a_view.ipynb #0408c6b4
 def _sent(dl, inp, item, pics, n=1):
     "What the model gets of `pics`, (pics, channels, height, width), sent `n` times through the transforms of `dl`"
     get = lambda i: item(pics[i%len(pics)].clone() if isinstance(pics[0], Tensor) else pics[i%len(pics)])
@@ -178,7 +178,7 @@ def _decode(x, xs, ys):
     at = torch.stack([lo+o[ok]/span[ok]*(hi-lo) for o,(lo,hi) in zip(x[2:]-x[0], (*xs,*ys))], -1)
     return ok.nonzero().flip(1)+.5, at.unflatten(-1, (2,2)).mean(-1), ok
 
-# %% ../nbs/06a_view.ipynb #323cc1f3
+# %% ../nbs/06a_view.ipynb #95e90b05
 def _affine(uv, xy):
     "Least squares: (2,3), maps `uv` to `xy`"
     return torch.linalg.lstsq(torch.cat([uv, torch.ones(len(uv),1)], 1).double(), xy.double()).solution.T
@@ -215,7 +215,7 @@ def _fit(uv, xy, ok, tol, guess=None):
         best = _affine(uv[inner], xy[inner]) if inner.sum()>=16 else _affine(uv[m], xy[m])
     return best,held
 
-# %% ../nbs/06a_view.ipynb #762171d4
+# %% ../nbs/06a_view.ipynb #0744341a
 def _box(A, held, orig):
     "The part of the original that the pixels `held` of a view show, up to its edges where less than two pixels are missing there"
     (h,w),(v,u) = orig,held.nonzero().T
