@@ -11,6 +11,7 @@ from .view import *
 from .learner import *
 from .concept import *
 from .interpret import *
+from .film import *
 from .metric import *
 from .localise import *
 from .sanity import *

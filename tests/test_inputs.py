@@ -499,3 +499,15 @@ def test_tabular():
         for g in (learn.cam, learn.show_cam):
             with pytest.raises(TypeError, match='(?i)tabular'): g(**kw)
     assert changed(was, snapshot(learn))==[]
+
+def test_batches_are_drawn():
+    "Batches, with targets or without, of a learner whose DataLoaders read pictures: decoded as these are"
+    learn = small_learner()
+    b = learn.dls.valid.one_batch()
+    learn.show_cam(learn.dls.valid.items[:5])
+    want = [ax.get_images()[0].get_array() for ax in plt.gcf().axes if ax.get_images()]
+    for o in (b, b[:1]):
+        learn.show_cam(dl=[o])
+        got = [ax.get_images()[0].get_array() for ax in plt.gcf().axes if ax.get_images()]
+        for g,w in zip(got, want, strict=True): np.testing.assert_allclose(g, w, atol=1)       # of 255: normalised and back
+    plt.close('all')
