@@ -12,6 +12,7 @@ from .learner import *
 from .concept import *
 from .interpret import *
 from .film import *
+from .text import *
 from .metric import *
 from .localise import *
 from .sanity import *

@@ -274,7 +274,8 @@ def _find(model, xb):
             continue
         new = by_name[f'{name}@{call}'] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name], call=call, cut=cut)
         if not twin: by_name[name] = new
-        new.channels,new.share = new.to_grid(o).shape[1],(new.to_grid(other if g is None else g)!=0).any(1).float().mean().item()
+        live = (new.to_grid(other if g is None else g)!=0).any(1).float()
+        new.channels,new.share = new.to_grid(o).shape[1],0. if text and live.sum()<2 else live.mean().item()         # one token, such as the class token or the last: no map of a text
         new.spare = isinstance(m, _pools) or grid in pooled
         if cls is not None and new.channels==pred.shape[1] and (new.to_grid(cls)!=0).any(0).flatten(1).any(1).sum().item()<2: own.add(id(o))
         if g is None or twin or isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue  # the last three make nothing new, and hand on attention, which only looks like a grid

@@ -80,6 +80,11 @@ def _to_pil(x, cls):
     return cls.create(Image.fromarray(a).convert(cls._open_args['mode']))
 
 # %% ../nbs/07_learner.ipynb #0794b164
+def _text():
+    "The module of texts, which builds on this one"
+    from fastcam import text
+    return text
+
 def _many(items):
     "`items` as a list, or DataFrame; a Series with names is a row of one, and an item"
     if isinstance(items, (pd.DataFrame,list,L)): return items if isinstance(items, pd.DataFrame) else list(items)
@@ -92,12 +97,12 @@ def _as_items(dls, items):
     "A list, or DataFrame, that `dls.test_dl` takes"
     res = _many(items)
     if not len(res): raise ValueError("`items` is empty: there is nothing to explain")
-    if isinstance(res, pd.DataFrame): return res
+    if isinstance(res, pd.DataFrame): return _text().as_texts(dls, res)
     if dls.n_inp==1 and any(isinstance(o, tuple) for o in res): raise TypeError("An item is a tuple, which stands for several inputs, and this model has one: give a list of items instead")
     tl = getattr(dls.valid_ds, 'tls', [dls.valid_ds])[0]
     types = tuple(L(t if is_listy(t) else [t] for t in tl.types).concat().unique())
     cls = first(t for t in types if isinstance(t, type) and issubclass(t, PILBase))
-    if cls is None: return res
+    if cls is None: return _text().as_texts(dls, res)
     res = [_to_pil(o, cls) if isinstance(o, (bytes,Image.Image,np.ndarray,Tensor)) else o for o in res]
     if any(isinstance(o, cls) for o in res) or not isinstance(res[0], types):                   # fastai looks at the first item only: all must be of one kind
         res = [cls.create(o) if isinstance(o, (str,Path)) else o for o in res]
@@ -126,8 +131,8 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, as a `DataLoader` in order; only the first `n` items if given"
     if n is not None and n<1: raise ValueError(f"`max_n` is {n}: expected at least one item")
     kinds = {c.__name__ for o in learn.dls.loaders[:1] for c in type(o).__mro__}
-    if kinds & {'TabDataLoader'}: raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals and volumes")
-    if kinds & {'SortedDL','LMDataLoader'}: raise TypeError("Text learners are not supported yet: fastcam explains pictures, signals and volumes")
+    if kinds & {'TabDataLoader'}: raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals, volumes and texts")
+    if kinds & {'LMDataLoader'}: raise TypeError("A language model predicts the next token at each of them: fastcam explains classifiers and regressors of whole texts, as `text_classifier_learner` makes them")
     if items is not None:
         if dl is not None: raise ValueError("Give `items` or `dl`, not both")
         if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return [_as_batch(items)[:n]]
@@ -139,9 +144,10 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
         if not len(getattr(dl, 'dataset', dl)): raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
     else: _check_dl(dl)
     if not isinstance(dl, DataLoader): return dl
-    if getattr(dl.dataset, 'split_idx', None)==0: dl = learn.dls.test_dl(dl.items, with_labels=True)          # seen as in validation, without random transforms
+    if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)          # seen as in validation, without random transforms
     kw = {} if dl.n is None else dict(n=dl.n if n is None else min(n, dl.n))
     if dl.indexed: kw['create_item'] = partial(_create_item, dl)
+    if hasattr(dl, 'sort_func'): return _text().whole_texts(dl, **kw)
     return dl.new(shuffle=False, drop_last=False, **kw)
 
 def _as_batch(items):
@@ -172,10 +178,11 @@ class CAMs:
         targs=None, # True values, one tensor for each item, if known
         vocab=None, # Names of the classes
         xb=None, # The inputs, a tuple, where they cannot be read again
-        signed=False # Do both signs answer the question?
+        signed=False, # Do both signs answer the question?
+        layer=None # Where the maps are from, if those of several layers are kept apart
     ):
         self._maps,self._idxs = L(maps),L(idxs)
-        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed')
+        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer')
 
     @property
     def maps(self):
@@ -203,12 +210,12 @@ class CAMs:
         if isinstance(i, slice): i = range(n)[i]
         elif not (is_listy(i) or getattr(i, 'ndim', 0)==1):
             if not -n<=i<n: raise IndexError(f"Item {i} of {n}")
-            return CAMItem(self[[int(i)]])
+            return self._item(self[[int(i)]])
         return self._sub(list(mask2idxs(i)))
     def _sub(self, i):
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
-        return CAMs(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb, self.signed)
+        return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb, self.signed, self.layer)
 
 # %% ../nbs/07_learner.ipynb #454aaf1d
 class CAMItem:
@@ -218,6 +225,8 @@ class CAMItem:
         self.maps,self.targets,self.labels,self.health = cams._maps[0],cams._idxs[0],cams.labels[0],cams.health[0]
         self.preds,self.actual = (None if o is None else o[0] for o in (cams.preds,cams.actuals))
     __repr__ = basic_repr('labels,actual,targets')
+
+CAMs._item = CAMItem
 
 # %% ../nbs/07_learner.ipynb #8b6ec50f
 @patch
@@ -356,10 +365,10 @@ def _unbury(e):
         except Exception: pass
     return e
 
-def _as_cams(o, explain, rows, dl, xb=None, with_preds=True):
+def _as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None, explain.vocab, xb, explain.target.signed)
-    res = {n: CAMs(m, o.idxs, o.labels, o.health[n], *last) for n,m in o.maps.items()}
+    res = {n: cls(m, o.idxs, o.labels, o.health[n], *last, n) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 @patch
@@ -389,7 +398,7 @@ def cam(self:Learner,
             try: xb = self.get_preds(dl=dl, with_input=keep, with_preds=False, with_targs=False, cbs=cb)[0]
             except Exception as e: raise _unbury(e)
         rows = range_of(cb.found) if cb.rows is None else cb.rows
-        return _as_cams(cb.found, cb.explain, rows, self.dls.loaders[-1] if keep else dl, tuplify(xb) if keep else None, with_preds)
+        return _as_cams(cb.found, cb.explain, rows, self.dls.loaders[-1] if keep else dl, (xb if isinstance(xb, tuple) else (xb,)) if keep else None, with_preds, CAMs if token_ids(self.xb) is None else _text().TextCAMs)
 
 # %% ../nbs/07_learner.ipynb #a530ae89
 def _to_show(kwargs):
@@ -411,7 +420,7 @@ def show_cam(self:Learner,
         raise TypeError(f"{e}. To draw: {', '.join(inspect.signature(CAMs.show).parameters.keys()-{'self'})}") from None
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
         axs = c.show(max_n=max_n, **show)
-        if name: axs[0].figure.suptitle(f'layer {name}')
+        if name and axs is not None: axs[0].figure.suptitle(f'layer {name}')          # words in HTML say it themselves
 
 # %% ../nbs/07_learner.ipynb #1407cdcc
 @patch

@@ -479,15 +479,15 @@ def test_nan_item():
     learn = small_learner(NaNs([1]), bs=4)
     with pytest.raises(ValueError, match='NaN.* 1[^0-9]'): learn.cam(files[:7])
 
-def test_text():
-    from fastai.text.all import TextDataLoaders, text_classifier_learner, AWD_LSTM, BaseTokenizer, Tokenizer
-    df = pd.DataFrame(dict(text=['a good film','a bad one']*8, label=['pos','neg']*8))
-    dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', valid_pct=.5, seed=0, bs=4, num_workers=0, tok_tfm=Tokenizer.from_df('text', tok=BaseTokenizer(), n_workers=1))
-    learn = text_classifier_learner(dls, AWD_LSTM, pretrained=False, config=dict(emb_sz=8, n_hid=8, n_layers=1, pad_token=1, hidden_p=.1, output_p=.1, input_p=.1, embed_p=.1, weight_p=.1, bidir=False))
+def test_language_model():
+    from fastai.text.all import TextDataLoaders, language_model_learner, AWD_LSTM, BaseTokenizer
+    df = pd.DataFrame(dict(text=['a good film','a bad one']*40))
+    dls = TextDataLoaders.from_df(df, text_col='text', is_lm=True, valid_pct=.5, seed=0, bs=2, seq_len=8, num_workers=0, tok_tfm=BaseTokenizer())
+    learn = language_model_learner(dls, AWD_LSTM, pretrained=False, config=dict(emb_sz=8, n_hid=8, n_layers=1, pad_token=1, bidir=False, output_p=.1, hidden_p=.1, input_p=.1, embed_p=.1, weight_p=.1, tie_weights=True, out_bias=True))
     was = snapshot(learn)
-    for kw in ({}, dict(items='a good film'), dict(items=['a good film'])):
+    for kw in ({}, dict(items='a good film')):
         for g in (learn.cam, learn.show_cam):
-            with pytest.raises(TypeError, match='(?i)text.*not supported'): g(**kw)
+            with pytest.raises(TypeError, match='language model'): g(**kw)
     assert changed(was, snapshot(learn))==[]
 
 def test_tabular():
