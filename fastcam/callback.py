@@ -14,16 +14,18 @@ from .capture import *
 from .method import *
 
 # %% ../nbs/06_callback.ipynb #aaa08b1a
-_regression = (nn.MSELoss,nn.L1Loss,nn.SmoothL1Loss,nn.HuberLoss)
+_several = nn.BCEWithLogitsLoss,F.binary_cross_entropy_with_logits
+_numbers = nn.MSELoss,nn.L1Loss,nn.SmoothL1Loss,nn.HuberLoss,F.mse_loss,F.l1_loss,F.smooth_l1_loss,F.huber_loss
+def _is(loss, kinds): return any(loss is k or isinstance(k, type) and isinstance(loss, k) for k in kinds)
 
 def task_target(learn:Learner) -> Target:
     "Several labels: every class above the threshold; regression and points: every output; else `TopK`, the predicted class, or in segmentation each class that is predicted"
     types = getattr(learn.dls.loaders[-1], '_types', None) if learn.dls.loaders else None
     types = L(types.values()).concat() if isinstance(types, dict) else []
-    loss = learn.loss_func
+    loss,thresh = getattr(learn.loss_func, 'func', learn.loss_func),getattr(learn.loss_func, 'thresh', None)
     if TensorPoint in types: return Outputs(_PointNames())
-    if TensorMultiCategory in types or hasattr(loss, 'thresh'): return Above(getattr(loss, 'thresh', .5))
-    if isinstance(getattr(loss, 'func', loss), _regression) or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss): return Outputs()
+    if TensorMultiCategory in types or thresh is not None or _is(loss, _several): return Above(ifnone(thresh, .5))
+    if _is(loss, _numbers): return Outputs()
     return TopK()
 
 def _vocab(dls):

@@ -89,6 +89,17 @@ def test_multi_label():
     assert [t.split()[0] for t in titles(item)]==item.labels
     assert learn.cam(two, target='blue')[0].labels==['blue']
 
+@pytest.mark.parametrize('loss,several', [(BCEWithLogitsLossFlat(),True), (nn.BCEWithLogitsLoss(),True), (F.binary_cross_entropy_with_logits,True), (nn.CrossEntropyLoss(),False)])
+def test_loss_says(loss, several):
+    "Without fastai's data block, the loss alone says that there are several labels"
+    x = torch.stack([image2tensor(scene(i)[0])/255. for i in range(4)])
+    dl = torch.utils.data.DataLoader([(o,torch.ones(3)) for o in x], batch_size=2)
+    net = pooled(3)
+    net[1][2].bias.data = tensor([3.,2.,-9.])
+    learn = Learner(DataLoaders(dl, dl), net, loss_func=loss)
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    assert learn.cam(dl=[(x,)]).labels==[['0','1'] if several else ['0']]*4
+
 # ---- numbers
 
 def test_regression():
