@@ -16,7 +16,9 @@ from .callback import *
 from .callback import _vocab
 from .view import *
 from .learner import *
-from .learner import _explained_dl,_named_actual,_unbury
+from .localise import *
+from .learner import _as_cams,_explained_dl,_unbury
+from .localise import _file
 from . import __version__
 from functools import cached_property, lru_cache
 from contextlib import nullcontext
@@ -170,19 +172,18 @@ def _noted(folder):
     "What readers wrote down: reasons by item"
     return dict(json.loads(l) for f in sorted(folder.glob('*.jsonl')) for l in f.read_text().splitlines())
 
-# %% ../nbs/12_export.ipynb #e47d6d19
-def _file(ds, i):
-    "The file of item `i` of a dataset, None if it has none"
-    items = getattr(ds, 'items', None)
-    if items is None: return None
-    o = items.iloc[i] if isinstance(items, pd.DataFrame) else items[i]
-    if isinstance(o, pd.Series): o = getattr(ds, 'tls', [ds])[0].tfms.fs[0](o)                 # the column that holds it
-    return os.path.abspath(o).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace') if isinstance(o, (str,Path)) else None
+# %% ../nbs/12_export.ipynb #7aabf65c
+def _dataset_items(dl): return L(getattr(dl.dataset, 'items', [None]*len(dl.dataset)), use_list=None)
+
+def _file_name(dl, o):
+    "The file of item `o` of the dataset of `dl`, absolute; None if it has none"
+    f = _file(dl, o)
+    return None if f is None else os.path.abspath(f).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 def _items_digest(dl, idxs):
-    items = getattr(dl.dataset, 'items', None)
-    if isinstance(items, pd.DataFrame): return _digest(pd.util.hash_pandas_object(items.astype(str)).to_numpy().tobytes(), idxs)
-    return _digest(idxs, *(os.path.abspath(o) if isinstance(o, (str,Path)) else json.dumps(_described(o)) for o in ifnone(items, [])))
+    its = getattr(dl.dataset, 'items', ())
+    if isinstance(its, pd.DataFrame): return _digest(pd.util.hash_pandas_object(its.astype(str)).to_numpy().tobytes(), idxs)
+    return _digest(idxs, *(os.path.abspath(o) if isinstance(o, (str,Path)) else json.dumps(_described(o)) for o in its))
 
 # %% ../nbs/12_export.ipynb #976498c6
 _view_cols = dict(orig=lambda v: list(v.orig), view=lambda v: list(v.size), affine=lambda v: v.M.flatten().tolist(), box=lambda v: list(map(float, v.box)))
@@ -194,30 +195,21 @@ def _header(f):
     except Exception: return None
 
 def _table(
-    found, # `Explained`
-    rows, # Their positions in the dataset
-    files, # and files
+    cams, # `CAMs` of some items
+    files, # Their names
     views, # A `CAMView` of each, or None
-    vocab, # Names of the classes
-    single, # Is one of them predicted?
     schema # Of the columns
 ):
     "A row for each item and target"
-    pa = _arrow()
-    maps = found.maps[None]
-    ks,dtype = maps.map(len),schema.field('cam').type.value_type.to_pandas_dtype()
+    pa,ks,dtype = _arrow(),cams._maps.map(len),schema.field('cam').type.value_type.to_pandas_dtype()
     each = lambda vals: [v for v,k in zip(vals, ks) for _ in range(k)]
-    flat = [m.as_subclass(Tensor).flatten().numpy() for ms in maps for m in ms]
+    flat = [m.as_subclass(Tensor).flatten().numpy() for ms in cams._maps for m in ms]
     peak = np.array([np.abs(m[np.isfinite(m)]).max(initial=0) for m in flat], dtype=np.float32)
     cam = np.concatenate([np.zeros(0, np.float32), *(m if dtype==np.float32 else m/(p or 1) for m,p in zip(flat, peak))]).astype(dtype)
     cam = pa.ListArray.from_arrays(pa.array(np.cumsum([0, *map(len, flat)]), pa.int32()), pa.array(cam))
-    target = torch.cat(list(found.idxs)).tolist()
-    preds = found.preds if len(found.preds) else [None]*len(ks)
-    prob = [None if c<0 or p is None else p[c].item() for c,p in zip(target, each(preds))]
-    predicted = [str(vocab[p.argmax()]) if single and p is not None else None for p in preds]
-    actual = [_named_actual(t, vocab) for t in found.targs] if len(found.targs) else [None]*len(ks)
-    cols = dict(item=each(rows), file=each(files), column=[j for k in ks for j in range(k)], target=target, label=found.labels.concat(), prob=prob, predicted=each(predicted),
-                actual=each(actual), health=found.health[None].concat(), grid=each([list(m.grid) for m in maps]), cam=cam, peak=peak, **{n: each([f(v) if v is not None else None for v in views]) for n,f in _view_cols.items()})
+    cols = dict(item=each(cams.rows), file=each(files), column=[j for k in ks for j in range(k)], target=torch.cat(list(cams._idxs)).tolist(), label=cams.labels.concat(), prob=cams.probs.concat(),
+                predicted=each(cams.predicted), actual=each(ifnone(cams.actuals, [None]*len(ks))), health=cams.health.concat(), grid=each([list(m.grid) for m in cams._maps]), cam=cam, peak=peak,
+                **{n: each([None if v is None else f(v) for v in views]) for n,f in _view_cols.items()})
     return pa.table({n: v if n=='cam' else pa.array(list(v), schema.field(n).type) for n,v in cols.items()}, schema)
 
 # %% ../nbs/12_export.ipynb #1de9059d
@@ -257,9 +249,9 @@ addEventListener('scroll', more); addEventListener('resize', more); more()
 # %% ../nbs/12_export.ipynb #9f7ce059
 class _Export(CAMCallback):
     "Writes each shard when all its items are explained, and forgets them"
-    def __init__(self, dest, scratch, source, shards, schemas, single, overlays, views, **kwargs):
+    def __init__(self, dest, scratch, source, shards, schemas, overlays, views, **kwargs):
         super().__init__(**kwargs)
-        store_attr('dest,scratch,source,shards,schemas,single,overlays,views')
+        store_attr('dest,scratch,source,shards,schemas,overlays,views')
 
     def before_validate(self):
         super().before_validate()
@@ -272,18 +264,18 @@ class _Export(CAMCallback):
         s,want = self.shard
         if self.overlays: self.draw(s, rows, found)
         if len(self.ready)<len(want): return
-        self.write(s, want, Explained.concat(self._batches), _vocab(self.dls))
+        self.write(s, want, Explained.concat(self._batches))
         self._batches,self.ready,self.drawn,self.shard = [],[],[],next(self.left, None)
 
-    def write(self, s, rows, found=None, vocab=None):
+    def write(self, s, rows, found=None):
         "Shard `s`; its errors come last, and say that it is done"
         pa,name,bad = _arrow(),f'{s:05}',_noted(self.scratch)
         good = [i for i in rows if i not in bad]
-        file = partial(_file, self.source.dataset)
+        its = _dataset_items(self.source)
+        file = lambda i: _file_name(self.source, its[i])
         if good:
-            files = [file(i) for i in good]
-            t = _table(found[[p for p,i in enumerate(rows) if i not in bad]], good, files, [self.view(i, f) for i,f in zip(good, files)], vocab, self.single, self.schemas[0])
-            self.save(t, self.dest/'maps'/f'{name}.parquet')
+            files,cams = [file(i) for i in good],_as_cams(found[[p for p,i in enumerate(rows) if i not in bad]], self.explain, good, self.source)
+            self.save(_table(cams, files, [self.view(i, f) for i,f in zip(good, files)], self.schemas[0]), self.dest/'maps'/f'{name}.parquet')
         if self.overlays and good:
             its = [(src, title, Path(file(i)).name if file(i) else f'item {i}') for i,src,title in self.drawn]
             (self.scratch/name/'items.js').write_text(f'show({json.dumps(its)})')
@@ -306,8 +298,7 @@ class _Export(CAMCallback):
 
     def draw(self, s, rows, found):
         "Each map over its item, as JPEG"
-        cams = CAMs(found.maps[None], found.idxs, found.labels, found.health[None], rows, self.source, found.preds if len(found.preds) else None,
-                    found.targs if len(found.targs) else None, _vocab(self.dls), to_cpu(self.xb), self.explain.target.signed)
+        cams = _as_cams(found, self.explain, rows, self.source, to_cpu(self.xb))
         k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
         axs = [plt.Figure(figsize=(2.4,2.4), dpi=100).add_axes((0,0,1,1)) for _ in range(len(cams)*k)]          # outside of pyplot: needs no screen, leaves nothing open
         cams.show(max_n=len(cams), ctxs=axs)
@@ -390,7 +381,7 @@ def export_cams(self:Learner,
                 (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
                 _publish(scratch/'gallery.html', path/'gallery.html')
             todo = {s: [idxs[p] for p in ps] for s,ps in enumerate(shards) if s%world==rank and not (path/'errors'/f'{s:05}.parquet').exists()}
-            if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), type(asked) is TopK, overlays, views, **choices), rank)
+            if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
     return path
 
 # %% ../nbs/12_export.ipynb #ba7362f8
@@ -490,6 +481,9 @@ def _views_of(self:SavedCAMs, inp=0):
     cols = [self._one(o) for o in ('view','orig','affine','box')]
     if None in cols[0]: raise ValueError(f"How the model's view lies on {self.files[cols[0].index(None)]} was not written down: give the learner, `load_cams(path, learn)`")
     return L(CAMView(s, o, tensor(m).reshape(2,3), b) for s,o,m,b in zip(*cols))
+
+@patch
+def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self.learn is not None else [v.size for v in self._views_of()]
 
 @patch
 def originals(self:SavedCAMs, inp=0):

@@ -201,6 +201,12 @@ class CAMs:
         "`L` of k numbers for each item: the prediction, a probability for a classifier, of each class explained; None where there is none"
         return L([None if c<0 or self.preds is None else self.preds[i][c].item() for c in t.tolist()] for i,t in enumerate(self._idxs))
 
+    @property
+    def predicted(self):
+        "Names of the most probable classes; None where there is no single one"
+        single = self.preds is not None and self.vocab is not None and (self.targs is None or all(t.ndim==0 and not t.is_floating_point() for t in self.targs))
+        return L(str(self.vocab[p.argmax()]) if single else None for p in ifnone(self.preds, [None]*len(self)))
+
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))
     def __repr__(self): return f"CAMs of {len(self)} items, maps {tuple(self.maps.shape) if isinstance(self.maps, Tensor) else 'of different sizes or numbers'}"
@@ -227,6 +233,34 @@ class CAMItem:
     __repr__ = basic_repr('labels,actual,targets')
 
 CAMs._item = CAMItem
+
+# %% ../nbs/07_learner.ipynb #c0a1b2d3
+@patch
+def where(self:CAMs,
+    label=None, # A class explained, or several
+    actual=None, # A true class, or several
+    error=None, # True: the true class is not the most probable; False: it is
+    prob=None, # (lowest, highest) probability of the first class explained
+    health=None # True: all maps are well; False: some mean little; or how their health begins, such as 'negative'
+):
+    "The items for which all of this holds, as `CAMs`"
+    ok = [True]*len(self)
+    def keep(vals, f): ok[:] = [o and f(v) for o,v in zip(ok, vals)]
+    for vals,names,what in ((self.labels,label,'class explained'),(self.actuals,actual,'true class')):
+        if names is None: continue
+        if vals is None: raise ValueError("The true classes are not known: give items with labels, as by `dl=learn.dls.test_dl(items, with_labels=True)`")
+        vals = vals.map(lambda o: o if is_listy(o) else [o])
+        known = {*vals.concat(), *map(str, ifnone(self.vocab, []))}
+        for n in L(names):
+            if str(n) not in known: raise ValueError(f"There is no {what} {n!r}. {close_matches(n, known)}")
+        keep(vals, lambda o: any(str(n) in o for n in L(names)))
+    if error is not None:
+        if self.actuals is None or None in self.predicted: raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
+        keep(zip(self.predicted, self.actuals), lambda o: (o[0]!=o[1])==error)
+    if prob is not None: keep(self.probs, lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1])
+    if health is not None: keep(self.health, lambda o: not any(o)==health if isinstance(health, bool) else any(h.startswith(health) for h in o))
+    return self[ok]
+
 
 # %% ../nbs/07_learner.ipynb #8b6ec50f
 @patch

@@ -21,14 +21,15 @@ def _items(cams):
     items = None if cams.xb is not None else getattr(getattr(cams.dl, 'dataset', None), 'items', None)
     return [None]*len(cams) if items is None else list(L(items, use_list=None)[list(cams.rows)])
 
+def _file(dl, o):
+    "The file of item `o` of the dataset of `dl`; None if it has none"
+    if isinstance(o, pd.Series): o = getattr(dl.dataset, 'tls', [dl.dataset])[0].tfms.fs[0](o)                 # the column that holds it
+    return Path(o) if isinstance(o, (str,Path)) else None
+
 @patch(as_prop=True)
 def files(self:CAMs):
     "`L` of the items' files; None for what has none"
-    def file(o):
-        if isinstance(o, pd.Series): o = getattr(self.dl.dataset, 'tls', [self.dl.dataset])[0].tfms.fs[0](o)                 # the column that holds it
-        return Path(o) if isinstance(o, (str,Path)) else None
-    return L(map(file, _items(self)))
-
+    return L(_file(self.dl, o) for o in _items(self))
 
 # %% ../nbs/11a_localise.ipynb #a68056b7
 def _scale(truth, size):
@@ -170,9 +171,10 @@ def _seen(truth, view):
     res = TensorMask(torch.where(ok, m[y.clamp(0, m.shape[0]-1),x.clamp(0, m.shape[1]-1)].long(), 0))
     return res if getattr(truth, 'codes', None) is None else TensorMask(res, codes=truth.codes)
 
-def _shown(cams):
+@patch
+def _sizes(self:CAMs):
     "Sizes (height, width) of the pictures as the model saw them"
-    return [tuple(x.shape[-2:]) for b in cams._batches() for x in b[0]]
+    return [tuple(x.shape[-2:]) for b in self._batches() for x in b[0]]
 
 def _targets(cams):
     "The items' own boxes, masks or points, on the pictures shown"
@@ -188,7 +190,7 @@ def _truths(cams, truth, original):
     elif len(truth)==len(cams): res = list(truth)
     else: raise ValueError(f"There are {len(truth)} truths for {len(cams)} items: give one for each, or a function of an item")
     if original: return [t if t is None else _seen(t, v) for t,v in zip(res, cams.views)],[v.size for v in cams.views]
-    return res,_shown(cams)
+    return res,cams._sizes()
 
 def _held(cams, truths, sizes, thresh, tol):
     rows,files = [],cams.files
@@ -265,7 +267,7 @@ def mask(self:CAMs,
     components='all' # 'all', or only the 'largest' connected piece
 ) -> L: # Of `TensorMask` (k, height, width), one for each item
     "Where each map is hot, 0 or 1; 0 where the model did not see the original"
-    ms = L(m.mask(thresh, size, components) for m,size in zip(self._maps, _shown(self)))
+    ms = L(m.mask(thresh, size, components) for m,size in zip(self._maps, self._sizes()))
     return L(TensorMask((v.onto(TensorCAM(m.float()))>=.5).as_subclass(Tensor).long()) for m,v in zip(ms, self.views)) if original else ms
 
 @patch
@@ -275,7 +277,7 @@ def bbox(self:CAMs,
     components='largest' # Around the 'largest' connected hot piece, or around 'all'
 ) -> L: # Of `TensorBBox` (k, 4), one for each item
     "Box (x1,y1,x2,y2) for each map; zeros where nothing is hot"
-    bs = L(m.bbox(thresh, size, components) for m,size in zip(self._maps, _shown(self)))
+    bs = L(m.bbox(thresh, size, components) for m,size in zip(self._maps, self._sizes()))
     return L(v.boxes(b) for b,v in zip(bs, self.views)) if original else bs
 
 @patch
@@ -286,7 +288,7 @@ def to_df(self:CAMs,
 ) -> pd.DataFrame: # A row for each item and target
     "File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box"
     rows = []
-    for i,(m,p,f,size) in enumerate(zip(self._maps, self.probs, self.files, _shown(self))):
+    for i,(m,p,f,size) in enumerate(zip(self._maps, self.probs, self.files, self._sizes())):
         b = m.bbox(thresh, size, components)
         score = [energy_inside(m[j:j+1], b[j:j+1], size).item() for j in range_of(m)]
         if original: b = self.views[i].boxes(b)
