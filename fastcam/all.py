@@ -16,5 +16,6 @@ from .text import *
 from .metric import *
 from .localise import *
 from .sanity import *
+from .summary import *
 from .export import *
 from .demo import *

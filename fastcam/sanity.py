@@ -75,7 +75,7 @@ def _shuffle(model, names, rng):
     with torch.no_grad():
         for n in names: ps[n].copy_(ps[n].flatten()[torch.randperm(ps[n].numel(), generator=rng).to(ps[n].device)].view_as(ps[n]))
 
-# %% ../nbs/11b_sanity.ipynb #58803613
+# %% ../nbs/11b_sanity.ipynb #22f240ea
 _least = .5
 
 class SanityCheck:
@@ -100,7 +100,7 @@ class SanityCheck:
 
     @property
     def verdict(self):
-        "For each method the rank correlation that is left when all weights are random, two standard errors to each side, and what follows"
+        "For each method the rank correlation that is left when the head is random, and when all weights are, with two standard errors to each side, and what follows"
         df,rows = self.df,{}
         for m in df.index.unique('method'):
             s,se = df.loc[m][['spearman','spearman se']].iloc[-1]
@@ -108,7 +108,7 @@ class SanityCheck:
                     'depends on the model' if s+2*se<=self.least else 'not told: take more items or draws')
             head = self.values[(self.values.method==m) & (self.values.stage=='head')].spearman
             if len(head) and (head>.9999).all() and not said.startswith('ignores'): said += '; blind to the class: its maps do not depend on the head'
-            rows[m] = dict(spearman=s, low=s-2*se, high=s+2*se, verdict=said)
+            rows[m] = dict(head=head.mean(), all=s, low=s-2*se, high=s+2*se, verdict=said)
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name='method'))
 
     @property
