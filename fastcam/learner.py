@@ -315,10 +315,13 @@ def views(self:CAMs):
 
 # %% ../nbs/07_learner.ipynb #9fff229f
 class _Drawn:
-    "What is no picture: a signal `(channels, length)`, drawn as lines, or a volume `(channels, depth, height, width)`, as `slices` side by side"
+    "What is no picture: a signal `(channels, length)`, drawn as lines, or a volume or clip `(channels, depth, height, width)`, as slices side by side"
     def __init__(self, x): self.x = x.detach().cpu().float().as_subclass(Tensor)
     def show(self, ctx=None, **kwargs):
-        if self.x.ndim==4: return show_image(side_by_side(self.x.mean(0)), ctx=ctx, cmap='gray', **kwargs)
+        if self.x.ndim==4:
+            x = self.x if len(self.x)==3 else self.x.mean(0, keepdim=True)                      # three channels are colours
+            x = (x-x.min())/(x.max()-x.min()).clamp(min=1e-8)
+            return show_image(torch.stack([side_by_side(o) for o in x]), ctx=ctx, cmap='gray', **kwargs)
         ctx = ifnone(ctx, plt.gca())
         ctx.plot(self.x.T.numpy(), lw=1)
         ctx.margins(x=0)
