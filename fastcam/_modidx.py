@@ -617,7 +617,6 @@ d = { 'settings': { 'branch': 'main',
                               'fastcam.view._opened': ('view.html#_opened', 'fastcam/view.py'),
                               'fastcam.view._probes': ('view.html#_probes', 'fastcam/view.py'),
                               'fastcam.view._put': ('view.html#_put', 'fastcam/view.py'),
-                              'fastcam.view._ramps': ('view.html#_ramps', 'fastcam/view.py'),
                               'fastcam.view._sent': ('view.html#_sent', 'fastcam/view.py'),
                               'fastcam.view.find_original': ('view.html#find_original', 'fastcam/view.py'),
                               'fastcam.view.find_view': ('view.html#find_view', 'fastcam/view.py')}}}

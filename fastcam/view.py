@@ -147,22 +147,20 @@ def _grey(pic, v, d=0.):
     res.info = dict(pic.info)
     return type(pic)(res) if isinstance(pic, PILBase) else res
 
-def _ramps(lo, hi):
-    "From black to white, and the other way with another slope: what rounding adds to one it takes from the other, and a step of just one grey value a pixel is no step in both"
-    return (lo,hi),(hi+.17*(hi-lo),lo-.17*(hi-lo))
-
-def _probes(pic, xs, ys):
-    "Black, white, and for each `(lo, hi)` in `xs` a picture like `pic` that goes from black in column `lo` to white in column `hi`, and rows for `ys`"
+def _probes(pic, *ends):
+    "Black, white, and ramps like `pic`: from `lo` to `hi` of `ends[0]` along x, the other way, and the same of `ends[1]` along y; what rounding adds to one it takes from its other"
     h,w = pic.shape[-2:]
     r,c = (np.arange(h,dtype=np.float32)+.5)[:,None],(np.arange(w,dtype=np.float32)+.5)[None]
-    return [_grey(pic, 0.), _grey(pic, 1.), *[_grey(pic, ((t-lo)/(hi-lo)).clip(0,1), d*.618%1) for t,d,ends in ((c,r,xs),(r,c,ys)) for lo,hi in ends]]
+    ramps = [_grey(pic, ((t-a)/(b-a)).clip(0,1), d*.618%1) for t,d,(lo,hi) in zip((c,r), (r,c), ends) for a,b in ((lo,hi),(hi,lo))]
+    return [_grey(pic, 0.), _grey(pic, 1.), *ramps]
 
 # %% ../nbs/06a_view.ipynb #0408c6b4
 def _sent(dl, inp, item, pics, n=1):
     "What the model gets of `pics`, (pics, channels, height, width), sent `n` times through the transforms of `dl`"
     get = lambda i: item(pics[i%len(pics)].clone() if isinstance(pics[0], Tensor) else pics[i%len(pics)])
-    dl = dl.new(create_item=get, get_idxs=lambda: list(range(n*len(pics))), n=n*len(pics), bs=len(pics), shuffle=False, drop_last=False, num_workers=0)
-    with no_random(reproducible=False): x,*xs = [tuplify(b)[inp].cpu().as_subclass(Tensor).float() for b in dl]
+    with no_random(reproducible=False):
+        dl = dl.new(create_item=get, get_idxs=lambda: list(range(n*len(pics))), n=n*len(pics), bs=len(pics), shuffle=False, drop_last=False, num_workers=0)
+        x,*xs = [tuplify(b)[inp].cpu().as_subclass(Tensor).float() for b in dl]
     if any(o.shape!=x.shape or ((o-x).abs()>1.5*(x.max()-x.min())/min(x.shape[-2:])).float().mean()>.02 for o in xs):  # a pixel more or less does not matter
         raise ValueError("The transforms of this DataLoader are random: sent twice, a picture comes out in two ways, so where the model's view lies on the original is not known. "
                          "In validation a `RandTransform` with `split_idx=0` does nothing; without `original=True` the map is drawn on what the model saw")
@@ -170,13 +168,14 @@ def _sent(dl, inp, item, pics, n=1):
     if x.ndim!=4: raise ValueError(f"Input {inp} of the model has the shape {tuple(x.shape[1:])} for each item: only pictures lie on an original")
     return x
 
-def _decode(x, xs, ys):
+def _decode(x, *ends):
     "Pixels of the view (n,2), the pixels of the original that they show (n,2) as the `_probes` tell, and where there are any (height,width)"
     x = x[:,(x[1]-x[0]).abs().mean((-1,-2)).argmax()]
     span = x[1]-x[0]
     ok = span.abs()>span.abs().max()/2
-    at = torch.stack([lo+o[ok]/span[ok]*(hi-lo) for o,(lo,hi) in zip(x[2:]-x[0], (*xs,*ys))], -1)
-    return ok.nonzero().flip(1)+.5, at.unflatten(-1, (2,2)).mean(-1), ok
+    r = ((x[2::2]-x[3::2])[:,ok]/span[ok]+1)/2
+    lo,hi = tensor(ends).float().T[...,None]
+    return ok.nonzero().flip(1)+.5, (lo+r*(hi-lo)).T, ok
 
 # %% ../nbs/06a_view.ipynb #95e90b05
 def _affine(uv, xy):
@@ -229,11 +228,11 @@ def _find(dl, inp, pic, item, check):
     "The view of `pic`: ramps are sent through the transforms, and others again, until two answers agree"
     h,w = orig = tuple(pic.shape[-2:])
     lo,hi,last = torch.zeros(2),tensor([w,h]).float(),None
-    for i,margin in enumerate((0,.25,.4,.1,.3)):
-        xs,ys = (_ramps(*o[::1-2*(i%2)]) for o in torch.stack([lo-margin*(hi-lo), hi+margin*(hi-lo)], 1).tolist())
-        pics = _probes(pic, xs, ys)
+    for margin in (0,.25,.4,.1,.3):
+        ends = torch.stack([lo-margin*(hi-lo), hi+margin*(hi-lo)], 1).tolist()
+        pics = _probes(pic, *ends)
         if check and last is None: _sent(dl, inp, item, pics[2::2], 4)
-        uv,xy,ok = _decode(_sent(dl, inp, item, pics), xs, ys)
+        uv,xy,ok = _decode(_sent(dl, inp, item, pics), *ends)
         tol = 1+(1+2*margin)*(hi-lo)/100
         A,held = _fit(uv, xy, ok, tol, last)
         if A is None or torch.linalg.det(A[:,:2]).abs()<1e-9: break

@@ -30,7 +30,7 @@ tfms = dict(
     crop=(Resize(96),norm), squish=(Resize(96, 'squish'),norm), zeros=(Resize(96, 'pad', pad_mode='zeros'),norm), reflection=(Resize(96, 'pad', pad_mode='reflection'),norm),
     border=(Resize(96, 'pad', pad_mode='border'),norm), flat=(Resize((64,128)),norm), nearest=(Resize(96, resamples=(NEAREST,NEAREST)),norm), random_resized=(RandomResizedCrop(96),norm),
     random_crop=(RandomCrop(120),norm), crop_pad=(CropPad(120),norm), crop_pad_out=(CropPad(340),norm), crop_pad_mirrored=(CropPad(180, pad_mode='reflection'),norm),
-    cropped_then_padded=([CropPad(100),CropPad(140)],norm), aug=(Resize(128),[*aug_transforms(size=80, min_scale=.75),norm]), aug_flat=(Resize((120,160)),[*aug_transforms(size=(60,80)),norm]),
+    cropped_then_padded=([CropPad(100),Resize((100,160), 'pad', pad_mode='zeros')],norm), cropped_then_mirrored=([CropPad(100),Resize((100,160), 'pad')],norm), aug=(Resize(128),[*aug_transforms(size=80, min_scale=.75),norm]), aug_flat=(Resize((120,160)),[*aug_transforms(size=(60,80)),norm]),
     gpu_crop=(Resize(128),[RandomResizedCropGPU(80, valid_scale=.75),norm]), user=(UserCrop(),norm), torchvision=(Vision(),norm), turned=([Turn(),Resize(96)],norm), tilted=([Tilt(),Resize(96)],norm),
     mirrored=(Resize(96),[Mirror(),norm]), nothing=(None,None), small=(Resize(28),norm), large=(Resize(320),norm), negative=(Resize(96),Negative()))
 
@@ -104,6 +104,13 @@ def test_sizes():
     for n in (16,85,127,168,170,204,217,255):
         view = find_view(dls_of([pic], Resize(n, 'squish')).valid)
         assert ((view.points([[0,0],[n,n]])-tensor([[0,0],[1400,1000]])).abs()*n/tensor([1400,1000])).max()<.25
+
+def test_much_padding():
+    "Most of the view may be padding: the corners of the original are where they belong, to a quarter of a pixel of the view"
+    for mode,size in (('border',(400,30)), ('zeros',(30,400)), ('reflection',(300,130))):
+        view = find_view(dls_of([PILImage.create(marked(size))], Resize(128, 'pad', pad_mode=mode)).valid)
+        corners,m = torch.cartesian_prod(*[tensor([0.,o]) for o in size]),max(size)
+        close(corners @ view.M[:,:2].T+view.M[:,2], (corners+(m-tensor(size))/2)*128/m, eps=.25)
 
 def test_small_part():
     "A few pixels of a large picture, unscaled: one grey value of the first ramp covers most of them"
@@ -265,6 +272,8 @@ def test_no_trace():
     unsettle(learn.model)
     learn.dls.valid.one_batch()
     was = snapshot(learn)
+    find_view(learn.dls.valid)
+    assert not changed(was, snapshot(learn))
     cams = learn.cam(ds_idx=1, max_n=2)
     cams.views, cams.originals()
     assert not changed(was, snapshot(learn))
