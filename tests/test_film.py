@@ -147,7 +147,7 @@ def test_goes_on():
     quiet(lambda l,cbs: l.fit(3, start_epoch=1, cbs=cbs), learn, film)
     assert film.steps[3:]==['epoch 3','epoch 4','epoch 5']
     assert len({tuple(f.maps.shape) for f in film.frames})==1 and film not in learn.cbs
-    assert film.layer==['0.5']                                                   # found once, and a name since
+    assert film.layer==['0']                                                     # found once, and a name since
 
 def test_not_elsewhere():
     "A film that stays on the learner makes no frame in predictions, validation, the learning rate finder, or another map"
