@@ -9,6 +9,7 @@ __all__ = ['demo_photos', 'demo_learner']
 from fastai.vision.all import *
 from .network import *
 from .learner import *
+from .cli import _show_images
 import importlib.util, torchvision.transforms as tvt
 
 # %% ../nbs/14_demo.ipynb #a08b927e
@@ -79,27 +80,7 @@ def demo_learner() -> Learner: # On fastai's default device; its training and it
         dls = db.dataloaders(photos, bs=len(photos), val_bs=64, num_workers=0)  # a training batch is never smaller
         return Learner(dls, model.to(dls.device), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
 
-# %% ../nbs/14_demo.ipynb #18c654a4
-def _dests(images, out):
-    "A PNG in `out` for each of `images`, named after it: none is one of them, and none comes twice"
-    taken = {str(o.resolve()).lower() for o in images}  # some file systems do not tell case apart
-    for o in images:
-        names = (out/f'{o.stem}{n}.png' for n in itertools.chain([''], (f'-{i}' for i in itertools.count(2))))
-        dest = first(names, lambda p: str(p.resolve()).lower() not in taken)
-        taken.add(str(dest.resolve()).lower())
-        yield dest
-
-# %% ../nbs/14_demo.ipynb #85edf142
-def _save(cam, dest):
-    "Draw `cam` into the PNG `dest`"
-    ax = plt.Figure(figsize=(4,4)).subplots()  # outside of pyplot: needs no screen, leaves nothing open
-    cam.show(ctxs=[ax])
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    ax.figure.savefig(dest, bbox_inches='tight')
-
 # %% ../nbs/14_demo.ipynb #3af403b8
-def _why(e): return getattr(e, 'strerror', None) or e
-
 @call_parse
 def main(
     *images:Path, # Photos to explain; without any, those that come with the demo
@@ -108,19 +89,6 @@ def main(
     target:str=None # What to explain: the name or the index of an ImageNet class (default: the predicted class)
 ):
     "Why does an ImageNet model (EfficientNet-Lite0) predict what it predicts? Draws class activation maps over photos"
-    try: learn,images = demo_learner(),L(images or demo_photos()).map(Path)
+    try: learn,images = demo_learner(),images or demo_photos()
     except ImportError as e: raise CliError(e)
-    if str(target).isdecimal(): target = int(target)
-    out,bad = Path(out),0
-    for o,dest in zip(images, _dests(images, out)):
-        try: img = PILImage.create(o)
-        except Exception as e:  # PIL raises many kinds for a broken file
-            print(f'{o}: {_why(e)}', file=sys.stderr)
-            bad += 1
-            continue
-        try: cam = learn.cam(img, target=target, method=method)[0]
-        except (ValueError,IndexError) as e: raise CliError(e)
-        try: _save(cam, dest)
-        except OSError as e: raise CliError(f'Cannot write {dest}: {_why(e)}')
-        print(f'{o.name}: {cam.labels[0]} {cam.preds[cam.targets[0]]:.2f} -> {dest}')
-    if bad: raise CliError(f'{bad} of {len(images)} photos could not be read')
+    _show_images(learn, images, out, target=int(target) if str(target).isdecimal() else target, method=method)

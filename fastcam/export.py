@@ -132,8 +132,10 @@ _same = 'items batch shard target layer method fuse smooth options dtype views o
 def _check_manifest(path, scratch, new):
     "Write down what the folder holds; where that was done already, ValueError if it is something else"
     f = path/'manifest.json'
+    begun = any((path/'errors').glob('*')) or len(list(path.glob('.run-*')))>1
+    if f.exists() and not begun: f.unlink()                                                  # it failed at once, perhaps by a wrong name: nothing was done
     if not f.exists():
-        if other := first(o.name for o in path.iterdir() if not o.name.startswith('.run-')): raise FileExistsError(f"{path} holds something else, {other!r} for one: choose an empty folder, or a new one")
+        if other := first(o.name for o in path.iterdir() if not o.name.startswith('.run-') and o.name not in ('maps','errors','overlays','gallery.html')): raise FileExistsError(f"{path} holds something else, {other!r} for one: choose an empty folder, or a new one")
         (scratch/f.name).write_text(json.dumps(new, indent=1))
         _publish(scratch/f.name, f)
     old,new = json.loads(f.read_text()),json.loads(json.dumps(new))
@@ -277,8 +279,8 @@ class _Export(CAMCallback):
             files,cams = [file(i) for i in good],_as_cams(found[[p for p,i in enumerate(rows) if i not in bad]], self.explain, good, self.source)
             self.save(_table(cams, files, [self.view(i, f) for i,f in zip(good, files)], self.schemas[0]), self.dest/'maps'/f'{name}.parquet')
         if self.overlays and good:
-            its = [(src, title, Path(file(i)).name if file(i) else f'item {i}') for i,src,title in self.drawn]
-            (self.scratch/name/'items.js').write_text(f'show({json.dumps(its)})')
+            shown = [(src, title, Path(file(i)).name if file(i) else f'item {i}') for i,src,title in self.drawn]
+            (self.scratch/name/'items.js').write_text(f'show({json.dumps(shown)})')
             _publish(self.scratch/name, self.dest/'overlays'/name)
         bad = [i for i in rows if i in bad],bad
         self.save(pa.table(dict(item=bad[0], file=[file(i) for i in bad[0]], reason=[bad[1][i] for i in bad[0]]), self.schemas[1]), self.dest/'errors'/f'{name}.parquet')
@@ -328,7 +330,8 @@ def _alone():
 # %% ../nbs/12_export.ipynb #b0b0187c
 def _folder_items(items, path):
     "The pictures in folder `items`, those of an export into it left out"
-    fs = L(f for f in get_image_files(items) if path.resolve() not in f.resolve().parents).sorted()
+    out = Path(os.path.abspath(path))
+    fs = L(f for f in get_image_files(items) if out not in Path(os.path.abspath(f)).parents).sorted()
     if not fs: raise ValueError(f"There is no picture in the folder {items}")
     return fs
 

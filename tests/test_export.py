@@ -229,6 +229,13 @@ def test_other_settings(learn, out, who, kw):
     assert str(e.value).count('\n- ')==1
     assert was=={f: f.stat().st_mtime_ns for f in out.rglob('*')}
 
+def test_wrong_name_first(learn, tmp_path):
+    "A run that failed at once binds to nothing"
+    with pytest.raises(ValueError, match="has no layer 'body'"): learn.export_cams(tmp_path, layer='body', overlays=True)
+    learn.export_cams(tmp_path)
+    assert len(load_cams(tmp_path))==12
+    with pytest.raises(ValueError, match='begun with something else'): learn.export_cams(tmp_path, layer=-2)
+
 def test_other_learner(learn, out):
     "Another model, batch size, transforms or classes"
     def fails(o, who):
