@@ -292,7 +292,7 @@ def to_df(self:CAMs,
         b = m.bbox(thresh, size, components)
         score = [energy_inside(m[j:j+1], b[j:j+1], size).item() for j in range_of(m)]
         if original: b = self.views[i].boxes(b)
-        box = torch.where((b[:,2:]>b[:,:2]).all(1, keepdim=True), b, np.nan).as_subclass(Tensor).T.numpy()
+        box = torch.where((b[:,2:]>b[:,:2]).all(1, keepdim=True), b, np.nan).as_subclass(Tensor).T.numpy().round(2)
         rows.append(pd.DataFrame({'file':None if f is None else str(f), 'class':self.labels[i], 'probability':np.array(p, dtype=float), **dict(zip(('x1','y1','x2','y2'), box)), 'score':score,
                                   'actual':None if self.actuals is None else self.actuals[i], 'health':self.health[i]}))
     return pd.concat(rows, ignore_index=True)

@@ -34,7 +34,7 @@ def border_share(
         p = (p.movedim(d, -1)*inner).movedim(-1, d)
     return (total-p.flatten(1).sum(1)).float()
 
-# %% ../nbs/11c_summary.ipynb #1be25a67
+# %% ../nbs/11c_summary.ipynb #413c5022
 class CAMSummary:
     "What `Learner.cam_summary` found: `means`, the mean map by class, `items`, a DataFrame with a row for each item and target, and `df`, one with a row for each class"
     def __init__(self,
@@ -87,7 +87,7 @@ def cam_summary(self:Learner,
     for c,rows in df[df.border.notna()].groupby('class', sort=False).groups.items():
         q = p[list(rows)]
         means[c] = TensorCAM(q.mean(0).float(), nd=len(grid))
-        if len(q)>1: dist[list(rows)] = ((q-(q.sum(0)-q)/(len(q)-1)).abs().flatten(1).sum(1)/2).numpy()         # from the mean of the others
+        if len(q)>2: dist[list(rows)] = ((q-(q.sum(0)-q)/(len(q)-1)).abs().flatten(1).sum(1)/2).numpy()         # from the mean of the others
     df['distance'] = dist
     return CAMSummary(cams, means, df, border)
 
@@ -96,7 +96,7 @@ def outliers(self:CAMSummary,
     n=9, # How many
     cls=None # Of this class only
 ) -> CAMs:
-    "The items whose maps are farthest from the mean map of their class, the farthest first. Distance is the share that would have to move: 0 the same, 1 nothing in common"
+    "The items whose maps are farthest from the mean of the others of their class, the farthest first; in classes of three maps at least. Distance is the share that would have to move: 0 the same, 1 nothing in common"
     df = self.items if cls is None else self.items[self.items['class']==cls]
     if not len(df): raise ValueError(f"There is no class {cls!r} here: {', '.join(map(str, self.means))}")
     return self.cams[list(dict.fromkeys(df.dropna(subset='distance').sort_values('distance', ascending=False, kind='stable').item))[:n]]
@@ -108,8 +108,8 @@ def show(self:CAMSummary,
     ncols=None, # Columns of the grid
     figsize=None # Size of the figure in inches
 ):
-    "The mean map of each class, with its number of items and the share at the border; gives the axes"
+    "The mean map of each class, with the number of maps and the share at the border; gives the axes"
     df = self.df[self.df.index.isin(self.means)].head(max_n)
     axs = get_grid(len(df), nrows=nrows, ncols=ncols, figsize=figsize, layout='constrained')
-    for ax,(c,r) in zip(axs, df.iterrows()): self.means[c].show(ctx=ax, title=f'{c} ({r.n:.0f})\n{r.border:.0%} at the border')
+    for ax,(c,r) in zip(axs, df.iterrows()): self.means[c].show(ctx=ax, title=f'{c}\n{r.n:.0f} maps, {r.border:.0%} at the border')
     return axs
