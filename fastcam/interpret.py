@@ -71,8 +71,10 @@ def _one_class(self:Interpretation):
 @patch
 def _dl_of(self:Interpretation, idxs):
     "The items `idxs`, read as `Interpretation.__getitem__` reads them"
-    items = getattr(self.dl.items, 'iloc', L(self.dl.items))[idxs]
-    with as_before(self.learn): return self.learn.dls.test_dl(items, with_labels=True, num_workers=0)
+    of = lambda items: getattr(items, 'iloc', L(items))[idxs]
+    with as_before(self.learn):
+        if hasattr(self.dl, 'sort_func'): return self.dl.new(Datasets(tls=[tl._new(of(tl.items), split_idx=1) for tl in self.dl.dataset.tls]), num_workers=0)     # of texts, inputs and labels have items of their own
+        return self.learn.dls.test_dl(of(self.dl.items), with_labels=True, num_workers=0)
 
 # %% ../nbs/08_interpret.ipynb #38c54fe8
 @patch
@@ -100,6 +102,7 @@ def plot_top_losses(self:Interpretation,
     one,show = self._one_class(),_to_show(kwargs)
     both = one and kwargs.get('target') is None
     if both: kwargs['target'] = [TopK(1), Actual()]
+    if hasattr(self.dl, 'sort_func'): return self.show_cam(idxs.tolist(), **kwargs, **show)        # texts are no grid of pictures: they follow each other
     cams = self.learn.cam(dl=self._dl_of(idxs.tolist()), **kwargs)
     n,cols = len(cams),max(1, *map(len, cams._maps))
     ncols = show.pop('ncols', None) or cols*math.ceil(n/show['nrows'] if show.get('nrows') else math.sqrt(n/cols))

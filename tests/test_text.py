@@ -267,3 +267,29 @@ def test_hugging_face(kind):
     top = [w.word[w.iloc[1:-1,2].idxmax()] for w in words]                       # less [CLS] and [SEP]: a transformer may say "bad" unless a word speaks against it
     assert np.mean([t==deciding(s) for t,s in zip(top, df.text)])>=.85
     assert list(learn.cam_layers(all=True).query("share==0").name)[-1].endswith('layer.1')          # the class token only
+
+# ---- other views
+def test_interpretation():
+    "Items of an Interpretation are those of the validation set, though a DataFrame of tokens has other columns than that of the labels"
+    learn = text_learner()
+    with learn.no_bar(): interp,val = ClassificationInterpretation.from_learner(learn),learn.cam()
+    idxs = interp.top_losses(2)[1].tolist()
+    cams = learn.cam(dl=interp._dl_of(idxs))
+    assert [c.actual for c in cams]==[val.actuals[i] for i in idxs]
+    for c,i in zip(cams, idxs): assert torch.allclose(c.maps, val[i].maps, atol=1e-5)
+    interp.plot_top_losses(2, heatmap=True, figsize=(6,3))
+    assert len(plt.gcf().axes)==4 and 'actual: ' in plt.gcf().axes[0].get_title(loc='left')
+    plt.close('all')
+
+def test_html_in_a_notebook(monkeypatch):
+    "Without axes or a figure size, a notebook is given HTML; with them, a figure"
+    import fastcam.text
+    monkeypatch.setattr(fastcam.text, 'IN_NOTEBOOK', True)
+    seen = []
+    monkeypatch.setattr('IPython.display.display', lambda o: seen.append(o.data))
+    learn = text_learner()
+    learn.show_cam(['a superb film','a dull one'], layer=['0','0.module.input_dp'], fuse=None)
+    assert len(seen)==2 and any('<b>layer 0</b>' in h for h in seen) and seen[1].count('font-weight:600')==2 and not plt.get_fignums()
+    learn.show_cam('a superb film', figsize=(4,1))
+    assert len(seen)==2 and len(plt.get_fignums())==1
+    plt.close('all')
