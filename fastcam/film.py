@@ -25,6 +25,7 @@ import io
 class CAMFilm(Callback):
     "Maps of the same items throughout a fit, or several; `frames` holds `CAMs`, `steps` when each was made"
     order = 55                                                       # after `Recorder` and the loggers, before those that may end the fit
+    _stateattrs = ('batches','explain')                              # of one fit; a learner is exported without
     def __init__(self,
         items=None, # What to watch, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         every='epoch', # When: after each 'epoch', or after so many batches; the first frame is from before the training

@@ -51,12 +51,22 @@ def after(learn):
                 metrics=flat([m.value for m in learn.metrics]), cbs=[type(o).__name__ for o in plain(learn)], attrs=sorted(k for k in vars(learn) if k!='cam_film'),
                 train_iter=learn.train_iter, pct=learn.pct_train, dls=[dl.rng.getstate() for dl in learn.dls.loaders], **rng_state(), **modes_state())
 
+class Bf16(Callback):
+    "fastai's `MixedPrecision`, on a CPU"
+    order = MixedPrecision.order
+    def before_batch(self):
+        self.cast = torch.autocast('cpu', torch.bfloat16)
+        self.cast.__enter__()
+    def after_pred(self): self.learn.pred = self.pred.float()
+    def after_loss(self): self.cast.__exit__(None, None, None)
+
 fits = dict(
     one_cycle=lambda learn, cbs: learn.fit_one_cycle(2, 1e-2, cbs=cbs),
     fine_tune=lambda learn, cbs: learn.fine_tune(1, 1e-2, freeze_epochs=1, cbs=cbs),
     several_callbacks=lambda learn, cbs: learn.fit(2, 1e-2, cbs=[MixUp(.4), GradientAccumulation(7), GradientClip(.1), *L(cbs)]),
     early_stopping=lambda learn, cbs: learn.fit(6, 1e-2, cbs=[EarlyStoppingCallback(monitor='accuracy', min_delta=2., patience=1), *L(cbs)]),
     fp16=lambda learn, cbs: (learn.to_fp16(), learn.fit(2, 1e-2, cbs=cbs)),
+    bf16=lambda learn, cbs: learn.fit(2, 1e-2, cbs=[Bf16(), *L(cbs)]),
     twice=lambda learn, cbs: (learn.fit(1, 1e-2, cbs=cbs), learn.lr_find(show_plot=False, num_it=4), learn.validate(), learn.fit(1, 1e-3, cbs=cbs)))
 
 def quiet(fit, learn, cbs=None):
@@ -170,6 +180,19 @@ def test_stopped_and_kept():
     film,learn = CAMFilm(drawn_files()[0][:2]),learner()
     quiet(lambda l,cbs: l.fit(6, cbs=[EarlyStoppingCallback(patience=1, min_delta=99.), SaveModelCallback(), *L(cbs)]), learn, film)
     assert film.steps==['start','epoch 1','epoch 2']
+
+def test_export(tmp_path):
+    "A learner with a film on it can be exported, and trained on"
+    film,learn = CAMFilm(drawn_files()[0][:2]),learner()
+    learn.add_cb(film)
+    quiet(lambda l,cbs: l.fit(1), learn)
+    learn.export(tmp_path/'learn.pkl')
+    quiet(lambda l,cbs: l.fit(1), learn)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        got = load_learner(tmp_path/'learn.pkl')
+    assert got.cam_film.steps==['start','epoch 1'] and film.steps==['start','epoch 1','epoch 2']
+    torch.testing.assert_close(got.cam_film.frames[-1].maps, got.cam(drawn_files()[0][:2]).maps, rtol=1e-5, atol=1e-6)
 
 def test_a_training_is_worth_more():
     "Where the model breaks in training, the fit goes on as it would, and the film says what is missing"
