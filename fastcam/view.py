@@ -134,7 +134,7 @@ def _grey(pic, v, d=0.):
     else:
         whole = pic.mode!='F'
         lo,hi = pic.getextrema() if pic.mode in ('I','F') else (0,65535) if pic.mode.startswith('I;16') else (0,255)
-    if whole: lo,hi = min(lo,0),max(lo+255,hi)
+    if whole: lo,hi = min(lo,0),max(min(lo,0)+255,hi)
     elif lo==hi: hi = lo+1
     v = np.broadcast_to(lo+(hi-lo)*v, pic.shape[-2:])
     if whole: v = np.floor(v+d) if lo<0 else v+d                                                 # cut off anyway when made whole
