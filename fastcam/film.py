@@ -12,9 +12,9 @@ from .target import *
 from .capture import *
 from .method import *
 from .callback import *
-from .callback import _vocab
+from .callback import _vocab, _pad_index
 from .learner import *
-from .learner import _explained_dl, _as_cams
+from .learner import _explained_dl, _as_cams, _text
 from .interpret import _columns
 from base64 import b64encode
 from matplotlib.animation import FFMpegWriter
@@ -77,16 +77,16 @@ def _setup(self:CAMFilm):
         n_inp = getattr(dl, 'n_inp', max(1, len(bs[0])-1))
         rows = list(dl.get_idxs()) if getattr(dl, 'n', None) is not None else range(sum(len(b[0]) for b in bs))
         self.explain = self.explainer(ifnone(self.target, task_target(self.learn)), vocab=_vocab(self.dls), n_items=len(rows))
-        self.batches,n = [],0
+        self.batches,self.pad,n = [],_pad_index(dl),0
         for b in bs:
             layers = find_layers(model, b[:n_inp], self.layer)
             self.layer = list(layers)                                # by name from now on: which one is found may depend on the weights
             self.batches.append((rows[n:n+len(b[0])], b[:n_inp], b[n_inp:], layers))
             n += len(b[0])
-    self.order_ = tensor(list(rows)).argsort()
+    self.in_order = tensor(list(rows)).argsort()
     keep = not (isinstance(dl, DataLoader) and dl.indexed)           # batches that cannot be read again
-    xb = tuple(torch.cat(o).cpu()[self.order_] for o in zip(*[b[:n_inp] for b in bs])) if keep else None
-    self.where = L(rows)[self.order_],(self.dls.loaders[-1] if keep else dl),xb
+    xb = tuple(torch.cat(o).cpu()[self.in_order] for o in zip(*[b[:n_inp] for b in bs])) if keep else None
+    self.where = dict(rows=L(rows)[self.in_order], dl=self.dls.loaders[-1] if keep else dl, xb=xb, cls=CAMs if token_ids(self.batches[0][1]) is None else _text().TextCAMs)
     self.ready = True
 
 @patch
@@ -95,9 +95,9 @@ def _cams(self:CAMFilm):
     model,act,res = unwrap(self.model),getcallable(self.loss_func, 'activation'),[]
     with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
         for rows,xb,yb,layers in self.batches:
-            with Capture(model, layers) as cap: model(*xb)
+            with Capture(model, layers, self.pad) as cap: model(*xb)
             res.append(self.explain.explain(cap, rows, yb, act).cpu())
-    return _as_cams(Explained.concat(res)[self.order_], self.explain, *self.where)
+    return _as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
 
 @patch
 def _take(self:CAMFilm, step):

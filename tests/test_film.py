@@ -310,3 +310,32 @@ def test_wandb(monkeypatch):
     quiet(lambda l,cbs: l.fit(2, 1e-2, cbs=cbs), learner(), [WandbCallback(log=None, log_preds=False), CAMFilm(drawn_files()[0][:2])])
     pics = [(step,d['CAMFilm']) for step,d in logged if 'CAMFilm' in d]
     assert [step for step,_ in pics]==[0,1,3] and all(isinstance(o, wandb.Image) for _,o in pics)
+
+# ---- texts
+
+def text_learner():
+    "A tiny AWD-LSTM on texts of different lengths, which are padded"
+    from fastai.text.all import TextDataLoaders, text_classifier_learner, AWD_LSTM, BaseTokenizer
+    df = pd.DataFrame(dict(text=['a good film about a man and his dog','a bad one']*8, label=['pos','neg']*8))
+    set_seed(0)
+    dls = TextDataLoaders.from_df(df, valid_pct=.5, seed=0, bs=4, num_workers=0, tok_tfm=BaseTokenizer(), seq_len=4)
+    learn = text_classifier_learner(dls, AWD_LSTM, pretrained=False, seq_len=4, max_len=8, config=dict(emb_sz=8, n_hid=8, n_layers=1, pad_token=1, bidir=False,
+                                    output_p=.1, hidden_p=.1, input_p=.1, embed_p=.1, weight_p=.5))
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+def test_text():
+    "The same bits; the frames are what `learn.cam` gives, in the order of the items, and show words"
+    def trained(cbs=None):
+        learn = text_learner()
+        quiet(lambda l,cbs: l.fit(2, 1e-2, cbs=cbs), learn, cbs)
+        return after(learn),learn
+    items = ['bad', 'a good film about a dog and a man']
+    film = CAMFilm(items)
+    (was,_),(now,with_it) = trained(),trained(film)
+    assert not changed(was, now)
+    cams = with_it.cam(items)
+    assert [len(w) for w in film.frames[-1].words()]==[len(w) for w in cams.words()]
+    for a,b in zip(film.frames[-1]._maps, cams._maps): torch.testing.assert_close(a, b, rtol=0, atol=0)
+    film.show(figsize=(8,2))
+    assert len(frames_of(film.animate(ncols=1, figsize=(6,2)).data))==3
