@@ -131,6 +131,7 @@ def most_confused_cam(self:ClassificationInterpretation,
 ):
     "For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted"
     if not self._one_class(): raise TypeError("`most_confused_cam` is for items that have one class each")
+    if hasattr(self.dl, 'sort_func'): raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, heatmap=True)`")
     with as_before(self.learn): _,targs,decoded = self.learn.get_preds(dl=self.dl, with_decoded=True, act=self.act)
     found = Counter((t,d) for t,d in zip(targs.tolist(), decoded.tolist()) if t!=d)
     pairs = sorted(o for o in found if found[o]>=min_val)

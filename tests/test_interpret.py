@@ -1,5 +1,6 @@
 "Interpretation with maps: fastai's own where it has one, the same order and titles where it has not; grids of choices show what `learn.cam` gives"
 import inspect, pytest
+from copy import copy
 from utils import *
 
 @pytest.fixture(autouse=True)
@@ -146,6 +147,14 @@ def test_most_confused():
 
 def test_nothing_confused():
     with pytest.raises(ValueError, match='99 times or more: most often it was'): interp().most_confused_cam(99)
+
+def test_confused_refuses():
+    "What has no single class, and texts, whose words have no places in common"
+    from types import SimpleNamespace
+    with pytest.raises(TypeError, match='one class'): ClassificationInterpretation.most_confused_cam(Interpretation.from_learner(tasks()['regression']()))
+    texts = copy(interp())
+    texts.dl = SimpleNamespace(_types=interp().dl._types, sort_func=len)
+    with pytest.raises(TypeError, match='texts have no places in common'): texts.most_confused_cam()
 
 # ---- compare_cams
 
