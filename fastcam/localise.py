@@ -19,7 +19,7 @@ import sys
 def _items(cams):
     "What each item was made of, as it stands in the dataset; None where only batches are known"
     items = None if cams.xb is not None else getattr(getattr(cams.dl, 'dataset', None), 'items', None)
-    return [None]*len(cams) if items is None else list(L(items, use_list=None)[list(cams.rows)])
+    return [None]*len(cams) if items is None else [items.iloc[r] if isinstance(items, pd.DataFrame) else items[r] for r in cams.rows]
 
 def _file(dl, o):
     "The file of item `o` of the dataset of `dl`; None if it has none"
@@ -230,6 +230,9 @@ def _summed(df):
         n = vals[best].count()
     return {**res, ('n',''):n}
 
+def _check_fused(kwargs):
+    if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse` is None, which gives maps by layer: ask about one layer at a time, or let them be fused")
+
 def _middle(o):
     g = torch.meshgrid(*[(torch.arange(n)+.5)/n-.5 for n in o.a.shape[2:]], indexing='ij')
     return torch.exp(-sum(t**2 for t in g)*8).expand(len(o.a), *o.a.shape[2:])
@@ -249,6 +252,7 @@ def cam_localize(self:Learner,
 ) -> pd.DataFrame: # A row for each method; columns (metric, 'mean') and (metric, 'se'), the best thresholds, and n
     "Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`"
     loud,res,held = hasattr(self, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty()),{},None
+    _check_fused(kwargs)
     methods = [*(m for m in _names(methods) if m!='random'), 'random', _middle]
     with as_before(self), self.no_bar():
         dl = _sampled(self, items, dl, ds_idx, max_n)

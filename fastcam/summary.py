@@ -11,7 +11,7 @@ from .core import *
 from .target import *
 from .learner import *
 from .localise import *
-from .localise import _for_rows, _truths
+from .localise import _check_fused, _for_rows, _truths
 from .metric import _drawn, _sampled
 
 # %% ../nbs/11c_summary.ipynb #04d33ede
@@ -70,6 +70,7 @@ def cam_summary(self:Learner,
     **kwargs # For `Learner.cam`: `target` (what is explained names the class: `Actual()` for the true ones), `method`, `layer`, ...
 ) -> CAMSummary: # `df`, `means`, `show()`, `outliers()`
     "Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean"
+    _check_fused(kwargs)
     with as_before(self):
         cams = self.cam(dl=_sampled(self, items, dl, ds_idx, max_n), max_n=max_n, **kwargs)
         cams = cams[_drawn(len(cams), max_n)]

@@ -216,6 +216,17 @@ def test_blank_has_no_box():
     df = learn.cam(method=lambda o: -o.a.abs().sum(1)).to_df()
     assert df[['x1','y1','x2','y2','score']].isna().all(axis=None) and df.health.str.startswith('negative').all()
 
+def test_frame():
+    "Items of a DataFrame: the file is in the column that the DataLoaders read, the truth is a function of the row"
+    learn,ms,d = rect_learner()
+    df = pd.DataFrame([dict(name=f.name, kind=f.name[0], x1=x.min(), y1=y.min(), x2=x.max()+1, y2=y.max()+1) for f,m in ms.items() for y,x in [m.nonzero()]])
+    dls = ImageDataLoaders.from_df(df, path=first(ms).parent, valid_pct=.5, seed=0, bs=2, num_workers=0, item_tfms=Resize(48), batch_tfms=Normalize.from_stats(*imagenet_stats))
+    learn = Learner(dls, small_net(2), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    cams = learn.cam(method=bright)
+    assert cams.files==[first(ms).parent/o for o in dls.valid.items.name] and cams.to_df().file.tolist()==list(map(str, cams.files))
+    assert (cams.localize(lambda r: TensorBBox.create([[r.x1,r.y1,r.x2,r.y2]]), thresh=.5).box_iou>.8).all()
+
 def test_plain_batches():
     "Items that are known only as tensors: no file, their own originals"
     learn,_,d = rect_learner()

@@ -83,6 +83,8 @@ def test_several_targets():
 def test_wrong():
     learn = small_learner(n=24)
     with expect_fail(ValueError, 'below .5'): learn.cam_summary(border=.5)
+    with expect_fail(ValueError, 'one layer at a time'): learn.cam_summary(layer=[-1,-2], fuse=None)
+    with expect_fail(ValueError, 'one layer at a time'): learn.cam_localize(layer=[-1,-2], fuse=None, truth=masks.get)
     with expect_fail(ValueError, '2 truths for 12 items'): learn.cam_summary(truth=[1,2])
 
 def test_no_trace():
