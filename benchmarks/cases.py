@@ -88,7 +88,7 @@ def apart(got, want):
 def gradcam(name, where, bs):
     from fastcam.method import cam_maps
     m,x,layer = model(name),picture(bs),layers[name][where!='last']
-    lay = m.get_submodule(layer)
+    lay,known = m.get_submodule(layer),forward(m, x).argmax(1)                    # captum wants to be told the class
     def pgc():
         from pytorch_grad_cam import GradCAM
         with GradCAM(m, [lay], reshape_transform=partial(on_grid, name)) as cam: return torch.tensor(cam(x, None))
@@ -99,8 +99,7 @@ def gradcam(name, where, bs):
             return cam(pred.argmax(1).tolist(), pred, normalized=False)[0]
     def capt():
         from captum.attr import LayerGradCam
-        with torch.no_grad(): c = m(x).argmax(1)
-        return LayerGradCam(m, lay).attribute(x, c)[:,0]
+        return LayerGradCam(m, lay).attribute(x, known)[:,0]
     ours = partial(cam_maps, m, x, layer=None if where=='last' else layer)
     floor = partial(after, m, layer, x, top)
     ways = {'forward': partial(forward, m, x), 'floor': floor, 'fastcam': ours, 'pytorch-grad-cam': pgc}
@@ -226,6 +225,7 @@ def photos_dl(n=64):
 def learner():
     import fastcam.learner
     learn,dl = demo()[0],photos_dl()
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
     return Case({'get_preds': lambda: learn.get_preds(dl=dl), 'fastcam': lambda: learn.cam(dl=dl)}, 'get_preds', {'fastcam': ('get_preds', 1.10)},
                 equal=lambda: {'predictions': (off(learn.cam(dl=dl).preds, learn.get_preds(dl=dl)[0]), 1e-4)})
 

@@ -46,7 +46,7 @@ class Capture:
     ): store_attr()
 
     def __enter__(self):
-        self.acts,self.masks,self.xb,self.pred,self.modes,self.stance,self._alone = {},{},None,None,ExitStack(),ExitStack(),{}
+        self.acts,self.masks,self.xb,self.pred,self.modes,self.stance,self._known = {},{},None,None,ExitStack(),ExitStack(),{}
         self.stance.enter_context(as_written())
         self.hooks = [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
         self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
@@ -114,10 +114,14 @@ def _off_path(names):
 # %% ../nbs/03_capture.ipynb #05515ab2
 @contextmanager
 def _replaced(module, a, call=0):
-    "`module` gives, in its `call`-th call, a copy of `a` instead of its output: what follows may work in place"
-    nth = itertools.count()
-    h = module.register_forward_hook(lambda m,i,o: with_main(o, a.to(main_output(o).dtype).clone(memory_format=torch.contiguous_format)) if next(nth)==call else None)
-    try: yield
+    "`module` gives, in its `call`-th call, a copy of `a` instead of its output: what follows may work in place. The block knows the copy as the one in a list"
+    nth,gave = itertools.count(),[]
+    def hook(m, i, o):
+        if next(nth)!=call: return
+        gave.append(a.to(main_output(o).dtype).clone(memory_format=torch.contiguous_format))
+        return with_main(o, gave[0])
+    h = module.register_forward_hook(hook)
+    try: yield gave
     finally: h.remove()
 
 # %% ../nbs/03_capture.ipynb #4406f2d2
@@ -128,16 +132,86 @@ def tail(self:Capture,
     rows=None # The item of the batch each row belongs to; by default several times the whole batch
 ):
     "The model's prediction (rows, ...) if layer `name` gave `a`; only what lies after the layer is run, where that is exact"
-    if name not in self._alone: self._alone[name] = self._is_alone(name)
     if rows is None: rows = torch.arange(len(a))%len(self.xb[0])
-    lay = self.layers[name]
-    with _replaced(lay.module, lay.from_grid(a, self.acts[name].detach()[rows]), lay.call):
-        return main_pred(self.model(*[x[:0] if self._alone[name] else x[rows] for x in self.xb]))
+    lay,alone = self.layers[name],self._is_alone(name)
+    with _replaced(lay.module, lay.from_grid(a, self.acts[name].detach(), rows), lay.call):
+        return main_pred(self.model(*[x[:0] if alone else x[rows] for x in self.xb]))
+
+@patch
+def _again(self:Capture, module, o, call=0, hooks={}):
+    "Does the prediction come out again if `o`, what `module` gave, is all that is known? The `hooks`, a function for some modules, are given what these are given and give, and `o` as it was handed on"
+    hs = []
+    try:
+        with torch.no_grad(), _replaced(module, o, call) as gave:
+            for m,f in hooks.items(): hs.append(m.register_forward_hook(partial(f, gave)))
+            pred = main_pred(self.model(*[x[:0] for x in self.xb]))
+        pred = pred[:len(self.pred)]                           # more rows may have been asked
+        return pred.shape==self.pred.shape and torch.allclose(pred, self.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
+    except Exception: return False                             # the model cannot be run on an empty batch, or something passes the layer by
+    finally:
+        for h in hs: h.remove()
 
 @patch
 def _is_alone(self:Capture, name):
     "Does the prediction come out again if the layer's activations are all that is known?"
-    try:
-        with torch.no_grad(), _replaced(self.layers[name].module, self.acts[name].detach(), self.layers[name].call): pred = main_pred(self.model(*[x[:0] for x in self.xb]))
-        return pred.shape==self.pred.shape and torch.allclose(pred, self.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
-    except Exception: return False                             # the model cannot be run on an empty batch, or something passes the layer by
+    if name not in self._known: self._known[name] = self._again(self.layers[name].module, self.acts[name].detach(), self.layers[name].call)
+    return self._known[name]
+
+# %% ../nbs/03_capture.ipynb #5a11e002
+def _is_pooling(m, a, p):
+    "Does module `m`, which made `p` of `a`, pool each channel by itself, so that nothing comes of nothing?"
+    if not isinstance(p, Tensor) or a.ndim<3 or len(p)!=len(a) or p.numel() not in [n*math.prod(a.shape[:2]) for n in (1,2,3)]: return False
+    bits = torch.arange(a.shape[1], device=a.device)>>torch.arange(max(1, (a.shape[1]-1).bit_length()), device=a.device)[:,None]&1
+    def alike(keep):                                            # any two channels are told apart by a bit of their number
+        got = m(a*keep.reshape(-1, *[1]*(a.ndim-2))).reshape(len(a), -1, a.shape[1])
+        return torch.equal(got, p.reshape(got.shape)*keep)
+    return all(alike(k) for b in bits.to(a.dtype) for k in (b,1-b))
+
+@patch
+def _pooled(self:Capture, name):
+    "Of `_pool`: `(module, what it gave, pooled (batch, times, channels))` of the last module up to which a channel less is a feature less, if the layer feeds nothing else; else None"
+    lay,a,found = self.layers[name],self.acts[name].detach(),[]
+    if lay.kind!='NC*': return None
+    def pool(gave, m, i, p):
+        if gave and i and i[0] is gave[0] and _is_pooling(m, gave[0], p): found[:] = [(m, p)]                # the outermost comes last
+    def linear(gave, m, i, o):
+        if len(found)==1 and torch.equal(i[0], q.flatten(1)): found.append((m, o[:len(a)]))
+    self._known[name] = self._again(lay.module, a, lay.call, {m:pool for m in self.model.modules() if m is not lay.module and first(m.parameters()) is None})
+    if not found: return None
+    p = found[0][1].reshape(len(a), -1, a.shape[1])
+    odd = torch.arange(a.shape[1], device=a.device)%2
+    q = torch.cat([p, p*odd, p*(1-odd)]).reshape(-1, *found[0][1].shape[1:])
+    if not self._again(found[0][0], q, hooks={m:linear for m in self.model.modules() if type(m) is nn.Linear}): return None
+    return *(found[-1] if self._again(*found[-1]) else found[0]),p
+
+@patch
+def _pool(self:Capture, name):
+    if (name,'pooled') not in self._known: self._known[name,'pooled'] = self._pooled(name)
+    return self._known[name,'pooled']
+
+@patch
+def replaced(self:Capture,
+    name # A layer
+) -> Tensor: # (batch, ...)
+    "What is replaced where a channel of the layer is left out: its activations, or what is made of them further on"
+    return self.acts[name] if self._pool(name) is None else self._pool(name)[1]
+
+@patch
+def without(self:Capture,
+    name, # A layer
+    rows, # (n,) items of the batch
+    chs # (n,) channels
+):
+    "The model's prediction (n, ...) for each of these items, if the layer gave nothing in this channel"
+    i,known = torch.arange(len(rows)),self._pool(name)
+    if known is None:
+        a = self.a(name)[rows]
+        a[i,chs] = 0
+        return self.tail(name, a, rows)
+    m,o,p = known
+    if isinstance(m, nn.Linear): o = o[rows] - (p[rows,:,chs].T[...,None]*m.weight.detach().T.unflatten(0, (p.shape[1],-1))[:,chs]).sum(0)
+    else:
+        p = p[rows]
+        p[i,:,chs] = 0
+        o = p.reshape(len(rows), *o.shape[1:])
+    with _replaced(m, o): return main_pred(self.model(*[x[:0] for x in self.xb]))

@@ -80,12 +80,13 @@ class GridLayer:
 
     def from_grid(self,
         a, # (rows, channels, *grid)
-        o # What the layer gave for these rows, for the tokens that have no place in the grid
+        o, # What the layer gave, for the tokens that have no place in the grid
+        rows=slice(None) # The row of `o` that each of `a` belongs to
     ):
         "`a` in the layer's own layout"
         if self.kind=='NC*': return a
         if self.kind=='N*C': return a.movedim(1, -1)
-        return a.flatten(2) if self.kind=='NCL' else torch.cat([o[:,:self.prefix].to(a.dtype), a.flatten(2).transpose(1, 2)], 1)
+        return a.flatten(2) if self.kind=='NCL' else torch.cat([o[rows,:self.prefix].to(a.dtype), a.flatten(2).transpose(1, 2)], 1)
 
 # %% ../nbs/01_layer.ipynb #5d1f0a32
 def main_output(o):

@@ -17,7 +17,7 @@ from torch.nn.attention import sdpa_kernel, SDPBackend
 import copy, inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
-_at_once = 2**22                                                     # numbers
+_at_once = 2**19                                                     # numbers
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
@@ -60,6 +60,7 @@ class Pass:
 
     def once(self, f, *key):
         "What `f()` gives, made once for all columns"
+        key = self.layer,None if self.rows is None else tuple(self.rows.tolist()),*key
         if key not in self._made: self._made[key] = f()
         return self._made[key]
 
@@ -69,7 +70,7 @@ class Pass:
     def each(self, t):
         "`t` (batch, ...) for each column that this pass is at"
         n = self.n_columns
-        return t if n==1 else t.repeat(n, *[1]*(t.ndim-1))
+        return t if n==1 else t.expand(n, *t.shape).flatten(0,1)
 
     @property
     def a(self): return self.each(self.on_grid(self.cap.acts[self.layer].detach()))
@@ -92,15 +93,26 @@ class Pass:
         if self.rows is not None: g = g[:,self.rows][...,self.real]
         return (g.flatten(0,1) if isinstance(self.j, slice) else g[j-first]).as_subclass(Tensor).float()
 
+    def scores(self, pred, rows=None):
+        "The numbers explained (rows, k), of all columns"
+        return self.target.scores(pred, self._rows(len(pred), rows))
+
     def score(self, pred, rows=None):
         "The number explained (rows,) in a prediction; `rows` as in `tail`"
-        return self.target.scores(pred, self._rows(len(pred), rows))[:,self.j]
+        return self.scores(pred, rows)[:,self.j]
 
     def tail(self, a, rows=None):
         "The model's prediction if the layer gave `a` `(rows, channels, *grid)`; `rows` is the item each row belongs to, by default several times the whole batch"
         rows = self._rows(len(a), rows)
         if self.real is not None: a = self.cap.a(self.layer)[rows].masked_scatter(self.real, a.to(self.cap.acts[self.layer].dtype))
         return self.cap.tail(self.layer, a, rows)
+
+    def without(self, rows, chs):
+        "The model's prediction for each of these items of the batch, if the layer gave nothing in this channel"
+        if self.rows is None: return self.cap.without(self.layer, rows, chs)
+        a = self.a[rows]
+        a[torch.arange(len(rows)),chs] = 0
+        return self.tail(a, rows)
 
     def again(self, *xb):
         "The same question (layer, classes) asked of other inputs of the same number: another pass"

@@ -21,14 +21,20 @@ def _strongest(a, n):
     if n<1: raise ValueError(f"`n` is {n}: at least one channel is needed")
     return torch.zeros_like(act, dtype=torch.bool).scatter(1, act.topk(n, dim=1).indices, True)
 
-def _ask(o, which, bs, ask):
-    "Scores (batch, channels) of `ask(rows, channels) -> pred` where the mask `which` says so, 0 elsewhere; in chunks of `bs` rows"
-    rows,chs = which.nonzero(as_tuple=True)
-    todo = list(zip(rows.split(bs), chs.split(bs)))
-    loud = len(todo)>=20 and (IN_NOTEBOOK or sys.stdout.isatty())
-    s = [o.score(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
-    res = torch.zeros(which.shape, device=which.device)
-    return res.index_put((rows, chs), torch.cat(s)) if s else res
+def _fitting(x, n=2**20):
+    "How many rows like those of `x` (rows, ...) are asked at once: on a CPU what they grow to in a network is to stay near it"
+    return min(2048, max(4, (n if x.device.type=='cpu' else 16*n)//x[0].numel()))
+
+def _ask(o, which, bs, ask, *key):
+    "Scores (batch, channels) of `ask(rows, channels) -> pred` where the mask `which` says so, 0 elsewhere; in chunks of `bs` rows, and once for all columns of the target"
+    def scores():
+        rows,chs = which.nonzero(as_tuple=True)
+        todo = list(zip(rows.split(bs), chs.split(bs)))
+        loud = len(todo)>=20 and (IN_NOTEBOOK or sys.stdout.isatty())
+        s = [o.scores(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
+        res = torch.zeros(*which.shape, o.idx.shape[1], device=which.device)
+        return res.index_put((rows, chs), torch.cat(s)) if s else res
+    return o.once(scores, *key)[...,o.j]
 
 def _weigh(w, a, eigen): return (pca_reduce if eigen else _sum)(w.reshape(*w.shape, *[1]*(a.ndim-2))*a)
 
@@ -36,17 +42,13 @@ def _weigh(w, a, eigen): return (pca_reduce if eigen else _sum)(w.reshape(*w.sha
 @register_method('ablationcam', paper='WACV 2020', passes='channels, after the layer')
 def _ablationcam(o,
     n=None, # Only so many channels, the most active
-    bs=64, # Rows asked at once
+    bs=None, # Rows asked at once; if None, as fits the layer
     eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "What is lost without a channel; no gradients"
     a,y = o.a,o.score(o.pred).float()
-    def ask(rows, chs):
-        x = a[rows]
-        x[torch.arange(len(rows)),chs] = 0
-        return o.tail(x, rows)
     which = _strongest(a, n) & a.flatten(2).any(2)
-    return _weigh(torch.where(which, (y[:,None] - _ask(o, which, bs, ask))/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
+    return _weigh(torch.where(which, (y[:,None] - _ask(o, which, ifnone(bs, _fitting(o.cap.replaced(o.layer), 2**21)), o.without))/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
 
 # %% ../nbs/05_perturb.ipynb #e23f5c8b
 def _masks(a, size):
@@ -56,14 +58,26 @@ def _masks(a, size):
     lo,hi = (t.reshape(*t.shape, *[1]*(m.ndim-2)) for t in (lo,hi))
     return (m-lo)/(hi-lo).clamp(min=1e-8)
 
+def _twins(m, live):
+    "The first of the `live` channels of an item that has the same mask, for each channel of `m` (batch, channels, cells)"
+    res = torch.arange(m.shape[1], device=m.device).repeat(len(m), 1)
+    for row,item,on in zip(res, m, live):
+        chs = on.nonzero().flatten()
+        if not len(chs): continue
+        _,which = item[chs].unique(dim=0, return_inverse=True)
+        row[chs] = torch.full_like(chs, m.shape[1]).scatter_reduce(0, which, chs, 'amin')[which]
+    return res
+
 def _masked(o, n, bs, eigen, vary):
     a,(x,*rest) = o.a,o.dense()
-    flat = a.flatten(2)
-    which = _strongest(a, n)
-    live = which & (flat.max(2).values>flat.min(2).values)
+    flat,which = a.flatten(2),_strongest(a, n)
+    lo,hi = flat.aminmax(dim=2)
+    live = which & (hi>lo)
+    twin = _twins((flat-lo[...,None])/(hi-lo)[...,None], live)
+    own,bs = live & (twin==torch.arange(a.shape[1], device=a.device)),ifnone(bs, _fitting(x))
     def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *[r[rows] for r in rest])
-    s = sum(_ask(o, live, bs, partial(ask, f)) for f in vary)/len(vary)
-    none = sum(o.score(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float() for f in vary)/len(vary)
+    s = (sum(_ask(o, own, bs, partial(ask, f), i) for i,f in enumerate(vary))/len(vary)).gather(1, twin)
+    none = sum(o.once(lambda: o.scores(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)
 
 def _noise(shape, sigma, like, seed=0): return (torch.randn(shape, generator=torch.Generator().manual_seed(seed))*sigma).to(like)
@@ -72,7 +86,7 @@ def _noise(shape, sigma, like, seed=0): return (torch.randn(shape, generator=tor
 @register_method('scorecam', paper='1910.01279', passes='channels')
 def _scorecam(o,
     n=None, # Only so many channels, the most active
-    bs=32, # Rows asked at once
+    bs=None, # Rows asked at once; if None, as fits the picture
     eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "What the model says to the picture seen through a channel; no gradients"
@@ -81,7 +95,7 @@ def _scorecam(o,
 @register_method('sscam', paper='2006.14255', passes='samples * channels')
 def _sscam(o,
     n=None, # Only so many channels, the most active
-    bs=32, # Rows asked at once
+    bs=None, # Rows asked at once; if None, as fits the picture
     eigen=False, # First principal component of the weighted activations, instead of their sum
     samples=35, # Noisy masks for each channel
     sigma=2. # Standard deviation of the noise on a mask of 0..1
@@ -92,7 +106,7 @@ def _sscam(o,
 @register_method('iscam', paper='2010.03023', passes='samples * channels')
 def _iscam(o,
     n=None, # Only so many channels, the most active
-    bs=32, # Rows asked at once
+    bs=None, # Rows asked at once; if None, as fits the picture
     eigen=False, # First principal component of the weighted activations, instead of their sum
     samples=10 # Steps from an empty picture to the whole mask
 ):

@@ -279,7 +279,7 @@ def test_ablation_through_the_head(monkeypatch):
         quick = raw(model, x, [2,0,3], 'ablationcam', layer)
         assert max(seen)<=len(x)
         with monkeypatch.context() as mp:
-            mp.setattr(Capture, '_is_alone', lambda self, name: False)
+            mp.setattr(Capture, '_again', lambda *args, **kwargs: False)
             slow = raw(model, x, [2,0,3], 'ablationcam', layer)
         assert max(seen)>len(x)
         h.remove()

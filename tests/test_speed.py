@@ -1,0 +1,216 @@
+"What is done to be quick changes nothing: chunks of columns, channels that are alike, channels that are left out further on, modules walked once. No test looks at the clock"
+import json, runpy, sys
+import pytest
+from utils import *
+import fastcam.method, fastcam.perturb
+from fastcam.layer import _all_modules, _own_random
+
+x = drawn_batch(4)
+
+def net(n=3):
+    "`small_net` in eval mode"
+    return small_net(n).eval()
+
+def close(got, want, rtol=1e-5):
+    "Equal but for the order in which float32 numbers are summed"
+    got,want = (t.as_subclass(Tensor) for t in (got,want))
+    assert got.shape==want.shape
+    assert (got-want).abs().max() <= rtol*want.abs().max(), ((got-want).abs().max()/want.abs().max()).item()
+
+by_rows = ['gradcam','hirescam','elementwise','layercam','gradcampp','xgradcam','eigencam','eigengradcam','kpcacam','segeigencam','fem','random']
+
+# ---- all columns at once
+@pytest.mark.parametrize('method', by_rows)
+@pytest.mark.parametrize('at_once', [1, 2, 2**22])
+def test_columns(monkeypatch, method, at_once):
+    "Columns in chunks of any size are columns one by one, at one layer and at several"
+    model,targets = net(7),[6,0,3,1,5]
+    one = torch.cat([cam_maps(model, x, [t], ['0.1','0.3'], method, fuse='mean').as_subclass(Tensor) for t in targets], 1)
+    n = at_once if at_once>2 else at_once*sum(math.prod(o.grid)*o.channels for o in find_layers(model, x, ['0.1','0.3']).values())*len(x)
+    monkeypatch.setattr(fastcam.method, '_at_once', n)
+    close(cam_maps(model, x, targets, ['0.1','0.3'], method, fuse='mean'), one)
+
+def test_columns_of_items():
+    "Columns that differ from item to item, and a method of one's own, which sees a column at a time"
+    model,seen = net(),[]
+    def mine(o):
+        seen.append(tuple(o.a.shape))
+        return (o.g.relu()*o.a).sum(1)
+    idx = tensor([[0,2],[1,1],[2,0],[0,1]])
+    close(cam_maps(model, x, idx, '0.3', mine), cam_maps(model, x, idx, '0.3', 'layercam'))
+    assert seen==[(len(x),16,12,12)]*2
+    with pytest.raises(ValueError, match='gave'): cam_maps(model, x, [0,1], '0.3', weight_method(lambda a,g: g, lambda wa: wa.sum(1)[:1]))
+
+def test_gradients_are_not_kept(monkeypatch):
+    "Memory: gradients of one chunk of columns at a time"
+    model,most = net(7),[]
+    monkeypatch.setattr(fastcam.method, '_at_once', 2*len(x)*16*12*12)
+    real = Capture.grads
+    def grads(self, scores, create_graph=False):
+        most.append(scores.shape[1])
+        return real(self, scores, create_graph)
+    monkeypatch.setattr(Capture, 'grads', grads)
+    cam_maps(model, x, list(range(7)), '0.3')
+    assert most==[2,2,2,1]
+
+# ---- Score-CAM: channels that are alike
+class Twins(nn.Module):
+    "Hands on channels, some of them twice at a scale that rounds nothing, some constant"
+    def forward(self, a): return torch.cat([a, 4*a[:,:5], a[:,2:4]*.5, a[:,:2]*0], 1)
+
+def twins_net():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(3,8,3,stride=4), nn.ReLU(), Twins(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(17,3)).eval()
+
+def score_loop(model, layer, x, c):
+    "Every channel, one by one (1910.01279)"
+    with torch.no_grad():
+        box,maps = [],[]
+        h = model[layer].register_forward_hook(lambda m,i,o: box.append(o))
+        model(x)
+        h.remove()
+        a = box[0]
+        for item,ai in zip(x, a):
+            up = F.interpolate(ai[:,None], size=x.shape[2:], mode='bilinear')
+            lo,hi = up.amin((2,3), keepdim=True),up.amax((2,3), keepdim=True)
+            s = torch.cat([model(item[None]*m[None])[:,c] for m in (up-lo)/(hi-lo).clamp(min=1e-8)])
+            maps.append((s.softmax(0)[:,None,None]*ai).sum(0))
+    return torch.stack(maps)
+
+def test_scorecam_twins():
+    "Channels with the same mask are asked once, dead ones never; the map is that of the plain loop"
+    model,asked = twins_net(),[]
+    want = score_loop(model, 2, x, 1)
+    h = model.register_forward_pre_hook(lambda m,i: asked.append(len(i[0])))
+    got = cam_maps(model, x, 1, '2', 'scorecam')
+    h.remove()
+    close(got[:,0], want, 1e-4)                                                        # exponents of scores
+    assert sum(asked[2:])<=8*len(x)+len(x)                                             # of 17 channels, after the dry pass: eight, and the empty picture
+
+@pytest.mark.parametrize('method', ['scorecam','sscam','iscam','ablationcam'])
+def test_asked_once_for_all_columns(method):
+    "Several targets cost the passes of one, and give the maps of each"
+    model,kw,asked = net(),dict(samples=2) if method in ('sscam','iscam') else {},[]
+    find_layers(model, x)
+    h = model.register_forward_pre_hook(lambda m,i: asked.append(len(i[0])))
+    maps = [cam_maps(model, x, t, '0.3', method, **kw) for t in (2,0)]
+    each = len(asked)
+    both = cam_maps(model, x, [2,0], '0.3', method, **kw)
+    h.remove()
+    assert len(asked)-each==each//2
+    close(both, torch.cat(maps, 1))
+
+# ---- Ablation-CAM: a channel less is a feature less
+def ablation_loop(model, layer, x, c):
+    "Every channel, one by one, through the whole model"
+    mod,off = model.get_submodule(layer),[None]
+    def hook(m, i, o):
+        o = o.clone()
+        if off[0] is not None: o[:,off[0]] = 0
+        box.append(o)
+        return o
+    h = mod.register_forward_hook(hook)
+    with torch.no_grad():
+        box = []
+        y = model(x)[:,c]
+        a,w = box[0],[]
+        for k in range(a.shape[1]):
+            off[0] = k
+            w.append((y-model(x)[:,c])/y.abs())
+    h.remove()
+    return (torch.stack(w, 1)[...,None,None]*a).sum(1)
+
+class Pools(nn.Module):
+    "Average pooling that looks at all channels: what it gives is divided by their sum"
+    def forward(self, a): return a.mean((2,3))/a.mean((2,3)).sum(1, keepdim=True)
+
+class Reads(nn.Module):
+    "The layer feeds the pooling, and something else besides"
+    def __init__(self): super().__init__(); self.conv,self.pool,self.lin = nn.Conv2d(3,8,3,stride=4),nn.AdaptiveAvgPool2d(1),nn.Linear(8,3)
+    def forward(self, x):
+        a = self.conv(x)
+        return self.lin(self.pool(a).flatten(1)) + a.amax((1,2,3))[:,None]
+
+class Clipped(nn.Module):
+    "Changes nothing that is there, and makes something of nothing"
+    def forward(self, p): return F.threshold(p, 1e-6, 5.)
+
+def body(): return [nn.Conv2d(3,8,3,stride=4), nn.ReLU(inplace=True)]
+heads = dict(linear  = lambda: [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8,3)],
+             concat  = lambda: [AdaptiveConcatPool2d(1), nn.Flatten(), nn.Linear(16,3)],
+             deep    = lambda: list(create_head(8, 3)),
+             sums    = lambda: [Pools(), nn.Linear(8,3)],
+             clipped = lambda: [nn.AdaptiveAvgPool2d(1), nn.Flatten(), Clipped(), nn.Linear(8,3)],
+             conv    = lambda: [nn.Conv2d(8,6,3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(6,3)],
+             nopool  = lambda: [nn.Flatten(), nn.Linear(8*12*12,3)])
+where = dict(linear=nn.Linear, concat=nn.Linear, deep=AdaptiveConcatPool2d, sums=None, clipped=nn.AdaptiveAvgPool2d, conv=None, nopool=None)
+
+@pytest.mark.parametrize('head', heads)
+def test_ablation_further_on(head):
+    "A channel is left out as far on as that is exact, and no further; the map is that of the plain loop"
+    torch.manual_seed(0)
+    model = nn.Sequential(*body(), *heads[head]()).eval()
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm1d): m.running_mean.uniform_(-.3,.3); m.running_var.uniform_(.2,.8)
+    close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], ablation_loop(model, '1', x, 1), 1e-4)      # differences of scores that are alike
+    with torch.no_grad(), Capture(model, find_layers(model, x, '1')) as cap: model(x)
+    with torch.no_grad(): pool = cap._pool('1')
+    assert pool is None if where[head] is None else isinstance(pool[0], where[head])
+
+def test_ablation_read_twice():
+    "Something else reads the layer: the pooling is not all"
+    torch.manual_seed(0)
+    model = Reads().eval()
+    close(cam_maps(model, x, 1, 'conv', 'ablationcam')[:,0], ablation_loop(model, 'conv', x, 1), 1e-4)
+
+# ---- per call
+def test_modules():
+    "The quick walk finds what `modules()` finds, each once, shared and missing ones included"
+    model = net()
+    model.again,model.none = model[0],None
+    model.register_module('empty', nn.Sequential())
+    assert set(_all_modules(model))==set(model.modules()) and len(_all_modules(model))==len(list(model.modules()))
+
+def test_evaluating_puts_back():
+    "Also modes that the model itself changes"
+    model = net()
+    for i,m in enumerate(model.modules()): m.training = i%3==0
+    was = [m.training for m in model.modules()]
+    with evaluating(model):
+        assert not any(m.training for m in model.modules())
+        model[0].train()
+    assert [m.training for m in model.modules()]==was
+
+def test_own_random():
+    "The same numbers in the block each time, and the caller's as if there had been none"
+    draw = lambda: (random.random(), np.random.rand(), torch.rand(1).item())
+    was,seen = rng_state(),[]
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), _own_random():
+            seen.append(draw())
+            1/0
+    assert rng_state()==was and seen[0]==seen[1]
+
+def test_changed_model_is_looked_at_again():
+    "What is remembered of a model goes when a module is another"
+    model = net()
+    cam_maps(model, x, 0)
+    model[0][3] = nn.Sequential(nn.Conv2d(12,10,3,padding=1), nn.ReLU())
+    model[1][2],model[1][4] = nn.BatchNorm1d(10),nn.Linear(10,3)
+    model.eval()
+    assert cam_maps(model, x, 0).grid==(24,24)
+
+# ---- benchmarks
+root = Path(__file__).parent.parent/'benchmarks'
+
+def test_results():
+    "The results that the docs show are of cases that there are, their maps were equal, and they say where they come from"
+    if not (root/'results.json').exists(): pytest.skip('no results')
+    res = json.loads((root/'results.json').read_text())
+    assert {'date','command','cpu','threads','measure','versions'} <= set(res['head'])
+    sys.path.insert(0, str(root))
+    try: cases = runpy.run_path(str(root/'cases.py'))['cases']
+    finally: sys.path.remove(str(root))
+    assert {n for n in res['cases'] if not n.startswith(('memory','import'))} <= set(cases)
+    for n,r in res['cases'].items():
+        for what,o in r.get('equal',{}).items(): assert o['off']<=o['limit'], (n,what)
