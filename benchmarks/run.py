@@ -62,7 +62,7 @@ class Clock:
         for _ in range(n): f()
         return (now()-t)/n
 
-def measure(case, clock, rounds, least=.15, most=2):
+def measure(case, clock, rounds, least=.15, most=1):
     "Seconds of each way by round; the share of the processors that others used in each, and how many rounds were thrown away"
     n = {}
     for w,f in case.ways.items():
