@@ -343,15 +343,13 @@ def map_health(
 ) -> list: # Of k strings for each item
     "Why a map means little, such as 'negative everywhere: ...' with what to try; empty where it is well"
     ms = [m.as_subclass(Tensor).flatten(2) for m in ([maps] if isinstance(maps, Tensor) else [m[None] for m in maps])]
-    lo,hi = (torch.cat(o) for o in zip(*[m.aminmax(dim=2) for m in ms]))
-    ok,cells,res = (hi-lo).isfinite(),[m.shape[2] for m in ms for _ in m],o.target.doubts(o.pred)
-    sick = ~ok | (hi<=0) | (hi-lo<=1e-6*torch.maximum(hi, -lo))
-    for i,j in sick.nonzero().tolist():
-        if res[i][j] or o.idx[i,j]==-2: continue
-        if not ok[i,j]: why = "NaN: the map holds values that are no numbers; try another method, or full precision"
-        elif lo[i,j]==hi[i,j]==0: why = _why_blank(o.at(o.layer, j), i)
-        elif hi[i,j]<=0: why = "negative everywhere: nothing at this layer speaks for it; look with `relu=False`, ask `Neg(...)`, or try 'hirescam' or another layer"
-        elif cells[i]==1: continue
+    res,ends = o.target.doubts(o.pred),[(*e.tolist(),m.shape[2]) for m in ms for e in torch.stack(m.aminmax(dim=2), 1)]       # lowest, highest, cells
+    for i,j,lo,hi,n in [(i,j,*e,n) for i,(los,his,n) in enumerate(ends) for j,e in enumerate(zip(los, his))]:
+        ok = math.isfinite(hi-lo)
+        if ok and hi>0 and (hi-lo>1e-6*max(hi, -lo) or n==1) or res[i][j] or o.idx[i,j]==-2: continue
+        if not ok: why = "NaN: the map holds values that are no numbers; try another method, or full precision"
+        elif lo==hi==0: why = _why_blank(o.at(o.layer, j), i)
+        elif hi<=0: why = "negative everywhere: nothing at this layer speaks for it; look with `relu=False`, ask `Neg(...)`, or try 'hirescam' or another layer"
         else: why = "flat: the same value everywhere; try another method or layer"
         res[i][j] = why
     return res
