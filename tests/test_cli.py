@@ -6,18 +6,10 @@ from fastcore.script import anno_parser
 from fastcam import cli
 pa = pytest.importorskip('pyarrow')
 
-def command(name, cwd):
-    "The installed script; where the package was not installed again since it came, the same by hand"
-    f = Path(sysconfig.get_path('scripts'))/f'fastcam-{name}'
-    if f.exists(): return [f]
-    f = cwd/f'fastcam-{name}'
-    f.write_text(f"import sys\nfrom fastcam.cli import {name}\nif __name__=='__main__': sys.exit({name}())\n")
-    return [sys.executable, f]
-
 def run(name, *args, cwd, ok=True, **env):
     "What a command prints to stdout and stderr; its exit status is as expected and there is no traceback"
     env = os.environ|dict(PYTHONWARNINGS='ignore::FutureWarning')|env                          # fastai's imports warn with a new torch
-    res = subprocess.run([*command(name, cwd), *map(str, args)], cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    res = subprocess.run([Path(sysconfig.get_path('scripts'))/f'fastcam-{name}', *map(str, args)], cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True)
     assert res.returncode==(0 if ok else 1) and 'Traceback' not in res.stderr, res.stdout+res.stderr
     return res.stdout,res.stderr
 
