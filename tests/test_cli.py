@@ -60,13 +60,13 @@ def test_export_and_resume(folder, learn, tmp_path):
     cams = load_cams(tmp_path/'cams')
     want = learn.cam(list(cams.files), target=['level','upright'], eigen=True)
     assert torch.allclose(cams.maps, want.maps, atol=1e-5*want.maps.abs().max()) and cams.labels==want.labels and cams.actuals==L(cams.files).map(kind_of)
-    with pytest.raises(CliError, match='begun with something else:\n- (.*\n)*- method: "gradcam", now "hirescam"'): cli.export(folder/'model.pkl', folder/'pics', out=tmp_path/'cams', method='hirescam')
+    with pytest.raises(CliError, match='begun with something else:\n- (.*\n)*- method: "gradcam", now "hirescam"'): cli.export_main(folder/'model.pkl', folder/'pics', out=tmp_path/'cams', method='hirescam')
 
 def test_help(monkeypatch):
     "What `--help` says: a line for each option, none too long; and that a model runs code"
     monkeypatch.setenv('COLUMNS', '100')
-    for f,opts in ((cli.show, 'model images --out --target --top --layer --method --fuse --smooth --options'),
-                   (cli.export, 'model folder --out --target --top --layer --method --fuse --smooth --options --max-n --labels --bs --num-workers --shard --dtype --no-views --overlays')):
+    for f,opts in ((cli.show_main, 'model images --out --target --top --layer --method --fuse --smooth --options'),
+                   (cli.export_main, 'model folder --out --target --top --layer --method --fuse --smooth --options --max-n --labels --bs --num-workers --shard --dtype --no-views --overlays')):
         out = anno_parser(f.__wrapped__, prog='fastcam').format_help()
         assert 'pickle' in out and 'trust' in out and 'None' not in out
         for o in opts.split(): assert re.search(rf'^  {o}\b', out, re.M), o
@@ -87,7 +87,7 @@ def test_failures(folder, args, msg, monkeypatch):
     kw = {k[2:]: v for k,v in zip(args[1::2], args[2::2])}
     if 'top' in kw: kw['top'] = int(kw['top'])
     pic = first((folder/'pics').glob('*level.png'))
-    for f in (lambda: cli.show(args[0], pic, out='out', **kw), lambda: cli.export(args[0], 'pics', out='out', **kw)):
+    for f in (lambda: cli.show_main(args[0], pic, out='out', **kw), lambda: cli.export_main(args[0], 'pics', out='out', **kw)):
         with pytest.raises(CliError, match=re.compile(msg, re.S)): f()
     assert not list(folder.glob('out/**/*.p*'))                                          # no picture, no Parquet file
 
@@ -95,12 +95,12 @@ def test_another_fastai(folder, monkeypatch):
     "What a class that fastai does not have any more gives"
     def gone(*args, **kw): raise AttributeError("Custom classes ...:\n\tCan't get attribute 'OldTransform' on <module 'fastai.vision.core'>")
     monkeypatch.setattr(cli, 'load_learner', gone)
-    with pytest.raises(CliError, match="'OldTransform'.*another version of fastai or torch: This is fastai"): cli.show(folder/'model.pkl', 'a.png')
+    with pytest.raises(CliError, match="'OldTransform'.*another version of fastai or torch: This is fastai"): cli.show_main(folder/'model.pkl', 'a.png')
 
 def test_nothing_to_do(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder/'empty').mkdir(exist_ok=True)
-    with pytest.raises(CliError, match='Give pictures'): cli.show('model.pkl')
-    with pytest.raises(CliError, match='--out'): cli.export('model.pkl', 'pics')
-    with pytest.raises(CliError, match='no such folder'): cli.export('model.pkl', 'nowhere', out='x')
-    with pytest.raises(CliError, match='no picture in the folder'): cli.export('model.pkl', 'empty', out='x')
+    with pytest.raises(CliError, match='Give pictures'): cli.show_main('model.pkl')
+    with pytest.raises(CliError, match='--out'): cli.export_main('model.pkl', 'pics')
+    with pytest.raises(CliError, match='no such folder'): cli.export_main('model.pkl', 'nowhere', out='x')
+    with pytest.raises(CliError, match='no picture in the folder'): cli.export_main('model.pkl', 'empty', out='x')
