@@ -169,6 +169,7 @@ def ablation(name, layer, bound=None):
 def demo():
     from fastcam.demo import demo_learner
     learn = demo_learner()
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
     learn.model.to(device)
     return learn,next(iter(learn.dls.valid))[0].as_subclass(torch.Tensor).to(device)
 
@@ -225,7 +226,6 @@ def photos_dl(n=64):
 def learner():
     import fastcam.learner
     learn,dl = demo()[0],photos_dl()
-    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
     return Case({'get_preds': lambda: learn.get_preds(dl=dl), 'fastcam': lambda: learn.cam(dl=dl)}, 'get_preds', {'fastcam': ('get_preds', 1.10)},
                 equal=lambda: {'predictions': (off(learn.cam(dl=dl).preds, learn.get_preds(dl=dl)[0]), 1e-4)})
 
