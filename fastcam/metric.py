@@ -367,6 +367,10 @@ def _label(o):
 
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
+def _no_texts(cams):
+    if type(cams) is not CAMs: raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
+    return cams
+
 def _sampled(learn, items, dl, ds_idx, max_n):
     "What is explained, see `Learner.cam`, as a `DataLoader` of at most `max_n` items where it can be indexed"
     dl = _explained_dl(learn, items, dl, ds_idx)
@@ -398,7 +402,7 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
     vals,cost,rows = defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
     with as_before(learn), learn.no_bar():
         cams = learn.cam(dl=_sampled(learn, items, dl, ds_idx, max_n), target=target, layer=first(layers), method=_look, with_preds=False, max_n=max_n)
-        cams = cams[_drawn(len(cams), max_n)]
+        cams = _no_texts(cams[_drawn(len(cams), max_n)])
         layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab, len(cams)),learn.model,_act(learn)
         todo = list(itertools.product(range(0, len(cams), bs), layers, methods))

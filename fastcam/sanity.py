@@ -14,7 +14,7 @@ from .capture import *
 from .method import *
 from .callback import *
 from .learner import *
-from .metric import _correlate, _drawn, _label, _look, _names, _questions, _sampled, _usual
+from .metric import _correlate, _drawn, _label, _look, _names, _no_texts, _questions, _sampled, _usual
 from scipy.stats import rankdata
 import bisect, copy, itertools, sys
 
@@ -146,7 +146,7 @@ def sanity_check(self:Learner,
         return _look(o)
     with as_before(self), self.no_bar():
         cams = self.cam(dl=_sampled(self, items, dl, ds_idx, max_n), target=target, layer=layer, method=_look, with_preds=False, max_n=max_n)
-        cams = cams[_drawn(len(cams), max_n)]
+        cams = _no_texts(cams[_drawn(len(cams), max_n)])
         t,model = as_target(ifnone(target, task_target(self)), cams.vocab, len(cams)),copy.deepcopy(self.model)
         chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()

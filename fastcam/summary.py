@@ -12,7 +12,7 @@ from .target import *
 from .learner import *
 from .localise import *
 from .localise import _check_fused, _for_rows, _truths
-from .metric import _drawn, _sampled
+from .metric import _drawn, _no_texts, _sampled
 
 # %% ../nbs/11c_summary.ipynb #04d33ede
 def _shares(maps, grid):
@@ -73,7 +73,7 @@ def cam_summary(self:Learner,
     _check_fused(kwargs)
     with as_before(self):
         cams = self.cam(dl=_sampled(self, items, dl, ds_idx, max_n), max_n=max_n, **kwargs)
-        cams = cams[_drawn(len(cams), max_n)]
+        cams = _no_texts(cams[_drawn(len(cams), max_n)])
         grid = max((m.grid for m in cams._maps), key=math.prod)
         p = torch.cat([_shares(m, grid) for m in cams._maps])
         df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m], **{'class':cams.labels.concat()}))
