@@ -76,9 +76,11 @@ def off(got, want):
     return ((got-want).abs().max()/want.abs().max()).item()
 
 def shown(m, size=(224,224)):
-    "A raw map as peers give it: positive part, enlarged, scaled to 0..1"
-    m = nn.functional.interpolate(m.detach().cpu().float()[:,None].relu(), size, mode='bilinear', align_corners=False)[:,0]
-    return m/m.flatten(1).max(1).values.clamp(min=1e-8)[:,None,None]
+    "A raw map as pytorch-grad-cam gives it: positive part, scaled from its least to its largest value, enlarged, scaled again"
+    def scaled(t):
+        lo,hi = t.amin((2,3), keepdim=True),t.amax((2,3), keepdim=True)
+        return (t-lo)/(1e-7+hi-lo)
+    return scaled(nn.functional.interpolate(scaled(m.detach().cpu().float()[:,None].relu()), size, mode='bilinear', align_corners=False))[:,0]
 
 def apart(got, want):
     "1 less the correlation"
