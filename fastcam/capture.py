@@ -21,6 +21,7 @@ def unwrap(
     model:nn.Module # A model, perhaps wrapped
 ) -> nn.Module:
     "The module that `nn.DataParallel`, `DistributedDataParallel` or `torch.compile` made `model` of"
+    if not isinstance(model, nn.Module): raise TypeError(f"`model` is a {type(model).__name__}: expected an `nn.Module`{', such as its `.model`' if isinstance(getattr(model, 'model', None), nn.Module) else ''}")
     while isinstance(model, (nn.DataParallel,nn.parallel.DistributedDataParallel)) or hasattr(model, '_orig_mod'): model = first(model.children())
     return model
 

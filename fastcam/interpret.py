@@ -12,6 +12,7 @@ from .target import *
 from .callback import *
 from .learner import *
 from .learner import _to_show
+from .method import _keywords_of
 import copy, itertools
 from collections import Counter
 
@@ -41,7 +42,7 @@ def _in_words(o): return f"[{', '.join(map(_in_words, o))}]" if is_listy(o) and 
 
 # %% ../nbs/08_interpret.ipynb #f0977f00
 @patch
-@delegates(Learner.cam)
+@delegates(Learner.show_cam, but=['ctxs','nrows','ncols'])
 def compare_cams(self:Learner,
     items=None, # What to explain, a row each, see `Learner.cam`
     methods=None, # Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -59,7 +60,7 @@ def compare_cams(self:Learner,
         if not len(o): raise ValueError(f"`{k}s` is empty: there is nothing to choose from")
     if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
     show,choices = _to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
-    with self.no_bar(): cams = [self.cam(items, max_n=max_n, **c, **kwargs) for c in choices]
+    with self.no_bar(), _keywords_of(Learner.compare_cams): cams = [self.cam(items, max_n=max_n, **c, **kwargs) for c in choices]
     _columns([', '.join(('layer ' if k=='layer' else '')+_in_words(o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
 
 # %% ../nbs/08_interpret.ipynb #a5b7ccf8
@@ -71,6 +72,7 @@ def _one_class(self:Interpretation):
 @patch
 def _dl_of(self:Interpretation, idxs):
     "The items `idxs`, read as `Interpretation.__getitem__` reads them"
+    if bad := [i for i in idxs if not -len(self.dl.items)<=i<len(self.dl.items)]: raise IndexError(f"There is no item {bad[0]}: `dl` holds {len(self.dl.items)}")
     of = lambda items: getattr(items, 'iloc', L(items))[idxs]
     with as_before(self.learn):
         if hasattr(self.dl, 'sort_func'): return self.dl.new(Datasets(tls=[tl._new(of(tl.items), split_idx=1) for tl in self.dl.dataset.tls]), num_workers=0)     # of texts, inputs and labels have items of their own
@@ -97,6 +99,8 @@ def plot_top_losses(self:Interpretation,
     **kwargs # Without `heatmap` for fastai; with it for `Learner.cam` and `CAMs.show`
 ):
     "Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps"
+    n = len(self.losses)
+    if any(not 0<=o<n for o in (k if is_listy(k) or isinstance(k, range) else [ifnone(k, n)-1])): raise ValueError(f"`k` is {k}, and there are {n} losses: expected 1 to {n}, or a list of positions below {n}")
     if not heatmap: return self._orig_plot_top_losses(k, largest, **kwargs)
     losses,idxs = (o[list(k)] for o in self.top_losses(None, largest)) if is_listy(k) or isinstance(k, range) else self.top_losses(k, largest)
     one,show = self._one_class(),_to_show(kwargs)

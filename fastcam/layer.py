@@ -309,10 +309,20 @@ def grid_layers(
     return _all_layers(model, xb)[0]
 
 # %% ../nbs/01_layer.ipynb #c6c10172
-def close_matches(name, names):
-    "A hint for an error: the `names` closest to `name`"
-    close = difflib.get_close_matches(str(name), [str(o) for o in names], n=5, cutoff=.4)
-    return f"Close matches: {', '.join(map(repr, close))}" if close else f"There are: {', '.join(map(repr, list(names)[:20]))}"
+def _close(name, names):
+    "Up to five of `names` close to `name`, whatever their case: those that hold it, as a word first, then those that are spelled much like it"
+    name,low = str(name).lower(),{str(o).lower():str(o) for o in names}
+    parts = [o for o in low if name and name in o]
+    return [low[o] for o in dict.fromkeys(sorted(parts, key=lambda o: name not in re.split(r'[\W_]+', o)) + difflib.get_close_matches(name, low, n=5))][:5]
+
+def close_matches(
+    name, # What was asked for
+    names # What there is
+) -> str:
+    "A hint for an error: the `names` close to `name`; where there are none, what there is"
+    names = list(map(str, names))
+    if close := _close(name, names): return f"Close matches: {', '.join(map(repr, close))}"
+    return f"There are: {', '.join(map(repr, names[:20]))}{f' and {len(names)-20} more' if len(names)>20 else ''}"
 
 # %% ../nbs/01_layer.ipynb #4ac57907
 def _outermost(layers):
@@ -385,7 +395,7 @@ def _one_layer(model, xb, layer):
     if not name: raise ValueError(f"`layer` is a {type(layer).__name__} that is not a part of this {type(model).__name__}")
     layers,by_name = _all_layers(model, xb)
     if name not in by_name:
-        close = difflib.get_close_matches(name, [n for n,_ in model.named_modules()], n=5, cutoff=.6)
+        close = _close(name, [n for n,_ in model.named_modules()])
         raise ValueError(f"This model has no layer {name!r}. {f'Close matches: {str(close)[1:-1]}. ' if close else ''}{f'Its stages: {_stage_list(stages(layers))}' if layers else ''}")
     res = by_name[name]
     if isinstance(res, str): raise ValueError(f"Layer {name!r} {res}. {f'Stages of this model: {_stage_list(stages(layers))}' if layers else 'No layer of this model has a grid.'}")

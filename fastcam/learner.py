@@ -13,10 +13,12 @@ from .target import *
 from .capture import *
 from .method import *
 from .callback import *
+from .method import _keywords_of
 from .view import *
-import inspect
+import inspect, operator
 from fastcore.basics import basic_repr
 from contextlib import nullcontext
+from PIL import UnidentifiedImageError
 
 # %% ../nbs/07_learner.ipynb #672019fa
 @contextmanager
@@ -97,18 +99,35 @@ def _as_items(dls, items):
     "A list, or DataFrame, that `dls.test_dl` takes"
     res = _many(items)
     if not len(res): raise ValueError("`items` is empty: there is nothing to explain")
-    if isinstance(res, pd.DataFrame): return _text().as_texts(dls, res)
-    if dls.n_inp==1 and any(isinstance(o, tuple) for o in res): raise TypeError("An item is a tuple, which stands for several inputs, and this model has one: give a list of items instead")
     tl = getattr(dls.valid_ds, 'tls', [dls.valid_ds])[0]
     types = tuple(L(t if is_listy(t) else [t] for t in tl.types).concat().unique())
+    def check(o):
+        if not isinstance(o, types): raise TypeError(f"An item is a {type(o).__name__}, {' '.join(repr(o).split())[:60]}: these DataLoaders read {', '.join(dict.fromkeys(t.__name__ for t in types))}; another DataLoader, or batches, go into `dl=`")
+    if isinstance(res, pd.DataFrame):
+        if not issubclass(pd.Series, types): raise TypeError("`items` is a DataFrame, and these DataLoaders were not made of one: give a list, such as the column that holds the files, `list(df['file'])`")
+        return _text().as_texts(dls, res)
+    if dls.n_inp==1 and any(isinstance(o, tuple) for o in res): raise TypeError("An item is a tuple, which stands for several inputs, and this model has one: give a list of items instead")
     cls = first(t for t in types if isinstance(t, type) and issubclass(t, PILBase))
-    if cls is None: return _text().as_texts(dls, res)
-    res = [_to_pil(o, cls) if isinstance(o, (bytes,Image.Image,np.ndarray,Tensor)) else o for o in res]
-    if any(isinstance(o, cls) for o in res) or not isinstance(res[0], types):                   # fastai looks at the first item only: all must be of one kind
-        res = [cls.create(o) if isinstance(o, (str,Path)) else o for o in res]
+    if cls is None:
+        check(res[0])
+        return _text().as_texts(dls, res)
+    def read(f, kinds):
+        for i,o in enumerate(res):
+            try: res[i] = f(o) if isinstance(o, kinds) else o
+            except Exception as e: raise _unreadable(o if isinstance(o, (str,Path)) else f'item {i}', e) from e
+    read(partial(_to_pil, cls=cls), (bytes,Image.Image,np.ndarray,Tensor))
+    if any(isinstance(o, cls) for o in res) or not isinstance(res[0], types): read(cls.create, (str,Path))                   # fastai looks at the first item only: all must be of one kind
+    for o in res: check(o)
     return res
 
 # %% ../nbs/07_learner.ipynb #05f8f899
+def _unreadable(name, e):
+    "The error `e` of reading the item `name`, a file or a word for it, as one that names it"
+    if isinstance(name, (str,Path)) and os.path.isdir(name): return IsADirectoryError(f"{name} is a folder: give its files, as by `get_image_files({str(name)!r})`, or a DataLoader as `dl=`")
+    why = re.sub(r'^\[Errno \d+\] ', '', str(e)).replace(f' {str(name)!r}', '').removesuffix(':')
+    if isinstance(e, UnidentifiedImageError): why = 'it is empty' if os.path.exists(name) and not os.path.getsize(name) else re.sub(' <_io.*', '', why)
+    return (type(e) if type(e) in (FileNotFoundError,PermissionError) else OSError if isinstance(e, OSError) else ValueError)(f"Cannot read {name}: {why}")
+
 def _create_item(dl, i):
     "Item `i` of `dl`; if it cannot be read, the error names it"
     try: return dl.create_item(i)
@@ -116,8 +135,7 @@ def _create_item(dl, i):
     except Exception as e:
         items = getattr(dl.dataset, 'items', None)
         name = items[i] if isinstance(items, (list,L)) and isinstance(items[i], (str,Path)) else f'item {i}'
-        if str(name) in str(e): raise
-        raise (OSError if isinstance(e, OSError) else ValueError)(f"Cannot read {name}: {e}") from e
+        raise _unreadable(name, e) from e
 
 # %% ../nbs/07_learner.ipynb #25e9806c
 def _check_dl(dl):
@@ -135,6 +153,8 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     if kinds & {'LMDataLoader'}: raise TypeError("A language model predicts the next token at each of them: fastcam explains classifiers and regressors of whole texts, as `text_classifier_learner` makes them")
     if items is not None:
         if dl is not None: raise ValueError("Give `items` or `dl`, not both")
+        if getattr(items, 'ndim', 0)==4 and isinstance(first(m for m in learn.model.modules() if isinstance(m, (nn.Conv2d,nn.Conv3d))), nn.Conv3d):
+            raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip (channels, depth, height, width) into a list, as in `learn.cam([x])`")
         if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return [_as_batch(items)[:n]]
         items = _as_items(learn.dls, items)
         dl = learn.dls.test_dl(items, **({} if len(items)>learn.dls.valid.bs else dict(num_workers=0)))
@@ -212,12 +232,11 @@ class CAMs:
     def __repr__(self): return f"CAMs of {len(self)} items, maps {tuple(self.maps.shape) if isinstance(self.maps, Tensor) else 'of different sizes or numbers'}"
     def __getitem__(self, i):
         "Item `i`; for a slice, a list or a mask the `CAMs` of these items"
-        n = len(self)
-        if isinstance(i, slice): i = range(n)[i]
-        elif not (is_listy(i) or getattr(i, 'ndim', 0)==1):
-            if not -n<=i<n: raise IndexError(f"Item {i} of {n}")
-            return self._item(self[[int(i)]])
-        return self._sub(list(mask2idxs(i)))
+        n,one = len(self),not (isinstance(i, slice) or is_listy(i) or getattr(i, 'ndim', 0)==1)
+        try: idxs = list(range(n)[i]) if isinstance(i, slice) else [operator.index(o) for o in ([i] if one else mask2idxs(i))]
+        except (TypeError,ValueError): raise TypeError(f"{i!r} is no number of an item, slice, list of numbers or mask: `where(...)` finds items by class, probability, ...") from None
+        if bad := [o for o in idxs if not -n<=o<n]: raise IndexError(f"Item {bad[0]} of {n}")
+        return self._item(self._sub(idxs)) if one else self._sub(idxs)
     def _sub(self, i):
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
@@ -239,6 +258,7 @@ CAMs._item = CAMItem
 def where(self:CAMs,
     label=None, # A class explained, or several
     actual=None, # A true class, or several
+    predicted=None, # A class that is the most probable, or several
     error=None, # True: the true class is not the most probable; False: it is
     prob=None, # (lowest, highest) probability of the first class explained
     health=None # True: all maps are well; False: some mean little; or how their health begins, such as 'negative'
@@ -246,9 +266,10 @@ def where(self:CAMs,
     "The items for which all of this holds, as `CAMs`"
     ok = [True]*len(self)
     def keep(vals, f): ok[:] = [o and f(v) for o,v in zip(ok, vals)]
-    for vals,names,what in ((self.labels,label,'class explained'),(self.actuals,actual,'true class')):
+    for vals,names,what in ((self.labels,label,'class explained'),(self.actuals,actual,'true class'),(self.predicted,predicted,'predicted class')):
         if names is None: continue
         if vals is None: raise ValueError("The true classes are not known: give items with labels, as by `dl=learn.dls.test_dl(items, with_labels=True)`")
+        if None in vals: raise ValueError("The predicted classes are not known: they are where the model was asked for one class of several, and the predictions were kept")
         vals = vals.map(lambda o: o if is_listy(o) else [o])
         known = {*vals.concat(), *map(str, ifnone(self.vocab, []))}
         for n in L(names):
@@ -257,6 +278,7 @@ def where(self:CAMs,
     if error is not None:
         if self.actuals is None or None in self.predicted: raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
         keep(zip(self.predicted, self.actuals), lambda o: (o[0]!=o[1])==error)
+    if prob is not None and not (is_listy(prob) and len(prob)==2): raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
     if prob is not None: keep(self.probs, lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1])
     if health is not None: keep(self.health, lambda o: not any(o)==health if isinstance(health, bool) else any(h.startswith(health) for h in o))
     return self[ok]
@@ -340,7 +362,7 @@ def _picture(o):
 @patch
 def show(self:CAMs,
     max_n=9, # Show at most so many items
-    ctxs=None, # Axes to draw on, one for each item and target
+    ctxs=None, # Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
     nrows=None, # Rows of the grid
     ncols=None, # Columns of the grid; several targets give a column each
     figsize=None, # Size of the figure in inches
@@ -358,6 +380,7 @@ def show(self:CAMs,
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k = max(1, *map(len, cams._maps))
     if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
+    ctxs = list(np.ravel(ctxs))
     if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" + (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
     kw = dict(scale=scale, relu=relu, clip=clip, cmap=ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha=alpha, interpolation=interpolation)
     if scale=='shared': scale = cams._top(relu)
@@ -429,7 +452,7 @@ def cam(self:Learner,
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
         if isinstance(target, Similar) and not isinstance(target.query, Tensor):
             with self.no_bar(): target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
-        cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if max_n is None or n is None else min(n, max_n), **kwargs)
+        with _keywords_of(Learner.cam): cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if max_n is None or n is None else min(n, max_n), **kwargs)
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
             try: xb = self.get_preds(dl=dl, with_input=keep, with_preds=False, with_targs=False, cbs=cb)[0]
@@ -443,7 +466,8 @@ def _to_show(kwargs):
     return {k: kwargs.pop(k) for k in inspect.signature(CAMs.show).parameters if k in kwargs}
 
 @patch
-@delegates(Learner.cam)
+@delegates(CAMs.show, keep=True)
+@delegates(Learner.cam, keep=True)
 def show_cam(self:Learner,
     items=None, # What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
     max_n=9, # Explain and show only so many items
@@ -451,13 +475,14 @@ def show_cam(self:Learner,
 ):
     "Show why the model predicted what it predicted: the maps drawn over the items"
     show = _to_show(kwargs)
-    try: cams = self.cam(items, max_n=max_n, **kwargs)
-    except TypeError as e:
-        if not str(e).startswith('Unknown keyword'): raise
-        raise TypeError(f"{e}. To draw: {', '.join(inspect.signature(CAMs.show).parameters.keys()-{'self'})}") from None
+    with _keywords_of(Learner.show_cam): cams = self.cam(items, max_n=max_n, **kwargs)
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
+        takes = [k for k in inspect.signature(c.show).parameters]
+        if no := [k for k in show if k not in takes]: raise TypeError(f"{str(no)[1:-1]} is for pictures, and these items are texts: to draw them there are {str(takes)[1:-1]}")
         axs = c.show(max_n=max_n, **show)
         if name and axs is not None: axs[0].figure.suptitle(f'layer {name}')          # words in HTML say it themselves
+
+Learner.show_cam.__delwrap__,Learner.cam.__delwrap__ = Learner.cam,CAMs.show           # `delegates` knows one source of keywords, and there are two: the docs find what each means along this chain
 
 # %% ../nbs/07_learner.ipynb #1407cdcc
 @patch

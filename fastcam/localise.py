@@ -285,6 +285,18 @@ def bbox(self:CAMs,
     return L(v.boxes(b) for b,v in zip(bs, self.views)) if original else bs
 
 @patch
+@delegates(CAMs.mask)
+def mask(self:CAMItem, **kwargs) -> TensorMask: # (k, height, width)
+    "Where each map of the item is hot, 0 or 1"
+    return self._cams.mask(**kwargs)[0]
+
+@patch
+@delegates(CAMs.bbox)
+def bbox(self:CAMItem, **kwargs) -> TensorBBox: # (k, 4)
+    "Box (x1,y1,x2,y2) for each map of the item; zeros where nothing is hot"
+    return self._cams.bbox(**kwargs)[0]
+
+@patch
 def to_df(self:CAMs,
     thresh=.2, # What is hot, see `TensorCAM.mask`
     original=True, # Boxes in pixels of the original file, rather than of the picture shown

@@ -14,7 +14,7 @@ from .layer import *
 from .target import *
 from .capture import *
 from .method import *
-from .method import _named
+from .method import _keywords_of, _named
 from .perturb import _blur, _noise
 from .callback import *
 from .learner import *
@@ -462,7 +462,7 @@ def cam_metrics(self:Learner,
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
     metrics = list(_metrics) if metrics is None else metrics
     methods,layers = [*(m for m in _names(methods) if m!='random'), 'random'],_names(layers)
-    vals,cost = _measure(self, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs)
+    with _keywords_of(Learner.cam_metrics): vals,cost = _measure(self, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs)
     arrow = {f.__name__: f'{f.__name__} {f.better}' for f in map(_metric, _names(metrics))}
     res = pd.DataFrame({'mean':vals.mean(), 'se':vals.sem()}).rename(index=arrow, level=2).stack().unstack([2,3])
     res = res.reindex(columns=[(a,s) for a in arrow.values() for s in ('mean','se')], index=cost.index)
@@ -515,7 +515,7 @@ def best_cam(self:Learner,
     by,methods = [_metric(f) for f in _names(by)],[m for m in _names(methods) if m!='random']
     layers = [] if layers is None else _names(layers)
     if not methods: raise ValueError("There is nothing to choose from: Random, the baseline, is never chosen")
-    vals,cost = _measure(self, items, dl, ds_idx, [*methods,'random'], layers, by, target, max_n, quick, bs, kwargs)
+    with _keywords_of(Learner.best_cam): vals,cost = _measure(self, items, dl, ds_idx, [*methods,'random'], layers, by, target, max_n, quick, bs, kwargs)
     if len(vals)<2: raise ValueError("One item tells nothing of others: give two at least, better some dozens")
     scores = sum(vals.xs(f.__name__, axis=1, level=2)*(1 if f.better=='↑' else -1) for f in by)
     ranking = _rank(scores, cost.passes)

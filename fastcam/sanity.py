@@ -12,6 +12,7 @@ from .layer import *
 from .target import *
 from .capture import *
 from .method import *
+from .method import _keywords_of
 from .callback import *
 from .learner import *
 from .metric import _correlate, _drawn, _label, _look, _names, _no_texts, _questions, _sampled, _usual
@@ -138,7 +139,7 @@ def sanity_check(self:Learner,
     if is_listy(layer) and not isinstance(layer, nn.Module): raise ValueError("`layer` is a list: check one layer at a time")
     if draws<1: raise ValueError(f"`draws` is {draws}: expected at least one")
     names = [_label(m) for m in _names(methods)]
-    fs = {n:as_method(m, **kwargs) for n,m in zip(names, _names(methods))}
+    with _keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, _names(methods))}
     if len(fs)<len(names): raise ValueError(f"{first(n for n in names if names.count(n)>1)!r} comes twice: each method needs a name of its own")
     loud,rows,examples = hasattr(self, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty()),[],{}
     def every(o):

@@ -253,6 +253,7 @@ def show(self:TextCAMs,
         tall = fig.get_figheight()
         need = [(o+.36)*tall/(sum(need)+.36*len(need)) for o in need]
         ctxs = [fig.add_axes((.01, 1-sum(need[:i+1])/tall, .98, (o-.3)/tall)) for i,o in enumerate(need)]
+    ctxs = list(np.ravel(ctxs))
     if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} texts of {k} targets: {len(cams)*k} are needed")
     for i,ws in enumerate(all_ws):
         for j in range(k):

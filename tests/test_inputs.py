@@ -1,5 +1,5 @@
 "Items of every kind, models in every state, targets and layers by every name; and what is said to bad input"
-import pytest
+import inspect, pytest, re
 from copy import deepcopy
 from contextlib import nullcontext
 from utils import *
@@ -379,7 +379,7 @@ bad = {
     'missing file':       (dict(items=nowhere), FileNotFoundError, r'nowhere\.png'),
     'missing file, str':  (dict(items=str(nowhere)), FileNotFoundError, r'nowhere\.png'),
     'missing among many': (dict(items=[*files[:7], nowhere]), FileNotFoundError, r'nowhere\.png'),
-    'no picture':         (dict(items=b'no picture'), (OSError,ValueError), 'cannot identify image'),
+    'no picture':         (dict(items=b'no picture'), OSError, 'item 0: cannot identify image file$'),
     'no picture array':   (dict(items=np.zeros(5)), ValueError, r'\(5,\)'),
     'channels':           (dict(items=np.zeros((9,9,7))), ValueError, r'\(9, 9, 7\)'),
     'normalised':         (dict(items=x5), ValueError, 'dl='),
@@ -407,7 +407,16 @@ bad = {
     'unknown method':     (dict(items=f, method='gradcma'), ValueError, "'gradcma'.*'gradcam'"),
     'method type':        (dict(items=f, method=3), TypeError, '3'),
     'method result':      (dict(items=f, method=lambda o: o.a.sum()), ValueError, 'expected a map'),
-    'keyword':            (dict(items=f, metod='cam'), TypeError, 'metod'),
+    'keyword':            (dict(items=f, metod='cam'), TypeError, "'metod'.*Close matches: 'method'.*'target', 'layer', 'method'.*'gradcam' takes 'eigen'"),
+    'far keyword':        (dict(items=f, zzz=1), TypeError, "'zzz'. `(show_)?cam` takes.*'target', 'layer', 'method'"),
+    'number':             (dict(items=3), TypeError, 'int, 3: .*Path, str'),
+    'numbers':            (dict(items=[f,3.5]), TypeError, 'float, 3.5: .*Path, str'),
+    'DataLoader':         (dict(items=shared().dls.valid), TypeError, '`dl=`'),
+    'folder':             (dict(items=f.parent), IsADirectoryError, 'folder.*get_image_files.*`dl=`'),
+    'folder in a list':   (dict(items=[str(f),str(f.parent)]), IsADirectoryError, 'folder.*get_image_files'),
+    'DataFrame':          (dict(items=pd.DataFrame(dict(file=files[:2]))), TypeError, 'DataFrame.*list'),
+    'row of a DataFrame': (dict(items=pd.DataFrame(dict(file=files[:2])).iloc[0]), TypeError, 'Series.*Path, str'),
+    'volume':             (dict(items=torch.rand(2,8,9,9)), ValueError, r'item 0.*\(8, 9, 9\)'),
     'method keyword':     (dict(items=f, method='headcam', bz=3), TypeError, "'bz'.*bs"),
     'fuse':               (dict(items=f, layer=[0,1], fuse='maen'), ValueError, "'maen'.*'mean'"),
     'unknown layer':      (dict(items=f, layer='0.33'), ValueError, r"'0\.33'.*'0\.3'"),
@@ -446,13 +455,13 @@ def test_bad_targets_of_cam_maps():
     with pytest.raises(ValueError, match="'level'.*vocab"): cam_maps(model, x5, 'level')
 
 def test_unreadable(learn, tmp_path):
-    "An image file cut short, and one that is none: named, alone and in the midst of others"
-    short,none = tmp_path/'short.png',tmp_path/'none.png'
-    short.write_bytes(f.read_bytes()[:900])
-    none.write_text('no picture')
-    for bad in (short, none, str(short)):
-        for its in (bad, [*files[:7], bad, files[8]]):
-            with pytest.raises((OSError,ValueError), match=Path(bad).name): learn.cam(its)
+    "An image file cut short, one that is none, an empty one and one that is not there: the same words, alone, in the midst of others, and opened at once because others are in memory"
+    for name,data,kind,said in [('short', f.read_bytes()[:900], OSError, '.*truncated'), ('none', b'no picture', OSError, 'cannot identify image file'), ('empty', b'', OSError, 'it is empty'), ('nowhere', None, FileNotFoundError, 'No such file')]:
+        bad = tmp_path/f'{name}.png'
+        if data is not None: bad.write_bytes(data)
+        for its in (bad, str(bad), [*files[:7], bad, files[8]], [PILImage.create(f), bad]):
+            with pytest.raises(kind, match=f'^Cannot read {re.escape(str(bad))}: {said}') as e: learn.cam(its)
+            assert type(e.value) is kind and str(e.value).count(str(bad))==1
 
 @pytest.mark.parametrize('model,kw,error,said', [
     (Off,             dict(layer='off'), ValueError, "'off'.*depend"),
@@ -511,3 +520,70 @@ def test_batches_are_drawn():
         got = [ax.get_images()[0].get_array() for ax in plt.gcf().axes if ax.get_images()]
         for g,w in zip(got, want, strict=True): np.testing.assert_allclose(g, w, atol=1)       # of 255: normalised and back
     plt.close('all')
+
+def test_volume_alone():
+    "Four dimensions are many: a single volume is said to go into a list, and then is explained"
+    learn = Learner(DataLoaders(*[DataLoader([(torch.randn(1,6,8,8),0)]*2, bs=2)]*2), nn.Sequential(nn.Conv3d(1,4,3), nn.ReLU(), AdaptiveAvgPool(1, 3), nn.Flatten(), nn.Linear(4,2)), loss_func=CrossEntropyLossFlat())
+    x = torch.randn(1,6,8,8)
+    with pytest.raises(ValueError, match=r'\[x\]'): learn.cam(x)
+    assert learn.cam([x]).maps.shape[:2]==(1,1)
+
+# ---- keywords and names in errors
+def test_keywords_are_shown():
+    "The signature of `show_cam` holds what explains and what draws, in this order; their comments are found"
+    from fastcore.docments import docments
+    ps = list(inspect.signature(Learner.show_cam).parameters)
+    own = ['self','items','max_n']
+    assert ps==own + [p for p in inspect.signature(Learner.cam).parameters if p not in own+['kwargs']] + [p for p in inspect.signature(CAMs.show).parameters if p not in own] + ['kwargs']
+    for f in (Learner.show_cam, Learner.compare_cams, Interpretation.show_cam):
+        docs = docments(f)
+        for p in ('target','layer','method','scale','relu','original'): assert docs[p], (f, p)
+
+@pytest.mark.parametrize('call,close,takes', [
+    (lambda l: l.show_cam(f, alhpa=.3), 'alpha', "'layer', 'method', .*'scale', 'relu', 'clip', 'cmap', 'alpha'"), (lambda l: l.show_cam(f, ctx=None), 'ctxs', 'show_cam'),
+    (lambda l: l.compare_cams(f, metods=['cam']), 'methods', '`compare_cams` takes'), (lambda l: l.cam_metrics(files[:2], methods='gradcam', metric='road'), 'metrics', '`cam_metrics` takes'),
+    (lambda l: l.best_cam(files[:2], metods='gradcam'), 'methods', '`best_cam` takes'), (lambda l: l.sanity_check(files[:2], drawz=2), 'draws', '`sanity_check` takes'),
+    (lambda l: cam_maps(l.model, x5, targt=1), 'target', '`cam_maps` takes'), (lambda l: l.cam(f, method='headcam', bss=3), 'bs', "'headcam' takes 'bs'")], ids=range(8))
+def test_keyword(learn, call, close, takes):
+    "An unknown keyword, by what the function called takes: close ones, then all, in the same order each time"
+    with pytest.raises(TypeError, match=f'(?s)Unknown keyword.*Close matches: .*{close}.*{takes}'): call(learn)
+
+def test_close_matches():
+    "What holds the name comes first, as a word, whatever the case; then what is spelled alike; unrelated names are not offered"
+    names = ['catamaran','tiger cat','beaver','Egyptian_cat','gazelle','tabby','Cattle dog']
+    assert close_matches('cat', names)=="Close matches: 'tiger cat', 'Egyptian_cat', 'catamaran', 'Cattle dog'"
+    assert close_matches('TABY', names)=="Close matches: 'tabby'" and close_matches('Gazele', names)=="Close matches: 'gazelle'"
+    assert close_matches('submarine', names)==f"There are: {', '.join(map(repr, names))}"
+    assert close_matches('', range(30)).startswith("There are: '0', '1'") and close_matches('zzz', range(30)).endswith("'19' and 10 more")
+
+def test_words_of_cams(learn):
+    "Items by what is no number, probabilities that are no range; `predicted`; one map has one box, and takes one axes"
+    cams = learn.cam(files[:6])
+    for i in ('level', 1.5, None, [0,'level'], files[0]):
+        with pytest.raises(TypeError, match='number of an item'): cams[i]
+    for i in (6, -7, [0,6]):
+        with pytest.raises(IndexError, match='of 6'): cams[i]
+    for i in (np.int64(2), tensor(2)): same(cams[i].maps[None], cams.maps[2:3])
+    for p in (.9, (.9,), 'high'):
+        with pytest.raises(ValueError, match=r'`prob`.*lowest'): cams.where(prob=p)
+    k = cams.predicted[0]
+    assert list(cams.where(predicted=k).rows)==[r for r,p in zip(cams.rows, cams.predicted) if p==k]
+    with pytest.raises(ValueError, match="predicted class 'levle'.*'level'"): cams.where(predicted='levle')
+    with pytest.raises(ValueError, match='predictions were kept'): learn.cam(files[:2], with_preds=False).where(predicted='level')
+    assert torch.equal(plain(cams[3].bbox(thresh=.5)), plain(cams.bbox(thresh=.5)[3])) and torch.equal(plain(cams[3].mask()), plain(cams.mask()[3]))
+    ax = plt.subplots()[1]
+    assert cams[0].show(ctxs=ax)==[ax] and ax.get_title()
+    axs = plt.subplots(2, 3)[1]
+    assert cams.show(ctxs=axs)==list(axs.flat)
+
+def test_model_of_a_learner(learn):
+    with pytest.raises(TypeError, match='Learner.*`.model`'): cam_maps(learn, x5)
+
+def test_positions():
+    "Of losses and items, where there are fewer"
+    interp = ClassificationInterpretation.from_learner(small_learner())
+    n = len(interp.losses)
+    for k in (n+1, 0, [0,n], range(n+1)):
+        for heatmap in (True, False):
+            with pytest.raises(ValueError, match=f'`k` is .*{n} losses'): interp.plot_top_losses(k, heatmap=heatmap)
+    with pytest.raises(IndexError, match=f'no item {n}.*{n}'): interp.show_cam(n)

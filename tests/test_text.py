@@ -116,6 +116,9 @@ def test_choices():
     assert set(by_layer)=={'0','0.module.input_dp'} and '<b>layer 0.module.input_dp</b>' in by_layer['0.module.input_dp'].html()
     assert learn.cam([text,'a dull one'], layer=['0','0.module.input_dp'])._maps.map(lambda o: o.shape)==[(1,9),(1,4)]
     with pytest.raises(ValueError, match='no layer'): learn.cam(text, layer='0.modul')
+    with pytest.raises(TypeError, match="'cmap', 'original' is for pictures.*texts.*'scale', 'relu'"): learn.show_cam(text, original=True, cmap='gray')
+    ax = plt.subplots()[1]
+    assert learn.cam(text)[0].show(ctxs=ax)==[ax]
 
 @pytest.mark.parametrize('kw', [dict(method=m) for m in ('scorecam','sscam','iscam','guidedbackprop','guidedgradcam','rollout','smoothgradcampp')] + [dict(smooth=s) for s in ('tta','noise','windows')])
 def test_not_for_text(kw):
