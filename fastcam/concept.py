@@ -8,6 +8,7 @@ __all__ = ['Concepts']
 # %% ../nbs/07a_concept.ipynb #3cd31342
 from fastai.vision.all import *
 from .core import *
+from .core import _in_lines
 from .target import *
 from .learner import *
 from matplotlib.patches import Patch
@@ -59,7 +60,7 @@ def show(self:Concepts,
     alpha=0.7, # How much the colours cover the pictures, 0..1
     cmap='tab10' # A colour for each concept
 ):
-    "Colour each place by the concept there is most of, the stronger the less transparent, with a legend; gives the axes"
+    "Colour each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes"
     cams,col = self.cams[:max_n],plt.get_cmap(cmap)
     top = self.maps.as_subclass(Tensor).amax((0,*range(2,self.maps.ndim)), keepdim=True).clamp(min=1e-8)
     fig,axs = get_grid(len(cams), ncols=ncols, figsize=figsize, layout='constrained', return_fig=True)
@@ -70,5 +71,8 @@ def show(self:Concepts,
         rgba = np.array([col(i) for i in range(len(self))])[m.argmax(0).numpy()]
         rgba[...,3] = alpha*m.amax(0).clamp(0,1).numpy()
         ax.imshow(rgba, extent=im.get_extent())
-    fig.legend(handles=[Patch(color=col(i), label=f'{l} {p:.2f}') for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))], loc='outside lower center', ncols=min(4,len(self)))
+    n = min(4, len(self), max(1, fig.get_figwidth()//1.5))
+    with plt.rc_context({'axes.titlesize':plt.rcParams['legend.fontsize']}):
+        names = [_in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
+    fig.legend(handles=[Patch(color=col(i), label=o) for i,o in enumerate(names)], loc='outside lower center', ncols=int(n))
     return axs

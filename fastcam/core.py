@@ -7,6 +7,8 @@ __all__ = ['TensorCAM', 'side_by_side']
 
 # %% ../nbs/00_core.ipynb #f32a6c8a
 from fastai.vision.all import *
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from scipy import ndimage
 import re
 
@@ -51,6 +53,43 @@ def resize(self:TensorCAM,
     x = F.interpolate(x, size=size, mode=_modes[self.nd], align_corners=False)
     return TensorCAM(x.reshape(*self.shape[:-self.nd], *size), nd=self.nd)
 
+# %% ../nbs/00_core.ipynb #5a1de0f1
+def _room(ctx):
+    "Width and height of the place that axes `ctx` have in their figure, in points"
+    fig,ss = ctx.figure,ctx.get_subplotspec()
+    if ss is None: return ctx.bbox.width*72/fig.dpi-12,math.inf
+    gs,free = ss.get_gridspec(),.8 if fig.get_layout_engine() is None else 1
+    return fig.bbox.width*len(ss.colspan)/gs.ncols*free*72/fig.dpi-12,fig.bbox.height*len(ss.rowspan)/gs.nrows*free*72/fig.dpi
+
+def _in_lines(
+    s, # A title
+    room, # How wide it may be, in points
+    size=None # Of its letters, in points; matplotlib's for titles if None
+) -> str:
+    "`s` with its lines broken where they are too long: at spaces, behind `-`, `_` and `/` in words, and anywhere where there is neither"
+    font,res = FontProperties(size=ifnone(size, plt.rcParams['axes.titlesize']), weight=plt.rcParams['axes.titleweight']),[]
+    def fits(s): return text_to_path.get_text_width_height_descent(s.rstrip(), font, False)[0]<=room
+    for line in s.split('\n'):
+        res.append('')
+        for part in re.split(r'(?<=\s)|(?<=[^\W\d_][-_/])(?=[^\W\d_])', line):
+            if not fits(res[-1]+part) and res[-1]: res.append('')
+            while not fits(part) and len(part)>1:
+                n = max((n for n in range(1, len(part)) if fits(part[:n])), default=1)
+                res[-1:],part = [part[:n],''],part[n:]
+            res[-1] += part
+    return '\n'.join(o.rstrip() for o in res)
+
+def _titled(
+    ctx, # Axes
+    s, # The title
+    **kwargs # For matplotlib's `set_title`
+):
+    "Write `s` above `ctx`, in lines that fit, and in smaller letters where these would leave little to the picture; gives the axes"
+    (w,h),size = _room(ctx),FontProperties(size=plt.rcParams['axes.titlesize']).get_size_in_points()
+    while (t := _in_lines(s, w, size)) and (t.count('\n')+1)*size*1.2>.4*h and size>5: size -= 1
+    ctx.set_title(t, fontsize=size, **kwargs)
+    return ctx
+
 # %% ../nbs/00_core.ipynb #dca0b6ac
 _slices = 6
 
@@ -83,7 +122,8 @@ def show(self:TensorCAM,
     elif self.nd==1 and ctx is not None and ctx.lines: kwargs = {**dict(extent=(*ctx.get_xlim(), *ctx.get_ylim()), aspect='auto', zorder=0), **kwargs}
     else:   kwargs.setdefault('alpha', 1.)
     if scale is not None: kwargs = {**dict(vmin=0. if relu else -1., vmax=1.), **kwargs}
-    return show_image(x.reshape((1,-1) if self.nd==1 else x.shape[-2:]).numpy(), ctx=ctx, figsize=figsize, title=title, **{**self._show_args, **kwargs})
+    ctx = show_image(x.reshape((1,-1) if self.nd==1 else x.shape[-2:]).numpy(), ctx=ctx, figsize=figsize, **{**self._show_args, **kwargs})
+    return ctx if title is None else _titled(ctx, title)
 
 # %% ../nbs/00_core.ipynb #1f8a9030
 def _otsu(x):

@@ -8,6 +8,7 @@ __all__ = []
 # %% ../nbs/08_interpret.ipynb #1813784d
 from fastai.vision.all import *
 from .core import *
+from .core import _titled
 from .target import *
 from .callback import *
 from .learner import *
@@ -30,12 +31,13 @@ def _columns(
     axs = np.array(get_grid(n*sum(ks), nrows=n, ncols=sum(ks), figsize=figsize, imsize=2, layout='constrained')).reshape(n, -1)
     relu = ifnone(relu, not any(c.signed for c in cams))
     if scale=='shared': scale = max(c._top(relu) for c in cams)
-    for i,(name,c,end) in enumerate(zip(names, cams, np.cumsum(ks))):
-        c,part = copy.copy(c),axs[:,end-ks[i]:end]
-        if i>0: c.targs = None                                       # the true class is said once in a row
-        c.show(max_n=n, ctxs=list(part.flat), scale=scale, relu=relu, **kwargs)
-        for ax in part.flat: ax.set_title(ax.get_title(), fontsize=9)
-        if name: part[0,0].set_title(f'{name}\n{part[0,0].get_title()}', fontsize=9)
+    with plt.rc_context({'axes.titlesize':9}):
+        for i,(name,c,end) in enumerate(zip(names, cams, np.cumsum(ks))):
+            c,part = copy.copy(c),axs[:,end-ks[i]:end]
+            if i>0: c.targs = None                                       # the true class is said once in a row
+            c.show(max_n=n, ctxs=part, scale=scale, relu=relu, **kwargs)
+            loc = 'center' if part[0,0].get_title() else 'left'          # as texts have it
+            if name: _titled(part[0,0], f'{name}\n{part[0,0].get_title(loc=loc)}', loc=loc)
     return axs
 
 def _in_words(o): return f"[{', '.join(map(_in_words, o))}]" if is_listy(o) and not isinstance(o, nn.Module) else str(o) if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
@@ -112,7 +114,7 @@ def plot_top_losses(self:Interpretation,
     ncols = show.pop('ncols', None) or cols*math.ceil(n/show['nrows'] if show.get('nrows') else math.sqrt(n/cols))
     figsize = show.pop('figsize', None) or (2.4*ncols, 2.8*math.ceil(n*cols/ncols))
     actuals,cams.targs = cams.actuals,None
-    axs = cams.show(**{**show, 'max_n':n}, ncols=ncols, figsize=figsize)
+    with plt.rc_context({'axes.titlesize':10}): axs = cams.show(**{**show, 'max_n':n}, ncols=ncols, figsize=figsize)
     for i,l in enumerate(losses.tolist()):
         p,ours = cams.preds[i],axs[i*cols:(i+1)*cols]
         head = f'{cams.vocab[p.argmax()]}/{actuals[i]} / {l:.2f} / {p.max():.2f}' if one else ('' if actuals is None else f'actual: {actuals[i]} / ')+f'loss {l:.2f}'
@@ -120,7 +122,8 @@ def plot_top_losses(self:Interpretation,
             ours[1].clear()
             ours[1].set_axis_off()
             ours = ours[:1]
-        for j,ax in enumerate(ours): ax.set_title(('' if j else head) + '\n' + ax.get_title(), fontsize=10)
+        with plt.rc_context({'axes.titlesize':10}):
+            for j,ax in enumerate(ours): _titled(ax, ('' if j else head) + '\n' + ax.get_title())
     if one: axs[0].figure.suptitle('Prediction/Actual/Loss/Probability', weight='bold', size=14)
 
 # %% ../nbs/08_interpret.ipynb #65c3f9d5
@@ -149,10 +152,10 @@ def most_confused_cam(self:ClassificationInterpretation,
         grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
         for ax,m,head in zip(row, torch.stack([m.resize(grid) for m in cams._maps]).mean(0), (f'{actual} taken for {pred}, {len(idxs)}x\nmean for {pred}', f'\nmean for {actual}')):
             m.show(ctx=ax)
-            ax.set_title(head, fontsize=10)
+            with plt.rc_context({'axes.titlesize':10}): _titled(ax, head + ('' if m.max()>0 else '\n(nothing speaks for it)'))
         cams,cams.targs = cams[:n_worst],None
         for i,(ax,pic) in enumerate(itertools.zip_longest(row[2:], cams.pictures())):
             if pic is None: ax.set_axis_off(); continue
             pic.show(ctx=ax)
             cams._maps[i][0].show(ctx=ax)
-            ax.set_title(f'{cams._title(i, 0)}\nloss {self.losses[idxs[i]].item():.2f}', fontsize=10)
+            with plt.rc_context({'axes.titlesize':10}): _titled(ax, f'{cams._title(i, 0)}\nloss {self.losses[idxs[i]].item():.2f}')

@@ -8,6 +8,7 @@ __all__ = ['as_before', 'CAMs', 'CAMItem']
 # %% ../nbs/07_learner.ipynb #3e9f5c5e
 from fastai.vision.all import *
 from .core import *
+from .core import _titled
 from .layer import *
 from .target import *
 from .capture import *
@@ -393,7 +394,7 @@ def show(self:CAMs,
             pic.show(ctx=ctx)
             if view is not None: view.shade(ctx)
             if j<len(maps): maps[j].show(ctx=ctx, view=view, **kw)
-            ctx.set_title(cams._title(i, j, relu))
+            _titled(ctx, cams._title(i, j, relu))
     return ctxs
 
 @patch

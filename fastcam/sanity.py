@@ -8,6 +8,7 @@ __all__ = ['spearman', 'map_ssim', 'weight_stages', 'SanityCheck']
 # %% ../nbs/11b_sanity.ipynb #e6b9e926
 from fastai.vision.all import *
 from .core import *
+from .core import _titled
 from .layer import *
 from .target import *
 from .capture import *
@@ -209,5 +210,5 @@ def show(self:SanityCheck,
         for ax,s in zip(row, st):
             pic.show(ctx=ax)
             self.examples[m,s][item].show(ctx=ax, relu=relu, **({} if relu else dict(cmap='RdBu_r')))
-            ax.set_title(m if s=='trained' else s, fontsize=8)
+            with plt.rc_context({'axes.titlesize':8}): _titled(ax, m if s=='trained' else s)
     return axs

@@ -8,6 +8,7 @@ __all__ = ['as_texts', 'whole_texts', 'join_tokens', 'TextCAMs', 'TextCAMItem']
 # %% ../nbs/10_text.ipynb #1ea00003
 from fastai.vision.all import *
 from .core import *
+from .core import _in_lines, _titled
 from .layer import *
 from .callback import *
 from .learner import *
@@ -200,12 +201,12 @@ def html(self:TextCAMs,
     return '\n'.join(res)
 
 # %% ../nbs/10_text.ipynb #1ea00018
-_pt = 8.5                                                            # size of a word, in points
+_pt,_small = 8.5,{'axes.titlesize':9}                                 # size of a word, and of a title, in points
 
 def _draw_words(ctx, ws, j, title, note):
     "Words on `ctx`, coloured by their `j`-th value, in lines; what has no room is counted"
     ctx.set_axis_off()
-    ctx.set_title(title, fontsize=9, loc='left')
+    with plt.rc_context(_small): _titled(ctx, title, loc='left')
     fig = ctx.figure
     draw,box = fig.canvas.get_renderer(),ctx.get_window_extent()
     put = lambda x,y,s,**kw: ctx.text(x/box.width, 1-y/box.height, s, transform=ctx.transAxes, va='baseline', fontsize=_pt, parse_math=False, **kw)
@@ -246,19 +247,22 @@ def show(self:TextCAMs,
         display(HTML(cams.html(scale, relu, clip)))
         return
     all_ws,k = list(cams._words(cams._scaled(scale, relu, clip))),max(1, *map(len, cams._maps))
+    def title(i, j): return cams._title(i, j, relu).replace('\n', ' · ')
     if ctxs is None:
         wide,row = figsize[0] if figsize else 8,_pt*1.75/72
-        need = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(cams._notes(ws)) for ws in all_ws for _ in range(k)]
-        fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need)+.36*len(need))))
+        body = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(cams._notes(ws)) for ws in all_ws for _ in range(k)]
+        with plt.rc_context(_small): head = [.3+.15*_in_lines(title(i, j), .98*wide*72-6).count('\n') for i in range(len(cams)) for j in range(k)]
+        need = [b+h+.06 for b,h in zip(body, head)]
+        fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need))))
         tall = fig.get_figheight()
-        need = [(o+.36)*tall/(sum(need)+.36*len(need)) for o in need]
-        ctxs = [fig.add_axes((.01, 1-sum(need[:i+1])/tall, .98, (o-.3)/tall)) for i,o in enumerate(need)]
+        need = [o*tall/sum(need) for o in need]
+        ctxs = [fig.add_axes((.01, 1-sum(need[:i+1])/tall, .98, (o-h)/tall)) for i,(o,h) in enumerate(zip(need, head))]
     ctxs = list(np.ravel(ctxs))
     if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} texts of {k} targets: {len(cams)*k} are needed")
     for i,ws in enumerate(all_ws):
         for j in range(k):
             if j>=max(1, len(cams.labels[i])): ctxs[i*k+j].set_axis_off()
-            else: _draw_words(ctxs[i*k+j], ws, j, cams._title(i, j, relu).replace('\n', ' · '), cams._notes(ws))
+            else: _draw_words(ctxs[i*k+j], ws, j, title(i, j), cams._notes(ws))
     return ctxs
 
 @patch

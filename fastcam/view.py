@@ -94,8 +94,8 @@ def shade(self:CAMView,
     "Cover what the model did not see of the original on `ctx`; gives the axes"
     unseen = (~self.seen(self.small)).numpy()
     y,x = np.indices(unseen.shape)
-    a = np.full((*unseen.shape,4), .85)
-    a[...,3] = unseen*np.where((x+y)//(max(self.small)/60)%2, .85, .65)
+    a = np.where((x+y)//(max(self.small)/60)%2, .9, .45)[...,None].repeat(4, 2)               # light and dark: one of them shows on any picture
+    a[...,3] = .75*unseen
     return show_image(a, ctx=ctx, extent=ctx.get_images()[0].get_extent(), interpolation='nearest')
 
 # %% ../nbs/06a_view.ipynb #21f0733b

@@ -1,0 +1,75 @@
+"Pictures with long names: titles and legends stay within the figure and apart, and say what is there"
+import pytest
+from utils import *
+from test_text import text_learner
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close('all')
+
+names = {'checked':'German short-haired pointer', 'level':'soft-coated wheaten terrier', 'upright':'black_and_tan_coonhound_of_a_very_long_name'}
+def long_name(f): return names[kind_of(f)]
+
+@cache
+def learner():
+    dls = ImageDataLoaders.from_path_func('.', drawn_files()[0], long_name, valid_pct=.5, seed=0, bs=5, num_workers=0, batch_tfms=Normalize.from_stats(*imagenet_stats))
+    learn = Learner(dls, small_net(), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+def interp(): return ClassificationInterpretation.from_learner(learner())
+files = drawn_files()[0]
+text = 'a superb film that nobody will forget said the dull man'
+drawn = dict(versus=lambda: learner().show_cam(files[:4], target=Versus()), columns=lambda: learner().show_cam(files[:2], target=[Neg(), Prob(), Versus()]), actual=lambda: learner().show_cam(max_n=9),
+    small=lambda: learner().show_cam(max_n=6, figsize=(5,3)), top=lambda: interp().plot_top_losses(3, heatmap=True), confused=lambda: interp().most_confused_cam(), compare=lambda: learner().compare_cams(files[:2]),
+    targets=lambda: learner().compare_cams(files[:2], targets=[None,Versus()]), summary=lambda: learner().cam_summary().show(), concepts=lambda: learner().concepts(files[:4], k=5).show(),
+    texts=lambda: text_learner().show_cam([text,'dull'], target=Versus('bad', rivals=1), figsize=(2.5,3)), compared_texts=lambda: text_learner().compare_cams([text,'dull'], methods=['gradcam','hirescam'], targets=['good', Versus('bad', rivals=1)]))
+
+def words(fig):
+    fig.canvas.draw()
+    return [t for ax in fig.axes for t in (ax.title, ax._left_title) if t.get_text().strip()] + [t for l in fig.legends for t in l.get_texts()]
+
+@pytest.mark.parametrize('what', drawn)
+def test_apart(what):
+    drawn[what]()
+    fig = plt.gcf()
+    ts = words(fig)
+    assert ts
+    boxes = [t.get_window_extent() for t in ts]
+    assert all(b.x0>=-1 and b.x1<=fig.bbox.width+1 and b.y0>=-1 and b.y1<=fig.bbox.height+1 for b in boxes), 'outside of the figure'           # a pixel: letters are put on whole ones
+    assert not [(a,b) for (a,p),(b,q) in itertools.combinations(zip([t.get_text() for t in ts], boxes), 2) if min(p.x1,q.x1)-max(p.x0,q.x0)>1 and min(p.y1,q.y1)-max(p.y0,q.y0)>1]
+    assert not [t.get_text() for t,b in zip(ts, boxes) for ax in fig.axes for im in ax.get_images() if min(b.x1, im.get_window_extent().x1)-max(b.x0, im.get_window_extent().x0)>1 and min(b.y1, im.get_window_extent().y1)-max(b.y0, im.get_window_extent().y0)>1]
+
+def test_lines():
+    "Where lines are broken: nothing is lost, numbers stay whole, lines that were there stay"
+    from fastcam.core import _in_lines
+    for s in (*names.values(), 'x'*60, 'n02_0123456789_0123456789', 'short'):
+        for room in (1, 40, 90, 1000):
+            res = _in_lines(f'{s} -0.48\nactual: {s}', room)
+            assert ''.join(res.split())==''.join(f'{s}-0.48actual:{s}'.split())
+            if room==90: assert '-0.48' in res
+            if room==1000: assert res==f'{s} -0.48\nactual: {s}'
+    assert _in_lines('soft-coated_wheaten', 60)=='soft-\ncoated_\nwheaten'
+
+def test_same_names():
+    "Concepts with one name are told apart by the number that they have in `maps`"
+    c = learner().concepts(files[:4], k=5)
+    c.show()
+    assert [t.get_text().split(':')[0] for t in plt.gcf().legends[0].get_texts()]==list('01234')
+
+def test_nothing_speaks():
+    "A mean map that is black says so"
+    interp().most_confused_cam(max_n=1, method=lambda o: -o.a.abs().sum(1) if o.j else o.a.abs().sum(1))
+    pred,actual = [ax.get_title() for ax in plt.gcf().axes[:2]]
+    assert 'nothing speaks' in actual and 'nothing speaks' not in pred
+
+@pytest.mark.parametrize('grey', [0, 235, 255])
+def test_unseen_is_marked(grey):
+    "On the dark and on the light: what the model did not see differs from the picture, by a tenth of white in half of its pixels at least"
+    ax = plt.subplots()[1]
+    PILImage.create(np.full((40,80,3), grey, dtype=np.uint8)).show(ctx=ax)
+    CAMView((40,40), (40,80), tensor([[1.,0,-20],[0,1,0]]), (20,0,60,40)).shade(ax)
+    a = ax.get_images()[-1].get_array()
+    over = a[...,0]*a[...,3]+grey/255*(1-a[...,3])
+    assert (abs(over-grey/255)[:,:18]>.1).mean()>=.45 and (a[:,22:58,3]==0).all()
