@@ -71,7 +71,7 @@ def _in_lines(
     def fits(s): return text_to_path.get_text_width_height_descent(s.rstrip(), font, False)[0]<=room
     for line in s.split('\n'):
         res.append('')
-        for part in re.split(r'(?<=\s)|(?<=[^\W\d_][-_/])(?=[^\W\d_])', line):
+        for part in [line] if fits(line) else re.split(r'(?<=\s)|(?<=[^\W\d_][-_/])(?=[^\W\d_])', line):
             if not fits(res[-1]+part) and res[-1]: res.append('')
             while not fits(part) and len(part)>1:
                 n = max((n for n in range(1, len(part)) if fits(part[:n])), default=1)

@@ -11,7 +11,8 @@ from .core import *
 from .target import *
 from .method import *
 from .learner import *
-from .metric import _label, _names, _sampled, _usual
+from .method import _keywords_of
+from .metric import _label, _names, _sample, _usual
 from scipy import ndimage
 import sys
 
@@ -239,6 +240,7 @@ def _middle(o):
 _middle.__name__ = 'middle'
 
 @patch
+@delegates(Learner.cam, but=['method','with_preds'])
 def cam_localize(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -254,10 +256,9 @@ def cam_localize(self:Learner,
     loud,res,held = hasattr(self, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty()),{},None
     _check_fused(kwargs)
     methods = [*(m for m in _names(methods) if m!='random'), 'random', _middle]
-    with as_before(self), self.no_bar():
-        dl = _sampled(self, items, dl, ds_idx, max_n)
+    with as_before(self), self.no_bar(), _keywords_of(Learner.cam_localize):
         for m in (progress_bar(methods, leave=False) if loud else methods):
-            cams = self.cam(dl=dl, method=m, with_preds=False, max_n=max_n, **kwargs)
+            cams = _sample(self, items, dl, ds_idx, max_n, method=m, with_preds=False, **kwargs)
             if held is None: held = _truths(cams, truth if truth is None or callable(truth) else _for_rows(truth, cams), original)
             res[_label(m)] = _summed(_held(cams, *held, _cuts, tol))
     df = pd.DataFrame(list(res.values()), index=pd.Index(res, name='method'))

@@ -297,7 +297,7 @@ def infidelity(model, xb, maps,
 def max_sensitivity(model, xb, maps,
     explain, # Function `explain(xb, target=)` that made the maps
     radius=.2, # Each value of the input changes by at most so much, in units of the input
-    samples=50, # How many noisy inputs
+    samples=50, # How many noisy inputs; this and the radius are those of the authors' code (Captum has .02 and 10, Quantus .2 and 200)
     **kwargs
 ) -> Tensor: # (batch,)
     "The farthest that raw maps move under noise, as a share of their norm"
@@ -367,15 +367,13 @@ def _label(o):
 
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
-def _no_texts(cams):
-    if type(cams) is not CAMs: raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
-    return cams
-
-def _sampled(learn, items, dl, ds_idx, max_n):
-    "What is explained, see `Learner.cam`, as a `DataLoader` of at most `max_n` items where it can be indexed"
+def _sample(learn, items, dl, ds_idx, max_n, **kwargs):
+    "`CAMs`, see `Learner.cam`, of at most `max_n` items, drawn with a fixed seed; TypeError for texts"
     dl = _explained_dl(learn, items, dl, ds_idx)
-    if max_n is None or not isinstance(dl, DataLoader) or not dl.indexed or dl.n<=max_n: return dl
-    return dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
+    if max_n is not None and isinstance(dl, DataLoader) and dl.indexed and dl.n>max_n: dl = dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
+    cams = learn.cam(dl=dl, max_n=max_n, **kwargs)
+    if type(cams) is not CAMs: raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
+    return cams[_drawn(len(cams), max_n)]                                # batches that cannot be indexed are explained first
 
 def _act(learn):
     "What makes the learner's prediction the number that is measured; None for the probability of `Scorer`"
@@ -401,8 +399,7 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
     loud = hasattr(learn, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty())
     vals,cost,rows = defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
     with as_before(learn), learn.no_bar():
-        cams = learn.cam(dl=_sampled(learn, items, dl, ds_idx, max_n), target=target, layer=first(layers), method=_look, with_preds=False, max_n=max_n)
-        cams = _no_texts(cams[_drawn(len(cams), max_n)])
+        cams = _sample(learn, items, dl, ds_idx, max_n, target=target, layer=first(layers), method=_look, with_preds=False)
         layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab, len(cams)),learn.model,_act(learn)
         todo = list(itertools.product(range(0, len(cams), bs), layers, methods))

@@ -151,7 +151,7 @@ def _blur(m, sigma=2., r=None):
     for d in range(1, m.ndim):
         x = m.movedim(d, -1)
         pad = F.pad(x.reshape(-1, 1, x.shape[-1]), (r,r), mode='replicate')
-        m = F.conv1d(pad, (k/k.sum())[None,None]).reshape(x.shape).movedim(-1, d)
+        m = F.conv1d(pad, (k/k.sum()).to(m.dtype)[None,None]).reshape(x.shape).movedim(-1, d)
     return m
 
 def _windows(method, o,

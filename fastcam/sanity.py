@@ -16,7 +16,7 @@ from .method import *
 from .method import _keywords_of
 from .callback import *
 from .learner import *
-from .metric import _correlate, _drawn, _label, _look, _names, _no_texts, _questions, _sampled, _usual
+from .metric import _correlate, _label, _look, _names, _questions, _sample, _usual
 from scipy.stats import rankdata
 import bisect, copy, itertools, sys
 
@@ -147,8 +147,7 @@ def sanity_check(self:Learner,
         for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
         return _look(o)
     with as_before(self), self.no_bar():
-        cams = self.cam(dl=_sampled(self, items, dl, ds_idx, max_n), target=target, layer=layer, method=_look, with_preds=False, max_n=max_n)
-        cams = _no_texts(cams[_drawn(len(cams), max_n)])
+        cams = _sample(self, items, dl, ds_idx, max_n, target=target, layer=layer, method=_look, with_preds=False)
         t,model = as_target(ifnone(target, task_target(self)), cams.vocab, len(cams)),copy.deepcopy(self.model)
         chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()

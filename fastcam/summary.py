@@ -12,7 +12,8 @@ from .target import *
 from .learner import *
 from .localise import *
 from .localise import _check_fused, _for_rows, _truths
-from .metric import _drawn, _no_texts, _sampled
+from .method import _keywords_of
+from .metric import _sample
 
 # %% ../nbs/11c_summary.ipynb #04d33ede
 def _shares(maps, grid):
@@ -59,6 +60,7 @@ class CAMSummary:
         return pd.DataFrame({**res, 'distance':g.distance.mean()}).sort_values('n', ascending=False, kind='stable')
 
 @patch
+@delegates(Learner.cam)
 def cam_summary(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -71,9 +73,8 @@ def cam_summary(self:Learner,
 ) -> CAMSummary: # `df`, `means`, `show()`, `outliers()`
     "Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean"
     _check_fused(kwargs)
-    with as_before(self):
-        cams = self.cam(dl=_sampled(self, items, dl, ds_idx, max_n), max_n=max_n, **kwargs)
-        cams = _no_texts(cams[_drawn(len(cams), max_n)])
+    with as_before(self), _keywords_of(Learner.cam_summary):
+        cams = _sample(self, items, dl, ds_idx, max_n, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)
         p = torch.cat([_shares(m, grid) for m in cams._maps])
         df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m], **{'class':cams.labels.concat()}))

@@ -543,7 +543,8 @@ def test_keywords_are_shown():
     (lambda l: l.show_cam(f, alhpa=.3), 'alpha', "'layer', 'method', .*'scale', 'relu', 'clip', 'cmap', 'alpha'"), (lambda l: l.show_cam(f, ctx=None), 'ctxs', 'show_cam'),
     (lambda l: l.compare_cams(f, metods=['cam']), 'methods', '`compare_cams` takes'), (lambda l: l.cam_metrics(files[:2], methods='gradcam', metric='road'), 'metrics', '`cam_metrics` takes'),
     (lambda l: l.best_cam(files[:2], metods='gradcam'), 'methods', '`best_cam` takes'), (lambda l: l.sanity_check(files[:2], drawz=2), 'draws', '`sanity_check` takes'),
-    (lambda l: cam_maps(l.model, x5, targt=1), 'target', '`cam_maps` takes'), (lambda l: l.cam(f, method='headcam', bss=3), 'bs', "'headcam' takes 'bs'")], ids=range(8))
+    (lambda l: l.cam_summary(files[:2], boder=.2), 'border', '`cam_summary` takes .*\'target\''), (lambda l: l.cam_localize(files[:2], metods=['cam']), 'methods', '`cam_localize` takes'),
+    (lambda l: cam_maps(l.model, x5, targt=1), 'target', '`cam_maps` takes'), (lambda l: l.cam(f, method='headcam', bss=3), 'bs', "'headcam' takes 'bs'")], ids=range(10))
 def test_keyword(learn, call, close, takes):
     "An unknown keyword, by what the function called takes: close ones, then all, in the same order each time"
     with pytest.raises(TypeError, match=f'(?s)Unknown keyword.*Close matches: .*{close}.*{takes}'): call(learn)

@@ -127,6 +127,14 @@ def test_not_for_text(kw):
     with pytest.raises(ValueError, match='text|ReLU'): learn.cam(['a superb film','a dull one'], **kw)
     assert changed(was, snapshot(learn))==[]
 
+@pytest.mark.parametrize('f', ['cam_metrics','best_cam','sanity_check','cam_summary','cam_localize'])
+def test_refused(f):
+    "What asks for places that pictures have in common, or changes them a little: in words, and nothing is changed"
+    learn = text_learner()
+    was = snapshot(learn)
+    with pytest.raises(TypeError, match='items are texts.*words'): getattr(learn, f)(max_n=3)
+    assert changed(was, snapshot(learn))==[]
+
 # ---- long texts
 @pytest.mark.parametrize('n', [35, 36, 37, 60, 100])
 def test_beyond_max_len(n):
