@@ -74,5 +74,6 @@ def show(self:Concepts,
     n = min(4, len(self), max(1, fig.get_figwidth()//1.5))
     with plt.rc_context({'axes.titlesize':plt.rcParams['legend.fontsize']}):
         names = [_in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
-    fig.legend(handles=[Patch(color=col(i), label=o) for i,o in enumerate(names)], loc='outside lower center', ncols=int(n))
+    leg = fig.legend(handles=[Patch(color=col(i), label=o) for i,o in enumerate(names)], loc='outside lower center', ncols=int(n))
+    for t in leg.get_texts(): t.set_parse_math(False)
     return axs

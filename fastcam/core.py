@@ -10,7 +10,7 @@ from fastai.vision.all import *
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from scipy import ndimage
-import re
+import re, warnings
 
 # %% ../nbs/00_core.ipynb #2a56b92e
 _modes = {1:'linear', 2:'bilinear', 3:'trilinear'}
@@ -68,7 +68,10 @@ def _in_lines(
 ) -> str:
     "`s` with its lines broken where they are too long: at spaces, behind `-`, `_` and `/` in words, and anywhere where there is neither"
     font,res = FontProperties(size=ifnone(size, plt.rcParams['axes.titlesize']), weight=plt.rcParams['axes.titleweight']),[]
-    def fits(s): return text_to_path.get_text_width_height_descent(s.rstrip(), font, False)[0]<=room
+    def fits(s):
+        with warnings.catch_warnings():                              # what is missing in a font is said when it is drawn
+            warnings.simplefilter('ignore')
+            return text_to_path.get_text_width_height_descent(s.rstrip(), font, False)[0]<=room
     for line in s.split('\n'):
         res.append('')
         for part in [line] if fits(line) else re.split(r'(?<=\s)|(?<=[^\W\d_][-_/])(?=[^\W\d_])', line):
@@ -87,7 +90,7 @@ def _titled(
     "Write `s` above `ctx`, in lines that fit, and in smaller letters where these would leave little to the picture; gives the axes"
     (w,h),size = _room(ctx),FontProperties(size=plt.rcParams['axes.titlesize']).get_size_in_points()
     while (t := _in_lines(s, w, size)) and (t.count('\n')+1)*size*1.2>.4*h and size>5: size -= 1
-    ctx.set_title(t, fontsize=size, **kwargs)
+    ctx.set_title(t, fontsize=size, parse_math=False, **kwargs)                 # a name may hold dollars
     return ctx
 
 # %% ../nbs/00_core.ipynb #dca0b6ac

@@ -1,5 +1,5 @@
 "Pictures with long names: titles and legends stay within the figure and apart, and say what is there"
-import pytest
+import pytest, warnings
 from utils import *
 from test_text import text_learner
 
@@ -73,3 +73,16 @@ def test_unseen_is_marked(grey):
     a = ax.get_images()[-1].get_array()
     over = a[...,0]*a[...,3]+grey/255*(1-a[...,3])
     assert (abs(over-grey/255)[:,:18]>.1).mean()>=.45 and (a[:,22:58,3]==0).all()
+
+def test_dollars_and_glyphs():
+    "Names that are no formula, and letters that the font lacks: drawn as they are, without a warning before that"
+    cams = learner().cam(files[:2])
+    cams.labels = L([[r'5 $ a $\bad{$ 猫']]*2)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        warnings.filterwarnings('ignore', '__array__')                # numpy's, of fastai's pictures
+        ax = cams.show()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        ax.figure.canvas.draw()
+    assert ax.get_title().replace('\n', ' ').startswith(r'5 $ a $\bad{$ 猫')
