@@ -146,6 +146,12 @@ def _check_dl(dl):
     hint = "one of its loaders, such as `dls.valid`" if isinstance(dl, DataLoaders) else "a `DataLoader`, or a list of batches such as [(xb,)]"
     raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) else f'a {type(dl).__name__}'}: expected {hint}. Files, pictures and arrays are `items`")
 
+def _first_items(batches, n):
+    "Of a list of batches the first `n` items, or all if None"
+    if n is None: return batches
+    starts = np.cumsum([0, *[len(b[0]) for b in batches]])
+    return [apply(lambda t: t[:n-i], b) for b,i in zip(batches, starts.tolist()) if i<n]
+
 def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, as a `DataLoader` in order; only the first `n` items if given"
     if n is not None and n<1: raise ValueError(f"`max_n` is {n}: expected at least one item")
@@ -156,7 +162,7 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
         if dl is not None: raise ValueError("Give `items` or `dl`, not both")
         if getattr(items, 'ndim', 0)==4 and isinstance(first(m for m in learn.model.modules() if isinstance(m, (nn.Conv2d,nn.Conv3d))), nn.Conv3d):
             raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip (channels, depth, height, width) into a list, as in `learn.cam([x])`")
-        if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return [_as_batch(items)[:n]]
+        if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return _first_items([_as_batch(items)], n)
         items = _as_items(learn.dls, items)
         dl = learn.dls.test_dl(items, **({} if len(items)>learn.dls.valid.bs else dict(num_workers=0)))
     elif dl is None:
@@ -164,7 +170,7 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
         dl = learn.dls[ds_idx]
         if not len(getattr(dl, 'dataset', dl)): raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
     else: _check_dl(dl)
-    if not isinstance(dl, DataLoader): return dl
+    if not isinstance(dl, DataLoader): return _first_items(dl, n) if is_listy(dl) else dl
     if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)          # seen as in validation, without random transforms
     kw = {} if dl.n is None else dict(n=dl.n if n is None else min(n, dl.n))
     if dl.indexed: kw['create_item'] = partial(_create_item, dl)

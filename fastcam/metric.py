@@ -371,7 +371,7 @@ def _sample(learn, items, dl, ds_idx, max_n, **kwargs):
     "`CAMs`, see `Learner.cam`, of at most `max_n` items, drawn with a fixed seed; TypeError for texts"
     dl = _explained_dl(learn, items, dl, ds_idx)
     if max_n is not None and isinstance(dl, DataLoader) and dl.indexed and dl.n>max_n: dl = dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
-    cams = learn.cam(dl=dl, max_n=max_n, **kwargs)
+    cams = learn.cam(dl=dl, **kwargs)
     if type(cams) is not CAMs: raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
     return cams[_drawn(len(cams), max_n)]                                # batches that cannot be indexed are explained first
 

@@ -509,6 +509,20 @@ def test_tabular():
             with pytest.raises(TypeError, match='(?i)tabular'): g(**kw)
     assert changed(was, snapshot(learn))==[]
 
+def test_first_of_batches():
+    "Only the first `max_n` of batches, and of tensors where nothing is read, are explained: the model sees no more"
+    learn,seen = small_learner(),[]
+    plain_learn = Learner(DataLoaders(*[DataLoader(list(zip(x5, range(5))), bs=2)]*2), learn.model, loss_func=CrossEntropyLossFlat())
+    h = learn.model.register_forward_pre_hook(lambda m,i: seen.append(len(i[0])))
+    for l,kw in ((learn, dict(dl=[(x5,tensor([0,1,2,0,1]))]*2)), (plain_learn, dict(items=x5))):
+        for n in (1, 3, 5, 7, 99):
+            want = l.cam(**kw)
+            seen.clear()
+            got = l.cam(**kw, max_n=n)
+            same(got.maps, want.maps[:n])
+            assert len(got)==sum(seen)==min(n, len(want)) and (got.targs is None or list(got.targs)==list(want.targs[:n]))
+    h.remove()
+
 def test_batches_are_drawn():
     "Batches, with targets or without, of a learner whose DataLoaders read pictures: decoded as these are"
     learn = small_learner()
