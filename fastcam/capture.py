@@ -8,7 +8,8 @@ __all__ = ['unwrap', 'as_written', 'main_pred', 'Capture']
 # %% ../nbs/03_capture.ipynb #5367ca32
 from fastai.vision.all import *
 from .layer import *
-import collections, itertools
+from .layer import _all_modules
+import collections, itertools, weakref
 from contextlib import ExitStack
 
 # %% ../nbs/03_capture.ipynb #88e5940c
@@ -162,28 +163,27 @@ def _is_alone(self:Capture, name):
 def _is_pooling(m, a, p):
     "Does module `m`, which made `p` of `a`, pool each channel by itself, so that nothing comes of nothing?"
     if not isinstance(p, Tensor) or a.ndim<3 or len(p)!=len(a) or p.numel() not in [n*math.prod(a.shape[:2]) for n in (1,2,3)]: return False
-    bits = torch.arange(a.shape[1], device=a.device)>>torch.arange(max(1, (a.shape[1]-1).bit_length()), device=a.device)[:,None]&1
+    bits = (torch.arange(a.shape[1], device=a.device)>>torch.arange(max(1, (a.shape[1]-1).bit_length()), device=a.device)[:,None]&1).to(a.dtype)
     def alike(keep):                                            # any two channels are told apart by a bit of their number
-        got = m(a*keep.reshape(-1, *[1]*(a.ndim-2))).reshape(len(a), -1, a.shape[1])
-        return torch.equal(got, p.reshape(got.shape)*keep)
-    return all(alike(k) for b in bits.to(a.dtype) for k in (b,1-b))
+        got = m((a*keep.reshape(len(keep), 1, -1, *[1]*(a.ndim-2))).flatten(0,1)).reshape(len(keep), len(a), -1, a.shape[1])
+        return torch.equal(got, p.reshape(got.shape[1:])*keep[:,None,None])
+    return all(map(alike, torch.cat([bits, 1-bits]).split(max(1, 2**21//a.numel()))))
 
 @patch
 def _pooled(self:Capture, name):
     "Of `_pool`: `(module, what it gave, pooled (batch, times, channels))` of the last module up to which a channel less is a feature less, if the layer feeds nothing else; else None"
     lay,a,found = self.layers[name],self.acts[name].detach(),[]
     if lay.kind!='NC*': return None
+    odd,n = (torch.arange(a.shape[1], device=a.device)%2).reshape(-1, *[1]*(a.ndim-2)),len(a)
     def pool(gave, m, i, p):
         if gave and i and i[0] is gave[0] and _is_pooling(m, gave[0], p): found[:] = [(m, p)]                # the outermost comes last
     def linear(gave, m, i, o):
-        if len(found)==1 and torch.equal(i[0], q.flatten(1)): found.append((m, o[:len(a)]))
-    self._known[name] = self._again(lay.module, a, lay.call, {m:pool for m in self.model.modules() if m is not lay.module and first(m.parameters()) is None})
-    if not found: return None
-    p = found[0][1].reshape(len(a), -1, a.shape[1])
-    odd = torch.arange(a.shape[1], device=a.device)%2
-    q = torch.cat([p, p*odd, p*(1-odd)]).reshape(-1, *found[0][1].shape[1:])
-    if not self._again(found[0][0], q, hooks={m:linear for m in self.model.modules() if type(m) is nn.Linear}): return None
-    return *(found[-1] if self._again(*found[-1]) else found[0]),p
+        if len(found)==1 and torch.equal(i[0], found[0][1].flatten(1)): found.append((m, o))                 # with every other channel left out, too
+    mods = [m for r in lay.feeds if (m := r()) is not None] or [m for m in _all_modules(self.model) if m is not lay.module and (type(m) is nn.Linear or next(m.parameters(), None) is None)]
+    self._known[name] = self._again(lay.module, torch.cat([a, a*odd, a*(1-odd)]), lay.call, {m: linear if type(m) is nn.Linear else pool for m in mods})
+    lay.feeds = [weakref.ref(m) for m,_ in found]                                                            # they are asked first next time
+    for m,o in reversed(found):
+        if self._again(m, o[:n]): return m,o[:n],found[0][1][:n].reshape(n, -1, a.shape[1])
 
 @patch
 def _pool(self:Capture, name):
@@ -210,7 +210,9 @@ def without(self:Capture,
         a[i,chs] = 0
         return self.tail(name, a, rows)
     m,o,p = known
-    if isinstance(m, nn.Linear): o = o[rows] - (p[rows,:,chs].T[...,None]*m.weight.detach().T.unflatten(0, (p.shape[1],-1))[:,chs]).sum(0)
+    if isinstance(m, nn.Linear):
+        o,p = o[rows].to(m.weight.dtype),p.to(m.weight.dtype)
+        for t,w in enumerate(m.weight.detach().T.unflatten(0, (p.shape[1],-1))): o.addcmul_(w[chs], p[rows,t,chs][:,None], value=-1)
     else:
         p = p[rows]
         p[i,:,chs] = 0

@@ -22,25 +22,29 @@ def _all_modules(model):
 
 @contextmanager
 def evaluating(model:nn.Module):
-    "Put `model` in eval mode, and each of its modules back in its own mode afterwards"
+    "Put `model` in eval mode, and each of its modules back in its own mode afterwards; gives the modules"
     mods = _all_modules(model)
     train = [m for m in mods if m.training]
     try:
         if train: model.eval()
-        yield model
+        yield mods
     finally:
         for m in [m for m in mods if m.training]: m.training = False                 # the model itself may change modes
         for m in train: m.training = True
 
+_spare_bits = []
 @contextmanager
 def _own_random(seed=42):
     "Random numbers in this block are the same each time, and those drawn after it are as if it had not been"
-    was,gpus = (random.getstate(),np.random.get_state(),torch.get_rng_state()),torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    was,gpus = (random.getstate(),np.random.get_bit_generator(),torch.get_rng_state()),torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    bits = _spare_bits.pop() if _spare_bits else np.random.MT19937()
+    np.random.set_bit_generator(bits)                                                         # numpy's state is large: another generator in its place is quicker than a copy
     random.seed(seed); np.random.seed(seed); torch.default_generator.manual_seed(seed)        # `torch.manual_seed`, and so `no_random`, writes the call stack down for a GPU that is not there
     if gpus: torch.cuda.manual_seed_all(seed)
     try: yield
     finally:
-        for f,s in zip((random.setstate,np.random.set_state,torch.set_rng_state), was): f(s)
+        for f,s in zip((random.setstate,np.random.set_bit_generator,torch.set_rng_state), was): f(s)
+        _spare_bits.append(bits)
         if gpus: torch.cuda.set_rng_state_all(gpus)
 
 # %% ../nbs/01_layer.ipynb #1a104101
@@ -59,7 +63,9 @@ class GridLayer:
         call=0, # Which of these calls this is
         cut=False, # Does the model itself switch gradients off here, or before, as by `torch.no_grad`?
         spare=False # Is it no good unless there is nothing else: a map of the classes themselves, or a grid made by pooling to a given size?
-    ): store_attr()
+    ):
+        store_attr()
+        self.feeds = ()                                              # modules that pool what it gives, once they are known
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -290,11 +296,11 @@ def _find(model, xb):
 # %% ../nbs/01_layer.ipynb #5061d705
 _found = weakref.WeakKeyDictionary()
 
-def _all_layers(model, xb):
+def _all_layers(model, xb, mods=None):
     "`_find`, remembered per model and input size while the model lives and its modules are the same"
     xb = tuplify(xb)
     key = tuple((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb)
-    mods,cache = _all_modules(model),_found.setdefault(model, {})
+    mods,cache = mods or _all_modules(model),_found.setdefault(model, {})
     was,res = cache.get(key, ((),None))
     if [r() for r in was]!=mods:
         res = _find(model, xb)
@@ -383,17 +389,17 @@ def stages(
 # %% ../nbs/01_layer.ipynb #2871b698
 def _stage_list(st): return ', '.join(f'{i-len(st)} {o.name!r} {o.grid}' for i,o in enumerate(st))
 
-def _one_layer(model, xb, layer):
-    if layer is None: return default_layer(grid_layers(model, xb))
+def _one_layer(model, xb, layer, mods):
+    if layer is None: return default_layer(_all_layers(model, xb, mods)[0])
     if isinstance(layer, numbers.Integral) and not isinstance(layer, bool):
-        st = stages(grid_layers(model, xb))
+        st = stages(_all_layers(model, xb, mods)[0])
         if -len(st)<=layer<len(st): return st[int(layer)]
         raise IndexError(f"`layer` is {layer}, but this model has {len(st)} stages: {_stage_list(st)}")
     if isinstance(layer, nn.Module): name = first(n for n,m in model.named_modules() if m is layer)
     elif isinstance(layer, str): name = layer
     else: raise TypeError(f"`layer` is {layer!r}: expected None, an index from the end such as -2, a name as in `named_modules`, a module, or a list of these")
     if not name: raise ValueError(f"`layer` is a {type(layer).__name__} that is not a part of this {type(model).__name__}")
-    layers,by_name = _all_layers(model, xb)
+    layers,by_name = _all_layers(model, xb, mods)
     if name not in by_name:
         close = _close(name, [n for n,_ in model.named_modules()])
         raise ValueError(f"This model has no layer {name!r}. {f'Close matches: {str(close)[1:-1]}. ' if close else ''}{f'Its stages: {_stage_list(stages(layers))}' if layers else ''}")
@@ -405,13 +411,14 @@ def _one_layer(model, xb, layer):
 def find_layers(
     model:nn.Module, # Any model
     xb, # Its input (batch, channels, *size), or a tuple of its inputs
-    layer=None # None for the default, an index of a stage from the end, a name as in `named_modules`, with `@1` for its second call, a module, or a list of these
+    layer=None, # None for the default, an index of a stage from the end, a name as in `named_modules`, with `@1` for its second call, a module, or a list of these
+    mods=None # All modules of `model`, if they are known already
 ) -> dict: # Of `GridLayer` by name
     "The layers that `layer` stands for; ValueError for one that is not there or has no grid, IndexError for an index that is out of range"
     if is_listy(layer) and not isinstance(layer, nn.Module):
         if not len(layer): raise ValueError("`layer` is an empty list; None is the default layer")
-        return {o.key:o for o in (_one_layer(model, xb, l) for l in layer)}
-    res = _one_layer(model, xb, layer)
+        return {o.key:o for o in (_one_layer(model, xb, l, mods) for l in layer)}
+    res = _one_layer(model, xb, layer, mods)
     return {res.key:res}
 
 # %% ../nbs/01_layer.ipynb #725ef097

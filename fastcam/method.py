@@ -17,7 +17,7 @@ from torch.nn.attention import sdpa_kernel, SDPBackend
 import copy, inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
-_at_once = 2**19                                                     # numbers
+_at_once = 2**21                                                     # numbers
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
@@ -33,8 +33,8 @@ class Pass:
 
     def at(self, layer, j):
         "The same pass, at another layer or column; at a `slice` of columns `a` and `g` hold the batch for each of these, one after the other"
-        res = copy.copy(self)
-        res.layer,res.j = layer,j
+        res = type(self).__new__(type(self))                         # `copy.copy` takes several times as long, and this is done a few times in each call
+        res.__dict__.update(self.__dict__, layer=layer, j=j)
         return res
 
     def alike(self):
@@ -78,6 +78,13 @@ class Pass:
     def g(self): return self.grad()
 
     @property
+    def asked(self):
+        "The numbers explained (batch, k), with their graph"
+        if 'asked' not in self._made:
+            with torch.enable_grad(): self._made['asked'] = self.target.scores(self.cap.pred)
+        return self._made['asked']
+
+    @property
     def at_once(self):
         "How many columns there are gradients of at once: they are to stay near the processor, and not to fill the memory"
         return max(1, _at_once//sum(a.numel() for a in self.cap.acts.values()))
@@ -88,7 +95,7 @@ class Pass:
         first,key = j//n*n,('grads',create_graph,j//n)
         if key not in self._made:
             for k in [k for k in self._made if k[0]=='grads']: del self._made[k]
-            with torch.enable_grad(): self._made[key] = self.cap.grads(self.target.scores(self.cap.pred)[:,first:first+n], create_graph)
+            with torch.enable_grad(): self._made[key] = self.cap.grads(self.asked[:,first:first+n], create_graph)
         g = self._made[key][self.layer]
         if self.rows is not None: g = g[:,self.rows][...,self.real]
         return (g.flatten(0,1) if isinstance(self.j, slice) else g[j-first]).as_subclass(Tensor).float()
@@ -188,6 +195,7 @@ def as_method(
 ):
     "The function of a `Pass` that these stand for; ValueError for an unknown name, TypeError for a keyword that nothing takes"
     f,s = _named('method', method, _methods),None if smooth is None else _named('smooth', smooth, _smooths)
+    if not kwargs: return partial(f) if s is None else partial(s, partial(f))
     ps,ss = _keywords(f)[1:],[] if s is None else _keywords(s)[2:]
     if not any(p.kind is p.VAR_KEYWORD for p in ps+ss):
         takes = [p.name for p in ps+ss]
@@ -244,6 +252,11 @@ def kpca_reduce(
 # %% ../nbs/04_method.ipynb #fb57e8e8
 def _sum(wa): return wa.sum(1)
 
+def _reduced(reduce, w, a):
+    "`reduce(w*a)`; the sum where a channel has one weight, which most methods come to, as a product of matrices, which is quicker and needs no memory for `w*a`"
+    if reduce is not _sum or not isinstance(w, Tensor) or w.shape[2:].numel()>1: return reduce(w*a)
+    with torch.autocast(a.device.type, enabled=False): return torch.bmm(w.flatten(1)[:,None].expand(len(a), -1, -1), a.flatten(2)).unflatten(2, a.shape[2:])[:,0]
+
 def weight_method(
     weight, # Function of activations and gradients (or of activations alone), giving weights that broadcast over the activations
     reduce=_sum, # Function of the weighted activations, giving (batch, *grid)
@@ -255,7 +268,7 @@ def weight_method(
     grads = len(_keywords(weight))>1
     def _method(o, eigen=False):
         f,a = pca_reduce if eigen else reduce,o.a if grads else o.at(o.layer, 0).a
-        return f(weight(a, o.g)*a) if grads else o.each(f(weight(a)*a))
+        return _reduced(f, weight(a, o.g), a) if grads else o.each(_reduced(f, weight(a), a))
     _method.columns = True                                             # a row of `a` and `g` is all it looks at
     _method.__doc__,_method.__name__ = doc,name or 'weight_method'
     return register_method(name, paper, grads=grads)(_method) if name else _method
@@ -408,9 +421,9 @@ class Explainer:
         self.fuse = None if fuse is None else _named('fuse', fuse, _fuses)
         self.target,self.method,self.layer,self.vocab = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer,vocab
 
-    def capture(self, model, xb, pad=None):
+    def capture(self, model, xb, pad=None, mods=None):
         "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
-        with as_written(): return Capture(model, find_layers(model, xb, self.layer), pad)
+        with as_written(): return Capture(model, find_layers(model, xb, self.layer, mods), pad)
 
     def explain(self,
         cap:Capture, # After the model was called
@@ -422,18 +435,18 @@ class Explainer:
         if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         with torch.inference_mode(False), torch.no_grad(), as_written():
             q = self.target.ask(cap.pred, rows, yb)
-            if (nan := q.scores(cap.pred).isnan().any(1)).any(): raise ValueError(_nan_pred(cap, [r for r,s in zip(rows, nan) if s]))
             o = Pass(cap, q)
+            if (nan := o.asked.isnan()).any(): raise ValueError(_nan_pred(cap, [r for r,s in zip(rows, nan.any(1)) if s]))
             maps = self._maps(o, q.idx.shape[1])
             if self.fuse is not None: maps = {None: self._fused(list(maps.values()))}
             health,keep = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()},(q.idx!=-2)
             only = (lambda ts: L(t[k] for t,k in zip(ts, keep))) if not keep.all() else L
             preds = q.summary(cap.pred)
             if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
-            return Explained({n: only(list(ms)) for n,ms in maps.items()},
+            return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
-                only(list(q.idx)), L(q.labels(self.vocab)), L(() if preds is None else list(preds)),
-                L(list(yb[0]) if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
+                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()),
+                L(yb[0].unbind() if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
 
     def _fused(self, maps):
         if len(maps)==1: return maps[0]
@@ -441,7 +454,8 @@ class Explainer:
 
     def _maps(self, o, k):
         "Maps `(batch, k, *grid)` by layer; a list of `(k, tokens)` where texts are padded"
-        parts,n = {name: o.at(name, 0).alike() for name in o.cap.acts},o.at_once if getattr(self.method.func, 'columns', False) else 1
+        n = o.at_once if getattr(self.method.func, 'columns', False) else 1
+        parts = {name: o.at(name, 0).alike() for name in o.cap.acts}
         ms = {name: [[] for _ in ps] for name,ps in parts.items()}
         for j in range(0, k, n):
             for name,ps in parts.items():
@@ -460,7 +474,7 @@ class Explainer:
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}, such as {(bs, *o.a.shape[2:])}")
         m = m.detach().as_subclass(Tensor).float()
-        return TensorCAM(m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), nd=m.ndim-1)
+        return TensorCAM(m[:,None] if o.n_columns==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), nd=m.ndim-1)
 
 def _nan_pred(cap, rows):
     bad = first(n for n,p in cap.model.named_parameters() if p.isnan().any())
@@ -489,7 +503,7 @@ def cam_maps(
     xb,model = tuplify(xb),unwrap(model)
     if not all(isinstance(x, Tensor) for x in xb): raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
-    with torch.inference_mode(False), _own_random(), evaluating(model):
-        with explain.capture(model, xb) as cap: model(*xb)
+    with torch.inference_mode(False), _own_random(), evaluating(model) as mods:
+        with explain.capture(model, xb, mods=mods) as cap: model(*xb)
         maps = {n: stack_alike(m) for n,m in explain.explain(cap, range(len(xb[0]))).maps.items()}
         return maps if fuse is None else maps[None]

@@ -10,6 +10,7 @@ __all__ = ['class_index', 'is_dense', 'Target', 'TopK', 'Above', 'Outputs', 'Cla
 from fastai.vision.all import *
 from .layer import *
 import copy
+from collections.abc import Hashable
 
 # %% ../nbs/02_target.ipynb #d7e01ca3
 def _plain(o): return o.item() if isinstance(o, np.generic) or (isinstance(o, Tensor) and o.ndim==0) else o
@@ -20,15 +21,21 @@ def class_index(
     vocab=None # The classes, if they have names
 ) -> int:
     "Index of class `c`: an entry of `vocab` of its own type comes first, else an int is an index"
-    c,names = _plain(c),[_plain(o) for o in (vocab if vocab is not None else [])]
-    for i,o in enumerate(names):
-        if type(o) is type(c) and o==c: return i
-    if isinstance(c, int):
-        c = int(c)
-        if c<0 or (names and c>=len(names)): raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
-        return c
-    if not names: raise ValueError(f"The class {c!r} is given by name, but there is no vocab: give its index")
-    raise ValueError(f"There is no class {c!r}. {close_matches(c, names)}")
+    return _indices([c], vocab)[0]
+
+def _indices(cs, vocab=None):
+    names = [_plain(o) for o in (vocab if vocab is not None else [])]
+    where = {(type(o),o):i for i,o in reversed(list(enumerate(names)))}                     # of two of one name, the first
+    def index(c):
+        c = _plain(c)
+        if isinstance(c, Hashable) and (type(c),c) in where: return where[type(c),c]
+        if isinstance(c, int):
+            c = int(c)
+            if c<0 or (names and c>=len(names)): raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
+            return c
+        if not names: raise ValueError(f"The class {c!r} is given by name, but there is no vocab: give its index")
+        raise ValueError(f"There is no class {c!r}. {close_matches(c, names)}")
+    return list(map(index, cs))
 
 # %% ../nbs/02_target.ipynb #95a4b04e
 def _take(pred, idx): return pred.gather(1, idx.clamp(min=0))
@@ -135,7 +142,7 @@ class Classes(Target):
     "The same classes for every item, one column each"
     def __init__(self, *classes): self.classes = classes
     def setup(self, vocab=None, n=None):
-        self.all = tensor([class_index(c, vocab) for c in self.classes])
+        self.all = tensor(_indices(self.classes, vocab))
         return self
     def idxs(self, pred, rows, yb): return _check(self.all, pred).expand(len(pred), -1)
 
@@ -147,7 +154,7 @@ class PerItem(Target):
         rows = [list(o) if is_listy(o) or getattr(o,'ndim',0) else [o] for o in self.classes]
         if n is not None and len(rows)!=n: raise ValueError(f"There are {len(rows)} targets for {n} items: `PerItem` and arrays of indices need one for each item")
         if len({len(o) for o in rows})>1: raise ValueError("`PerItem` needs the same number of classes for each item")
-        self.all = tensor([[class_index(c, vocab) for c in o] for o in rows])
+        self.all = tensor(_indices([c for o in rows for c in o], vocab)).reshape(len(rows), len(first(rows) or ()))
         return self
     def idxs(self, pred, rows, yb): return _check(self.all[list(rows)], pred)
 

@@ -152,7 +152,8 @@ def test_ablation_further_on(head):
     model = nn.Sequential(*body(), *heads[head]()).eval()
     for m in model.modules():
         if isinstance(m, nn.BatchNorm1d): m.running_mean.uniform_(-.3,.3); m.running_var.uniform_(.2,.8)
-    close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], ablation_loop(model, '1', x, 1), 1e-4)      # differences of scores that are alike
+    want = ablation_loop(model, '1', x, 1)
+    for _ in range(2): close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], want, 1e-4)              # differences of scores that are alike; what pools is known the second time
     with torch.no_grad(), Capture(model, find_layers(model, x, '1')) as cap: model(x)
     with torch.no_grad(): pool = cap._pool('1')
     assert pool is None if where[head] is None else isinstance(pool[0], where[head])
@@ -162,6 +163,15 @@ def test_ablation_read_twice():
     torch.manual_seed(0)
     model = Reads().eval()
     close(cam_maps(model, x, 1, 'conv', 'ablationcam')[:,0], ablation_loop(model, 'conv', x, 1), 1e-4)
+
+def test_ablation_head_is_another():
+    "What pooled the layer is not there any more"
+    torch.manual_seed(0)
+    model = nn.Sequential(*body(), *heads['linear']()).eval()
+    cam_maps(model, x, 1, '1', 'ablationcam')
+    for i,m in enumerate(heads['linear']()): model[2+i] = m
+    model.eval()
+    close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], ablation_loop(model, '1', x, 1), 1e-4)
 
 # ---- per call
 def test_modules():
@@ -190,6 +200,12 @@ def test_own_random():
             seen.append(draw())
             1/0
     assert rng_state()==was and seen[0]==seen[1]
+    with _own_random():
+        first = draw()
+        with _own_random(): draw()
+        second = draw()
+    with _own_random(): assert (draw(),draw())==(first,second)                                         # one within another
+    assert rng_state()==was
 
 def test_changed_model_is_looked_at_again():
     "What is remembered of a model goes when a module is another"
