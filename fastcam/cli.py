@@ -143,10 +143,11 @@ def export_main(
     learn = _load(model)
     try:
         dl = learn.dls.test_dl(_folder_items(folder, out), with_labels=labels, **{k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None})
-        with nullcontext() if sys.stdout.isatty() else learn.no_bar():
+        with nullcontext() if sys.stdout.isatty() else learn.no_bar(), warnings.catch_warnings():
+            warnings.filterwarnings('ignore', '.* items are left out')                            # the last line says so too
             learn.export_cams(out, dl=dl, max_n=max_n, shard=shard, dtype=dtype, views=not no_views, overlays=overlays,
                               **_choices(learn, target, top, layer, options, method=method, fuse=fuse, smooth=smooth))
     except (ValueError,IndexError,TypeError,ImportError,OSError) as e: raise CliError(e)
     if _rank_world()[0]: return
     cams = load_cams(out)
-    print(f"{len(cams)} of {cams.manifest['items'][0]} pictures explained in {out}" + (f", {n} could not be read, see {Path(out)/'errors'}" if (n := len(cams.errors)) else ''))
+    print(f"{len(cams)} of {cams.manifest['items'][0]} pictures explained in {out}" + (f", {n} left out, see {Path(out)/'errors'}" if (n := len(cams.errors)) else ''))

@@ -17,12 +17,13 @@ from .callback import _vocab
 from .view import *
 from .learner import *
 from .localise import *
+from .method import _NanPred
 from .learner import _as_cams,_explained_dl,_unbury
 from .localise import _file
 from . import __version__
 from functools import cached_property, lru_cache
 from contextlib import nullcontext
-import errno, fastai, hashlib, inspect, json, shutil, socket
+import errno, fastai, hashlib, inspect, json, shutil, socket, warnings
 
 # %% ../nbs/12_export.ipynb #3b4281b5
 def _arrow():
@@ -159,19 +160,22 @@ class _Reader:
         for j in self._from(i):
             if j in self.bad: continue
             try: return self.dl.after_item(self.dl.create_item(j))
-            except Exception as e: self._note(j, e.__cause__ or e)
+            except Exception as e:
+                self.bad.add(j)
+                _note(self.folder, j, e.__cause__ or e)
         raise _NoneReadable(f"None of the {len(self.idxs)} items can be read")
     def _from(self, i):
         yield i
         if not self.at: self.at = {j:p for p,j in enumerate(self.idxs)}
         p = self.at[i]
         yield from itertools.chain(self.idxs[p+1:], self.idxs[:p])
-    def _note(self, i, e):
-        self.bad.add(i)
-        with open(self.folder/f'{os.getpid()}.jsonl', 'a') as f: f.write(json.dumps([i, f'{type(e).__name__}: {e}'])+'\n')
+
+def _note(folder, i, why):
+    "Write down that item `i` is left out"
+    with open(folder/f'{os.getpid()}.jsonl', 'a') as f: f.write(json.dumps([i, f'{type(why).__name__}: {why}' if isinstance(why, Exception) else why])+'\n')
 
 def _noted(folder):
-    "What readers wrote down: reasons by item"
+    "What was written down: reasons by item"
     return dict(json.loads(l) for f in sorted(folder.glob('*.jsonl')) for l in f.read_text().splitlines())
 
 # %% ../nbs/12_export.ipynb #7aabf65c
@@ -257,26 +261,46 @@ class _Export(CAMCallback):
 
     def before_validate(self):
         super().before_validate()
-        self.left,self.ready,self.drawn,self.found_views = iter(self.shards.items()),[],[],{None:None}
+        self.left,self.ready,self.kept,self.drawn,self.found_views = iter(self.shards.items()),0,[],[],{None:None}
         self.shard = next(self.left)
 
-    def keep(self, rows, found):
-        super().keep(rows, found)
-        self.ready += rows
-        s,want = self.shard
-        if self.overlays: self.draw(s, rows, found)
-        if len(self.ready)<len(want): return
-        self.write(s, want, Explained.concat(self._batches))
-        self._batches,self.ready,self.drawn,self.shard = [],[],[],next(self.left, None)
+    def after_pred(self):
+        try: super().after_pred()
+        except _NanPred as e:
+            if e.weight: raise                               # it will be so for all
+            self.stand_in(e.rows)
 
-    def write(self, s, rows, found=None):
+    def stand_in(self, nan):
+        "Leave out the items `nan` of the batch: another of it is explained in their place, as for what cannot be read"
+        rows,noted = self.rows[self.n_seen:self.n_seen+len(self.xb[0])],_noted(self.scratch)
+        for i in nan:
+            if i not in noted: _note(self.scratch, i, "The prediction is NaN: there is nothing to explain; is its input finite?")
+        if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
+            self.learn.xb = tuple(x[[ok if i in nan else p for p,i in enumerate(rows)]] for x in self.xb)
+            with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
+            return super().after_pred()
+        self.n_seen,self.hooks = self.n_seen+len(rows),None
+        self.keep(rows)
+
+    def keep(self, rows, found=None):
+        (s,want),self.ready = self.shard,self.ready+len(rows)
+        if found is not None:
+            super().keep(rows, found)
+            self.kept += rows
+            if self.overlays: self.draw(s, rows, found)
+        if self.ready<len(want): return
+        self.write(s, want)
+        self._batches,self.ready,self.kept,self.drawn,self.shard = [],0,[],[],next(self.left, None)
+
+    def write(self, s, rows):
         "Shard `s`; its errors come last, and say that it is done"
         pa,name,bad = _arrow(),f'{s:05}',_noted(self.scratch)
         good = [i for i in rows if i not in bad]
         its = _dataset_items(self.source)
         file = lambda i: _file_name(self.source, its[i])
         if good:
-            files,cams = [file(i) for i in good],_as_cams(found[[p for p,i in enumerate(rows) if i not in bad]], self.explain, good, self.source)
+            found = Explained.concat(self._batches)[[p for p,i in enumerate(self.kept) if i not in bad]]
+            files,cams = [file(i) for i in good],_as_cams(found, self.explain, good, self.source)
             self.save(_table(cams, files, [self.view(i, f) for i,f in zip(good, files)], self.schemas[0]), self.dest/'maps'/f'{name}.parquet')
         if self.overlays and good:
             shown = [(src, title, Path(file(i)).name if file(i) else f'item {i}') for i,src,title in self.drawn]
@@ -340,6 +364,16 @@ def _shards(n, bs, size):
     size = math.ceil(size/bs)*bs
     return [range(i, min(i+size, n)) for i in range(0, n, size)]
 
+# %% ../nbs/12_export.ipynb #1e8ab51e
+def _left_out(path, sizes, n_shards):
+    "What the shards in `sizes`, this process's share, do without, in a sentence, empty if that is nothing; ValueError if nothing is left of the whole set"
+    ts = [_arrow().parquet.read_table(path/'errors'/f'{s:05}.parquet') for s in sizes]
+    if not (n := sum(map(len, ts))): return ''
+    bad = first(ts, len).slice(0, 1).to_pylist()[0]
+    why = f"the first is {bad['file'] or 'item '+str(bad['item'])}: {bad['reason']}"
+    if not any((path/'maps').iterdir()) and len(list((path/'errors').iterdir()))==n_shards: raise ValueError(f"None of the {n} items could be explained; {why}. All reasons are in {path/'errors'}; delete {path} to try again")
+    return f"{n} of {sum(sizes.values())} items are left out of {path}; {why}. For all see `load_cams({str(path)!r}).errors`"
+
 # %% ../nbs/12_export.ipynb #a9ff152c
 @patch
 def export_cams(self:Learner,
@@ -373,6 +407,7 @@ def export_cams(self:Learner,
         choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=len(dl.dataset), **kwargs)
         asked = Explainer(**choices, vocab=vocab).target
         shards = _shards(len(idxs), dl.bs, shard)
+        mine = range(rank, len(shards), world)
         path.mkdir(parents=True, exist_ok=True)
         with _claimed(path, launch) as scratch:
             _check_manifest(path, scratch, dict(
@@ -383,8 +418,9 @@ def export_cams(self:Learner,
             if overlays:
                 (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
                 _publish(scratch/'gallery.html', path/'gallery.html')
-            todo = {s: [idxs[p] for p in ps] for s,ps in enumerate(shards) if s%world==rank and not (path/'errors'/f'{s:05}.parquet').exists()}
+            todo = {s: [idxs[p] for p in shards[s]] for s in mine if not (path/'errors'/f'{s:05}.parquet').exists()}
             if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
+        if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=2)
     return path
 
 # %% ../nbs/12_export.ipynb #ba7362f8
@@ -454,8 +490,9 @@ class SavedCAMs(CAMs):
         return self._one('item')
     @property
     def errors(self):
-        "DataFrame of the items that could not be read: `item`, `file` and `reason`"
-        return pd.read_parquet(self.path/'errors')
+        "DataFrame of the items that are left out: `item`, `file` and `reason`"
+        pa = _arrow()
+        return pa.concat_tables([_schema(pa, 'float16')[1].empty_table(), *map(pa.parquet.read_table, sorted((self.path/'errors').glob('*.parquet')))]).to_pandas()
 
     def __len__(self): return len(self.ks)
     def __repr__(self): return f"SavedCAMs of {len(self)} items in {self.path}"

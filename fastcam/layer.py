@@ -239,7 +239,7 @@ def _dry_pass(model, xb):
             ids = token_ids(xb)
             i = 0 if ids is None else (ids!=ifnone(pad_index(model), -1)).sum(1).argmax().item()        # padding would hide cells
             xb = [x[i:i+1].detach().clone() if isinstance(x, Tensor) else x for x in xb]
-            xb = [x.requires_grad_()*1 if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
+            xb = [x.nan_to_num_(0., 0., 0.).requires_grad_()*1 if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
             return functional_call(dry, {f'model.{n}':p for n,p in _not_zero(model).items()}, tuple(xb))
     finally:
         for h in hooks: h.remove()

@@ -384,6 +384,7 @@ def show(self:CAMs,
 ):
     "Draw the maps over the items, each with a title; gives the axes"
     if max_n<1: raise ValueError(f"`max_n` is {max_n}: expected at least one item")
+    if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k = max(1, *map(len, cams._maps))
     if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')

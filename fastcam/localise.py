@@ -312,4 +312,5 @@ def to_df(self:CAMs,
         box = torch.where((b[:,2:]>b[:,:2]).all(1, keepdim=True), b, np.nan).as_subclass(Tensor).T.numpy().round(2)
         rows.append(pd.DataFrame({'file':None if f is None else str(f), 'class':self.labels[i], 'probability':np.array(p, dtype=float), **dict(zip(('x1','y1','x2','y2'), box)), 'score':score,
                                   'actual':None if self.actuals is None else self.actuals[i], 'health':self.health[i]}))
+    if not rows: return pd.DataFrame(columns=['file','class','probability','x1','y1','x2','y2','score','actual','health'])
     return pd.concat(rows, ignore_index=True)

@@ -241,6 +241,7 @@ def show(self:TextCAMs,
 ):
     "Show the texts as coloured words, each under a title; gives the axes, or None for HTML"
     if max_n<1: raise ValueError(f"`max_n` is {max_n}: expected at least one item")
+    if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     if ctxs is None and figsize is None and IN_NOTEBOOK:
         from IPython.display import display, HTML

@@ -54,7 +54,7 @@ def test_export_and_resume(folder, learn, tmp_path):
     "Quiet in a pipe; the numbers are those of `export_cams`; the same command again goes on; another is refused"
     args = folder/'model.pkl', folder/'pics', '--out', 'cams', '--target', 'level,upright', '--options', 'eigen=True', '--shard', '4', '--labels', '--dtype', 'float32'
     out,err = run('export', *args, cwd=tmp_path)
-    assert out==f"8 of 9 pictures explained in cams, 1 could not be read, see {Path('cams/errors')}\n" and not err
+    assert out==f"8 of 9 pictures explained in cams, 1 left out, see {Path('cams/errors')}\n" and not err
     (tmp_path/'cams/errors/00001.parquet').unlink()
     assert run('export', *args, cwd=tmp_path)==(out, err)
     cams = load_cams(tmp_path/'cams')

@@ -409,7 +409,90 @@ def test_hostile(tmp_path, num_workers):
     assert json.loads((out/'manifest.json').read_text())['items'][0]==len(fs)
 
 def test_all_broken(learn, tmp_path):
+    "A clear error, also when it is said again; what is in the folder can be looked at"
     for i in range(7): (tmp_path/f'{i}.png').write_bytes(b'')
-    learn.export_cams(tmp_path/'out', tmp_path, shard=5)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r'None of the 7 items could be explained; the first is .*0\.png: Unidentified.* All reasons are in'): learn.export_cams(tmp_path/'out', tmp_path, shard=5)
     cams = load_cams(tmp_path/'out')
     assert len(cams)==0 and len(cams.errors)==7 and len(shards(tmp_path/'out', 'errors'))==2
+    nothing_here(cams)
+
+def nothing_here(cams):
+    assert len(cams)==len(cams.maps)==len(cams.where(prob=(0,1)))==0 and list(cams)==[]
+    df = cams.to_df()
+    assert len(df)==0 and 'probability' in df
+    with pytest.raises(ValueError, match='no item here'): cams.show()
+    with pytest.raises(IndexError, match='Item 0 of 0'): cams[0]
+
+def test_begun(learn, tmp_path):
+    "A folder in which nothing is done yet"
+    learn.export_cams(tmp_path)
+    for f in tmp_path.glob('*/*.parquet'): f.unlink()
+    cams = load_cams(tmp_path)
+    nothing_here(cams)
+    assert list(cams.errors)==['item','file','reason'] and not len(cams.errors)
+    was = learn.cam()
+    nothing_here(was[[]])
+    assert list(was[[]].to_df())==list(was.to_df())
+
+def test_left_out(learn, tmp_path):
+    "Said once, with the number, the first and where to look; also when there is nothing left to do"
+    fs = drawn_files()[0][:9]+[tmp_path/'gone.png', tmp_path/'lost.png']
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r'2 of 11 items are left out of .*out; the first is .*gone\.png: FileNotFoundError: .*load_cams\(.*\)\.errors') as said: learn.export_cams(tmp_path/'out', dl=learn.dls.test_dl(fs), shard=5)
+        assert len(said)==1 and said[0].filename==__file__
+
+# ---- a prediction that is no number
+
+class Poisoned(nn.Module):
+    "Predicts NaN for pictures whose first pixel is white"
+    def __init__(self, net): super().__init__(); self.net = net
+    def forward(self, x): return self.net(x)*torch.where(x[:,0,0,0]>2, math.nan, 1.)[:,None]
+
+def poisoned(d, at, n=24):
+    "Drawn pictures in `d`, those `at` with a white first pixel"
+    for i,f in enumerate(drawn_files()[0][:n]):
+        im = Image.open(f)
+        if i in at: im.putpixel((0,0), (255,)*3)
+        im.save(d/f.name)
+    return get_image_files(d).sorted()
+
+@pytest.mark.parametrize('kw', [dict(), dict(target=TopK(2), layer=[-1,-2]), dict(method='eigencam'), dict(smooth='tta'), dict(method='ablationcam')])
+def test_nan_prediction(tmp_path, kw):
+    "It is left out with its reason, alone or with a whole batch or shard; all others are, bit for bit, as in batches without it"
+    (tmp_path/'pics').mkdir()
+    at,learn = [0,7,8,*range(10,20)],small_learner(Poisoned(small_net()))
+    fs = poisoned(tmp_path/'pics', at)
+    with pytest.raises(ValueError, match='NaN for item 0: '): learn.cam(fs)
+    fs[1].write_bytes(b'')                                                                    # another stands in for it
+    with pytest.warns(UserWarning, match=r'14 of 24 items are left out'): learn.export_cams(tmp_path/'out', fs, shard=10, dtype='float32', overlays=not kw, **kw)
+    cams = load_cams(tmp_path/'out')
+    assert list(cams.errors['item'])==sorted([1, *at]) and list(cams.errors.reason.str.match('The prediction is NaN: '))==[i!=1 for i in sorted([1, *at])]
+    assert cams.items==[i for i in range(24) if i not in at and i!=1] and cams.files==fs[cams.items]
+    plain = [drawn_files()[0][2 if i<5 else 5 if i<10 else 20] if i in at or i==1 else f for i,f in enumerate(fs)]     # what stands in, or as good
+    want = learn.cam(plain, **kw)[cams.items]
+    assert torch.equal(cams.maps, want.maps) and cams.labels==want.labels and cams.health==want.health
+    (tmp_path/'out/errors/00001.parquet').unlink()
+    was = rows(tmp_path/'out')
+    with pytest.warns(UserWarning, match='left out'): learn.export_cams(tmp_path/'out', fs, shard=10, dtype='float32', overlays=not kw, **kw)
+    assert rows(tmp_path/'out').equals(was) and list(load_cams(tmp_path/'out').errors['item'])==sorted([1, *at])
+    if not kw: assert len(list((tmp_path/'out/overlays').rglob('*.jpg')))==len(cams)
+
+def test_nan_one_by_one(tmp_path):
+    "In batches of one"
+    (tmp_path/'pics').mkdir()
+    learn = small_learner(Poisoned(small_net()), bs=1)
+    fs = poisoned(tmp_path/'pics', [0,3], n=5)
+    was = snapshot(learn)
+    with pytest.warns(UserWarning, match='2 of 5'): learn.export_cams(tmp_path/'out', fs, shard=2)
+    assert not changed(was, snapshot(learn)) and load_cams(tmp_path/'out').items==[1,2,4]
+
+def test_nan_everywhere(learn, tmp_path):
+    "Of the model: at once, and the folder is free; of each item: after all were tried"
+    (tmp_path/'pics').mkdir()
+    broken = small_learner()
+    list(broken.model.parameters())[0].data[0] = math.nan
+    with pytest.raises(ValueError, match="The model's own weights hold NaN, '0.0.0.weight'"): broken.export_cams(tmp_path/'out')
+    learn.export_cams(tmp_path/'out')
+    fs = poisoned(tmp_path/'pics', range(7), n=7)
+    with pytest.raises(ValueError, match='None of the 7 items could be explained; .*0000_checked.png: The prediction is NaN'): small_learner(Poisoned(small_net())).export_cams(tmp_path/'nan', fs, shard=5)
