@@ -436,7 +436,7 @@ class Explainer:
         with torch.inference_mode(False), torch.no_grad(), as_written():
             q = self.target.ask(cap.pred, rows, yb)
             o = Pass(cap, q)
-            if (nan := o.asked.isnan()).any(): raise ValueError(_nan_pred(cap, [r for r,s in zip(rows, nan.any(1)) if s]))
+            if (nan := o.asked.isnan()).any(): raise _NanPred(cap, [r for r,s in zip(rows, nan.any(1)) if s])
             maps = self._maps(o, q.idx.shape[1])
             if self.fuse is not None: maps = {None: self._fused(list(maps.values()))}
             health,keep = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()},(q.idx!=-2)
@@ -476,10 +476,12 @@ class Explainer:
         m = m.detach().as_subclass(Tensor).float()
         return TensorCAM(m[:,None] if o.n_columns==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), nd=m.ndim-1)
 
-def _nan_pred(cap, rows):
-    bad = first(n for n,p in cap.model.named_parameters() if p.isnan().any())
-    return (f"The prediction is NaN for item {', '.join(map(str, rows[:9]))}: there is nothing to explain" +
-            (f". The model's own weights hold NaN, {bad!r} for one: its training went astray" if bad else "; is its input finite?"))
+class _NanPred(ValueError):
+    "The prediction for the items `rows` is NaN; `weight` is the name of a weight that is NaN, if there is one"
+    def __init__(self, cap, rows):
+        self.rows,self.weight = rows,first(n for n,p in cap.model.named_parameters() if p.isnan().any())
+        super().__init__(f"The prediction is NaN for item {', '.join(map(str, rows[:9]))}: there is nothing to explain" +
+                         (f". The model's own weights hold NaN, {self.weight!r} for one: its training went astray" if self.weight else "; is its input finite?"))
 
 # %% ../nbs/04_method.ipynb #13c5a08d
 def stack_alike(
