@@ -219,11 +219,15 @@ def scorecam():
                 notes=lambda: {f'correlation of {n} with the exact map': f"{1-apart(kept[n][:,0], kept['plain loop']):.4f}" for n in ('fastcam n=100','fastcam bfloat16')})
 
 # ---- in fastai's loop
-@cache
 def photos_dl(n=64):
     learn,_ = demo()
     from fastcam.demo import demo_photos
     return learn.dls.test_dl(list(demo_photos())*(n//4), bs=16, num_workers=0)
+
+def explained(n):
+    "Maps of `n` photos"
+    import fastcam.learner
+    return demo()[0].cam(dl=photos_dl(n))
 
 def learner():
     import fastcam.learner

@@ -9,7 +9,8 @@ here = Path(__file__).parent
 sys.path[:0] = [str(here), str(here.parent)]
 os.environ['TQDM_DISABLE'] = '1'                                             # peers' bars
 memory_cases = {'gradcam/resnet34/last/16': ['forward','floor','fastcam','pytorch-grad-cam','torchcam','captum'],
-                'gradcam/efficientnet_lite0/last/16': ['forward','floor','fastcam'], 'gradcam/vit_tiny/last/16': ['forward','floor','fastcam']}
+                'gradcam/efficientnet_lite0/last/16': ['forward','floor','fastcam'], 'gradcam/vit_tiny/last/16': ['forward','floor','fastcam'],
+                'learner': ['64 items','1024 items']}
 libs = ['fastcam','torch','torchvision','fastai','timm','grad-cam','torchcam','captum']
 
 def args():
@@ -108,9 +109,13 @@ def peak(a):
     "Print the bytes by which memory grows in one call, beyond the model and the input"
     import torch, cases
     name,way = a.peak
-    kind,m,where,bs = name.split('/')
-    cases.gradcam(m, where, 1).ways[way]()                                       # what is loaded once
-    f = cases.gradcam(m, where, int(bs)).ways[way]
+    if name=='learner':
+        f = lambda: cases.explained(int(way.split()[0]))
+        cases.explained(32)                                                      # what is loaded once
+    else:
+        kind,m,where,bs = name.split('/')
+        cases.gradcam(m, where, 1).ways[way]()
+        f = cases.gradcam(m, where, int(bs)).ways[way]
     if a.device=='cuda':
         torch.cuda.reset_peak_memory_stats()
         was = torch.cuda.memory_allocated()
@@ -165,7 +170,7 @@ def main():
     for name in names:
         if name=='memory':
             for n,ways in memory(a).items():
-                f = ways['forward']
+                f = ways[next(iter(ways))]
                 res['cases'][f'memory/{n}'] = dict(memory={w: dict(bytes=b, times=b/f, **(dict(limit=1.05) if w=='fastcam' else {})) for w,b in ways.items()})
                 for w,b in ways.items(): line(f'memory/{n}'[:35], w, f'{b/2**20:.0f} MiB', '', f'{b/f:.2f}', ('within 1.05' if b<=1.05*f else 'ABOVE 1.05') if w=='fastcam' else '')
             continue
