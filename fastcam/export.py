@@ -141,12 +141,28 @@ def _check_manifest(path, scratch, new):
         _publish(scratch/f.name, f)
     old,new = json.loads(f.read_text()),json.loads(json.dumps(new))
     if diff := [k for k in _same if old.get(k)!=new[k]]:
-        what = '\n'.join(f'- {k}: {_short(old.get(k))}, now {_short(new[k])}' for k in diff)
-        raise ValueError(f"{path} was begun with something else:\n{what}\nGive what it was begun with, or another folder")
+        what,vers = '\n'.join(f'- {k}: {_differs(k, old.get(k), new[k])}' for k in diff),[f'{k}=={old.get(k)}' for k in diff if k in ('fastcam','fastai','torch')]
+        to_do = f", where the last bits of maps may differ. To go on, install what it was begun with, {' '.join(vers)}, else export all into another folder" if vers else "\nGive what it was begun with, or another folder"
+        raise ValueError(f"{path} was begun with something else:\n{what}{to_do}")
 
 def _short(o):
-    s = json.dumps(o, ensure_ascii=False)
+    s = 'none' if o is None else json.dumps(o, ensure_ascii=False)
     return s if len(s)<100 else s[:97]+'...'
+
+def _hashed(o): return isinstance(o, str) and re.search(r'\b[0-9a-f]{16}$', o) is not None
+
+def _differs(k, old, new):
+    "In words: how setting `k` was, and how it is now"
+    if k=='model': return "other weights, or built in another way"
+    if k=='items': return f"{old[0]}, now {new[0]}" + (' others, or the same in another order' if old[0]==new[0] else '')
+    if k in ('fastcam','fastai','torch'): return f'{old}, now {new}'
+    if k!='transforms': return f'{_short(old)}, now {_short(new)}'
+    old,new = [{n:kw for p in o for n,kw in p} for o in (old,new)]
+    res = [f'without {n} now' for n in old if n not in new] + [f'{n} is new' for n in new if n not in old]
+    for n in old:
+        a,b = old[n],new.get(n, old[n])
+        res += [f'other {o} in {n}' if _hashed(a.get(o)) and _hashed(b.get(o)) else f'{n} {o} {_short(a.get(o))}, now {_short(b.get(o))}' for o in {**a,**b} if a.get(o)!=b.get(o)]
+    return '; '.join(res) or 'in another order'
 
 # %% ../nbs/12_export.ipynb #2dd8aa1d
 class _NoneReadable(ValueError): pass
@@ -263,6 +279,10 @@ class _Export(CAMCallback):
         super().before_validate()
         self.left,self.ready,self.kept,self.drawn,self.found_views = iter(self.shards.items()),0,[],[],{None:None}
         self.shard = next(self.left)
+
+    def before_batch(self):
+        if token_ids(self.xb) is not None: raise TypeError("Maps of texts are not saved: a map has the length of its text, and texts are read in batches of their own. Use `learn.cam`, and save its `words()`, as by `pd.concat(learn.cam(df).words(), keys=df.index).to_parquet('words.parquet')`")
+        super().before_batch()
 
     def after_pred(self):
         try: super().after_pred()

@@ -241,13 +241,34 @@ def test_other_learner(learn, out):
     def fails(o, who):
         with pytest.raises(ValueError, match='begun with something else') as e: o.export_cams(out, shard=5, target=TopK(2))
         assert re.findall(r'^- (\w+)', str(e.value), re.M)==who
+        return str(e.value)
     other = small_learner()
     list(other.model.parameters())[-1].data[0] += 1e-6
-    fails(other, ['model'])
+    assert '- model: other weights' in fails(other, ['model'])
     fails(small_learner(bs=4), ['batch','shard'])
-    fails(small_learner(tfms=Normalize.from_stats([.5]*3, [.5]*3)), ['transforms'])
-    fails(small_learner(item_tfms=Resize(32)), ['transforms'])
+    assert 'transforms: other mean in Normalize; other std in Normalize\nGive' in fails(small_learner(tfms=Normalize.from_stats([.5]*3, [.5]*3)), ['transforms'])
+    assert 'transforms: Resize is new\n' in fails(small_learner(item_tfms=Resize(32)), ['transforms'])
     small_learner().export_cams(out, shard=5, target=TopK(2))
+
+def test_other_words(tmp_path):
+    "A transform's argument, and another version, with what to do"
+    small_learner(item_tfms=Resize(32)).export_cams(tmp_path, max_n=3)
+    with pytest.raises(ValueError, match=r'transforms: Resize size \[32, 32\], now \[40, 40\]\nGive'): small_learner(item_tfms=Resize(40)).export_cams(tmp_path, max_n=3)
+    with pytest.raises(ValueError, match=r'transforms: without Resize now\nGive'): small_learner().export_cams(tmp_path, max_n=3)
+    f = tmp_path/'manifest.json'
+    f.write_text(json.dumps(json.loads(f.read_text()) | dict(torch='1.0', fastai='2.7')))
+    with pytest.raises(ValueError, match=r'- fastai: 2\.7, now 2.*\n- torch: 1\.0, now .*To go on, install .*fastai==2\.7 torch==1\.0, else'): small_learner(item_tfms=Resize(32)).export_cams(tmp_path, max_n=3)
+
+def test_texts(tmp_path):
+    "Refused in words, and the folder stays free"
+    from fastai.text.all import TextDataLoaders, BaseTokenizer, text_classifier_learner, AWD_LSTM
+    df = pd.DataFrame(dict(text=['a good film', 'bad', 'a dull and long one', 'good']*4, label=['y','n']*8))
+    dls = TextDataLoaders.from_df(df, valid_pct=.5, seed=0, tok_tfm=BaseTokenizer(), num_workers=0, bs=4, seq_len=8, device='cpu')
+    learn = text_classifier_learner(dls, AWD_LSTM, pretrained=False, config=dict(emb_sz=8, n_hid=8, n_layers=1, pad_token=1, bidir=False, output_p=0, hidden_p=0, input_p=0, embed_p=0, weight_p=.1), seq_len=8)
+    learn.remove_cb(ProgressCallback)
+    for kw in (dict(), dict(items=df)):
+        with pytest.raises(TypeError, match=r'Maps of texts are not saved.*words'): learn.export_cams(tmp_path, **kw)
+    pd.concat(learn.cam(df).words(), keys=df.index).to_parquet(tmp_path/'words.parquet')                    # what the error says
 
 def test_two_at_once(learn, tmp_path):
     "The second is refused while the first runs; when that was killed, it takes over"
