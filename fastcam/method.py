@@ -254,7 +254,7 @@ def _sum(wa): return wa.sum(1)
 
 def _reduced(reduce, w, a):
     "`reduce(w*a)`; the sum where a channel has one weight, which most methods come to, as a product of matrices, which is quicker and needs no memory for `w*a`"
-    if reduce is not _sum or not isinstance(w, Tensor) or w.shape[2:].numel()>1: return reduce(w*a)
+    if reduce is not _sum or not isinstance(w, Tensor) or w.dtype!=a.dtype or w.shape[1:]!=(a.shape[1], *[1]*(a.ndim-2)): return reduce(w*a)
     with torch.autocast(a.device.type, enabled=False): return torch.bmm(w.flatten(1)[:,None].expand(len(a), -1, -1), a.flatten(2)).unflatten(2, a.shape[2:])[:,0]
 
 def weight_method(

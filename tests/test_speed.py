@@ -41,6 +41,22 @@ def test_columns_of_items():
     assert seen==[(len(x),16,12,12)]*2
     with pytest.raises(ValueError, match='gave'): cam_maps(model, x, [0,1], '0.3', weight_method(lambda a,g: g, lambda wa: wa.sum(1)[:1]))
 
+weights = dict(channel = lambda a,g: g.mean((2,3), keepdim=True),
+               shared  = lambda a,g: g.mean((0,2,3), keepdim=True),
+               nobatch = lambda a,g: g.mean((0,2,3))[:,None,None],
+               double  = lambda a,g: g.mean((2,3), keepdim=True).double(),
+               one     = lambda a,g: g.mean((1,2,3), keepdim=True),
+               number  = lambda a,g: g.mean(),
+               plain   = lambda a,g: 2.)
+
+@pytest.mark.parametrize('w', weights)
+def test_weights(w):
+    "Weights of any form that broadcasts, also inside autocast: where they are one for a channel the product is of matrices, in full precision"
+    model = net()
+    def plain(o): return (weights[w](o.a, o.g)*o.a).sum(1)
+    close(cam_maps(model, x, 1, '0.3', weight_method(weights[w])), cam_maps(model, x, 1, '0.3', plain))
+    with torch.autocast('cpu', dtype=torch.bfloat16): close(cam_maps(model, x, 1, '0.3', weight_method(weights[w])), cam_maps(model, x, 1, '0.3', plain))
+
 def test_gradients_are_not_kept(monkeypatch):
     "Memory: gradients of one chunk of columns at a time"
     model,most = net(7),[]
