@@ -96,3 +96,21 @@ def test_nan_prediction():
     with pytest.raises(ValueError, match=r'NaN for item 3: .*input finite'): learn.cam(dl=[(x,)])
     learn.model[0][0][0].weight.data[0] = float('nan')
     with pytest.raises(ValueError, match="weights hold NaN, '0.0.0.weight'"): learn.cam(dl=[(drawn_batch(),)])
+
+class _OnePlace(nn.Module):
+    "A last layer of which one cell counts, as behind a class token"
+    def __init__(self):
+        super().__init__()
+        self.a,self.b,self.c = nn.Conv2d(3,4,3,padding=1),nn.Conv2d(4,4,3,padding=1),nn.Conv2d(4,4,1)
+    def forward(self, x): return self.c(self.b(self.a(x)).sigmoid())[...,0,0]
+
+def test_nan_input_and_layers():
+    "Layers are those of the model, also where the first item is NaN"
+    found = []
+    for poison in (False,True):
+        torch.manual_seed(0)
+        net,x = _OnePlace(),torch.rand(1,3,16,16)
+        if poison: x[:] = math.nan
+        layers = grid_layers(net, x)
+        found.append((default_layer(layers).name, [(o.name,o.share) for o in layers]))
+    assert found[0]==found[1]
