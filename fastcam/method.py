@@ -17,7 +17,7 @@ from torch.nn.attention import sdpa_kernel, SDPBackend
 import copy, inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
-_at_once = 2**21                                                     # numbers
+_at_once = 2**22                                                     # numbers
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"

@@ -28,7 +28,7 @@ def _indices(cs, vocab=None):
     where = {(type(o),o):i for i,o in reversed(list(enumerate(names)))}                     # of two of one name, the first
     def index(c):
         c = _plain(c)
-        if isinstance(c, Hashable) and (type(c),c) in where: return where[type(c),c]
+        if where and isinstance(c, Hashable) and (type(c),c) in where: return where[type(c),c]
         if isinstance(c, int):
             c = int(c)
             if c<0 or (names and c>=len(names)): raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
