@@ -72,8 +72,7 @@ def show(self:Concepts,
         rgba[...,3] = alpha*m.amax(0).clamp(0,1).numpy()
         ax.imshow(rgba, extent=im.get_extent())
     n = min(4, len(self), max(1, fig.get_figwidth()//1.5))
-    with plt.rc_context({'axes.titlesize':plt.rcParams['legend.fontsize']}):
-        names = [_in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
+    names = [_in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48, plt.rcParams['legend.fontsize']) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
     leg = fig.legend(handles=[Patch(color=col(i), label=o) for i,o in enumerate(names)], loc='outside lower center', ncols=int(n))
     for t in leg.get_texts(): t.set_parse_math(False)
     return axs

@@ -85,10 +85,11 @@ def _in_lines(
 def _titled(
     ctx, # Axes
     s, # The title
+    size=None, # Of its letters, in points; matplotlib's for titles if None
     **kwargs # For matplotlib's `set_title`
 ):
     "Write `s` above `ctx`, in lines that fit, and in smaller letters where these would leave little to the picture; gives the axes"
-    (w,h),size = _room(ctx),FontProperties(size=plt.rcParams['axes.titlesize']).get_size_in_points()
+    (w,h),size = _room(ctx),FontProperties(size=ifnone(size, plt.rcParams['axes.titlesize'])).get_size_in_points()
     while (t := _in_lines(s, w, size)) and (t.count('\n')+1)*size*1.2>.4*h and size>5: size -= 1
     ctx.set_title(t, fontsize=size, parse_math=False, **kwargs)                 # a name may hold dollars
     return ctx

@@ -157,8 +157,7 @@ def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image
     n,k,relu = len(cams[0]),max(len(m) for c in cams for m in c._maps) or 1,ifnone(relu, not cams[0].signed)
     if scale=='shared': scale = max(c._top(relu) for c in cams)
     fig,axs = get_grid(n*k, ncols=ncols or (k if k>1 else min(n, 4)), figsize=figsize, imsize=2, layout='constrained', dpi=dpi, return_fig=True)
-    small = {'axes.titlesize':9}
-    with plt.rc_context(small): n_lines = max(_in_lines(c._title(i, j, relu), _room(axs[0])[0]).count('\n') for c in cams for i in range(n) for j in range(max(1, len(c._maps[i]))))
+    n_lines = max(_in_lines(c._title(i, j, relu), _room(axs[0])[0], 9).count('\n') for c in cams for i in range(n) for j in range(max(1, len(c._maps[i]))))
     canvas = FigureCanvasAgg(fig)
     try:
         for i,(step,c) in enumerate(zip(self.steps, cams)):
@@ -166,7 +165,7 @@ def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image
                 ax.clear()
                 ax.set_axis_off()
             own = max(1, *map(len, c._maps))
-            with plt.rc_context(small):
+            with plt.rc_context({'axes.titlesize':9}):
                 shown = c.show(max_n=n, ctxs=[axs[i*k+j] for i in range(n) for j in range(own)], scale=scale, relu=relu, **kwargs)
                 for ax in shown: ax.title.set_text('\n'*(n_lines-ax.get_title().count('\n')) + ax.get_title())
             fig.suptitle(step, fontsize=10)

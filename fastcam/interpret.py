@@ -122,8 +122,7 @@ def plot_top_losses(self:Interpretation,
             ours[1].clear()
             ours[1].set_axis_off()
             ours = ours[:1]
-        with plt.rc_context({'axes.titlesize':10}):
-            for j,ax in enumerate(ours): _titled(ax, ('' if j else head) + '\n' + ax.get_title())
+        for j,ax in enumerate(ours): _titled(ax, ('' if j else head) + '\n' + ax.get_title(), size=10)
     if one: axs[0].figure.suptitle('Prediction/Actual/Loss/Probability', weight='bold', size=14)
 
 # %% ../nbs/08_interpret.ipynb #65c3f9d5
@@ -152,10 +151,10 @@ def most_confused_cam(self:ClassificationInterpretation,
         grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
         for ax,m,head in zip(row, torch.stack([m.resize(grid) for m in cams._maps]).mean(0), (f'{actual} taken for {pred}, {len(idxs)}x\nmean for {pred}', f'\nmean for {actual}')):
             m.show(ctx=ax)
-            with plt.rc_context({'axes.titlesize':10}): _titled(ax, head + ('' if m.max()>0 else '\n(nothing speaks for it)'))
+            _titled(ax, head + ('' if m.max()>0 else '\n(nothing speaks for it)'), size=10)
         cams,cams.targs = cams[:n_worst],None
         for i,(ax,pic) in enumerate(itertools.zip_longest(row[2:], cams.pictures())):
             if pic is None: ax.set_axis_off(); continue
             pic.show(ctx=ax)
             cams._maps[i][0].show(ctx=ax)
-            with plt.rc_context({'axes.titlesize':10}): _titled(ax, f'{cams._title(i, 0)}\nloss {self.losses[idxs[i]].item():.2f}')
+            _titled(ax, f'{cams._title(i, 0)}\nloss {self.losses[idxs[i]].item():.2f}', size=10)

@@ -209,5 +209,5 @@ def show(self:SanityCheck,
         for ax,s in zip(row, st):
             pic.show(ctx=ax)
             self.examples[m,s][item].show(ctx=ax, relu=relu, **({} if relu else dict(cmap='RdBu_r')))
-            with plt.rc_context({'axes.titlesize':8}): _titled(ax, m if s=='trained' else s)
+            _titled(ax, m if s=='trained' else s, 8)
     return axs

@@ -201,12 +201,12 @@ def html(self:TextCAMs,
     return '\n'.join(res)
 
 # %% ../nbs/10_text.ipynb #1ea00018
-_pt,_small = 8.5,{'axes.titlesize':9}                                 # size of a word, and of a title, in points
+_pt,_title_pt = 8.5,9                                 # size of a word, and of a title, in points
 
 def _draw_words(ctx, ws, j, title, note):
     "Words on `ctx`, coloured by their `j`-th value, in lines; what has no room is counted"
     ctx.set_axis_off()
-    with plt.rc_context(_small): _titled(ctx, title, loc='left')
+    _titled(ctx, title, _title_pt, loc='left')
     fig = ctx.figure
     draw,box = fig.canvas.get_renderer(),ctx.get_window_extent()
     put = lambda x,y,s,**kw: ctx.text(x/box.width, 1-y/box.height, s, transform=ctx.transAxes, va='baseline', fontsize=_pt, parse_math=False, **kw)
@@ -252,7 +252,7 @@ def show(self:TextCAMs,
     if ctxs is None:
         wide,row = figsize[0] if figsize else 8,_pt*1.75/72
         body = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(cams._notes(ws)) for ws in all_ws for _ in range(k)]
-        with plt.rc_context(_small): head = [.3+.15*_in_lines(title(i, j), .98*wide*72-6).count('\n') for i in range(len(cams)) for j in range(k)]
+        head = [.3+.15*_in_lines(title(i, j), .98*wide*72-6, _title_pt).count('\n') for i in range(len(cams)) for j in range(k)]
         need = [b+h+.06 for b,h in zip(body, head)]
         fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need))))
         tall = fig.get_figheight()
