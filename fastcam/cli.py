@@ -51,14 +51,22 @@ def _values(s):
     if isinstance(v, (list,tuple)) or ',' not in s: return list(v) if isinstance(v, tuple) else v
     return [_value(o.strip()) for o in s.split(',')]
 
-def _choices(learn, target=None, top=None, layer=None, options=None, **kwargs):
+def _choices(learn,
+    target:str=None, # What: a class or its index, or several with commas (default: what the model predicts)
+    top:int=None, # What: so many of the most probable classes
+    layer:str=None, # Where: -2 is a stage earlier than the last; or its name; several with commas
+    method:str='gradcam', # How: the name of a method, such as hirescam
+    fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
+    smooth:str=None, # Average over variants of the picture: tta, noise or windows
+    options:str=None # More for the method and for --smooth, such as 'eigen=True n=8'
+):
     "Keywords for `Learner.cam`"
     if target is not None and top is not None: raise CliError("Give --target or --top, not both")
     vocab = [str(o) for o in getattr(learn.dls, 'vocab', [])]
     target = TopK(top) if top is not None else target if target in vocab else _values(target)
     pairs = [o.partition('=') for o in (options or '').split()]
     if bad := first(k for k,eq,_ in pairs if not eq): raise CliError(f"--options are pairs, such as 'eigen=True n=8'; this is none: {bad}")
-    return dict(target=target, layer=_values(layer), **{k: _value(v) for k,_,v in pairs}, **kwargs)
+    return dict(target=target, layer=_values(layer), method=method, fuse=fuse, smooth=smooth, **{k: _value(v) for k,_,v in pairs})
 
 # %% ../nbs/13_cli.ipynb #7560b97f
 def _dests(images, out):
@@ -98,36 +106,25 @@ def _show_images(learn, images, out, **choices):
 
 # %% ../nbs/13_cli.ipynb #a8ad89dc
 @call_parse
+@delegates(_choices, but=['learn'])
 def show_main(
     model:Path, # A model that `learn.export()` wrote. It is a pickle, which runs the code in it when it is loaded: use only files you trust
     *images:Path, # Pictures to explain
     out:Path=Path('fastcam-show'), # Folder for the results, one PNG for each picture
-    target:str=None, # What: a class or its index, or several with commas (default: what the model predicts)
-    top:int=None, # What: so many of the most probable classes
-    layer:str=None, # Where: -2 is a stage earlier than the last; or its name; several with commas
-    method:str='gradcam', # How: the name of a method, such as hirescam
-    fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
-    smooth:str=None, # Average over variants of the picture: tta, noise or windows
-    options:str=None # More for the method and for --smooth, such as 'eigen=True n=8'
+    **kwargs
 ):
     "Show why a fastai model predicts what it predicts: draws class activation maps over pictures"
     if not images: raise CliError("Give pictures to explain after the model")
     learn = _load(model)
-    _show_images(learn, images, out, **_choices(learn, target, top, layer, options, method=method, fuse=fuse, smooth=smooth))
+    _show_images(learn, images, out, **_choices(learn, **kwargs))
 
 # %% ../nbs/13_cli.ipynb #faf0a0f7
 @call_parse
+@delegates(_choices, but=['learn'])
 def export_main(
     model:Path, # A model that `learn.export()` wrote. It is a pickle, which runs the code in it when it is loaded: use only files you trust
     folder:Path, # All pictures in it, and in the folders in it, are explained
     out:Path=None, # Folder for the maps, see `learn.export_cams`; if it was begun with the same settings, the run goes on
-    target:str=None, # What: a class or its index, or several with commas (default: what the model predicts)
-    top:int=None, # What: so many of the most probable classes
-    layer:str=None, # Where: -2 is a stage earlier than the last; or its name; several with commas
-    method:str='gradcam', # How: the name of a method, such as hirescam
-    fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
-    smooth:str=None, # Average over variants of the picture: tta, noise or windows
-    options:str=None, # More for the method and for --smooth, such as 'eigen=True n=8'
     max_n:int=None, # Explain only so many pictures, the first
     labels:store_true=False, # Are the true classes known, by the model's own label function?
     bs:int=None, # Pictures in a batch (default: the model's own)
@@ -135,7 +132,8 @@ def export_main(
     shard:int=1024, # Pictures in a file, which is what a run that is stopped loses at most
     dtype:str='float16', # How maps are saved: float16 or float32
     no_views:store_true=False, # Do not find how what the model saw lies on each picture
-    overlays:store_true=False # Save each map drawn over its picture as well, and a page gallery.html
+    overlays:store_true=False, # Save each map drawn over its picture as well, and a page gallery.html
+    **kwargs
 ):
     "Save the class activation maps of all pictures in a folder as Parquet files; in several processes by `accelerate launch --no_python fastcam-export ...`"
     if out is None: raise CliError("Give a folder for the maps: --out PATH")
@@ -145,8 +143,7 @@ def export_main(
         dl = learn.dls.test_dl(_folder_items(folder, out), with_labels=labels, **{k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None})
         with nullcontext() if sys.stdout.isatty() else learn.no_bar(), warnings.catch_warnings():
             warnings.filterwarnings('ignore', '.* items are left out')                            # the last line says so too
-            learn.export_cams(out, dl=dl, max_n=max_n, shard=shard, dtype=dtype, views=not no_views, overlays=overlays,
-                              **_choices(learn, target, top, layer, options, method=method, fuse=fuse, smooth=smooth))
+            learn.export_cams(out, dl=dl, max_n=max_n, shard=shard, dtype=dtype, views=not no_views, overlays=overlays, **_choices(learn, **kwargs))
     except (ValueError,IndexError,TypeError,ImportError,OSError) as e: raise CliError(e)
     if _rank_world()[0]: return
     cams = load_cams(out)
