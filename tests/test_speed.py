@@ -185,9 +185,12 @@ def test_ablation_head_is_another():
     torch.manual_seed(0)
     model = nn.Sequential(*body(), *heads['linear']()).eval()
     cam_maps(model, x, 1, '1', 'ablationcam')
+    layers = find_layers(model, x, '1')                                                       # of the model as it was
     for i,m in enumerate(heads['linear']()): model[2+i] = m
     model.eval()
     close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], ablation_loop(model, '1', x, 1), 1e-4)
+    with torch.no_grad(), Capture(model, layers) as cap: model(x)
+    with torch.no_grad(): assert cap._pool('1')[0] is model[5]
 
 # ---- per call
 def test_modules():
