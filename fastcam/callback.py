@@ -103,10 +103,10 @@ class CAMCallback(HookCallback):
 
     def after_pred(self):
         if not self.explains: return
-        self._remove()
         bs = len(self.xb[0])
         rows = range(self.n_seen, self.n_seen+bs) if self.rows is None else self.rows[self.n_seen:self.n_seen+bs]
         found = self.explain.explain(self.hooks, rows, self.yb, getcallable(self.loss_func, 'activation')).cpu()
+        self._remove()
         self.n_seen += bs
         self.hooks = None
         self.keep(rows, found)

@@ -96,8 +96,9 @@ def _cams(self:CAMFilm):
     model,act,res = unwrap(self.model),getcallable(self.loss_func, 'activation'),[]
     with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
         for rows,xb,yb,layers in self.batches:
-            with Capture(model, layers, self.pad) as cap: model(*xb)
-            res.append(self.explain.explain(cap, rows, yb, act).cpu())
+            with Capture(model, layers, self.pad) as cap:
+                model(*xb)
+                res.append(self.explain.explain(cap, rows, yb, act).cpu())
     return _as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
 
 @patch

@@ -12,9 +12,11 @@ from .core import *
 from .layer import *
 from .layer import _close, _own_random
 from .target import *
+from .target import _like
 from .capture import *
 from torch.nn.attention import sdpa_kernel, SDPBackend
-import copy, inspect
+from contextlib import nullcontext
+import inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
 _at_once = 2**22                                                     # numbers
@@ -25,17 +27,15 @@ class Pass:
         cap:Capture, # After the model was called
         target:Target # What is explained, the question of `Target.ask`
     ):
-        store_attr()
-        self.idx = target.idx
+        self.cap,self.target,self.idx = cap,target,target.idx
         self.layer,self.j,self._made = first(cap.acts),0,{}            # what was made once is shared by all columns
         self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
         self.rows,self.real = None,None                              # all items, all cells
+        self.at_once = max(1, _at_once//sum(a.numel() for a in cap.acts.values()))    # columns that there are gradients of: they are to stay near the processor, and not to fill the memory
 
     def at(self, layer, j):
         "The same pass, at another layer or column; at a `slice` of columns `a` and `g` hold the batch for each of these, one after the other"
-        res = type(self).__new__(type(self))                         # `copy.copy` takes several times as long, and this is done a few times in each call
-        res.__dict__.update(self.__dict__, layer=layer, j=j)
-        return res
+        return _like(self, layer=layer, j=j)
 
     def alike(self):
         "This pass; where texts are padded, one for each set of items whose tokens have the same places, without the padding"
@@ -44,7 +44,7 @@ class Pass:
         return [self._only((which==i).nonzero().flatten(), c) for i,c in enumerate(cells)]
 
     def _only(self, rows, real):
-        res = copy.copy(self)
+        res = _like(self)
         res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],tuple(x[rows] for x in self.xb)
         if isinstance(self.pred, Tensor): res.pred = self.pred[rows]
         return res
@@ -56,7 +56,7 @@ class Pass:
     def on_grid(self, o):
         "`o`, laid out as what the layer gives, as float32 `(batch, channels, *grid)` of this pass's items and cells"
         o = self.cap.layers[self.layer].to_grid(o)
-        return (o if self.rows is None else o[self.rows][...,self.real]).as_subclass(Tensor).float()
+        return torch.as_subclass(o if self.rows is None else o[self.rows][...,self.real], Tensor).float()
 
     def once(self, f, *key):
         "What `f()` gives, made once for all columns"
@@ -79,15 +79,10 @@ class Pass:
 
     @property
     def asked(self):
-        "The numbers explained (batch, k), with their graph"
+        "`Target.picks`: numbers (batch, n) with their graph, and which of them (batch, k) are explained"
         if 'asked' not in self._made:
-            with torch.enable_grad(): self._made['asked'] = self.target.scores(self.cap.pred)
+            with torch.enable_grad(): self._made['asked'] = self.target.picks(self.cap.pred)
         return self._made['asked']
-
-    @property
-    def at_once(self):
-        "How many columns there are gradients of at once: they are to stay near the processor, and not to fill the memory"
-        return max(1, _at_once//sum(a.numel() for a in self.cap.acts.values()))
 
     def grad(self, create_graph=False):
         "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
@@ -95,10 +90,11 @@ class Pass:
         first,key = j//n*n,('grads',create_graph,j//n)
         if key not in self._made:
             for k in [k for k in self._made if k[0]=='grads']: del self._made[k]
-            with torch.enable_grad(): self._made[key] = self.cap.grads(self.asked[:,first:first+n], create_graph)
+            numbers,which = self.asked
+            with torch.enable_grad(): self._made[key] = self.cap.grads(numbers, which[:,first:first+n], create_graph)
         g = self._made[key][self.layer]
         if self.rows is not None: g = g[:,self.rows][...,self.real]
-        return (g.flatten(0,1) if isinstance(self.j, slice) else g[j-first]).as_subclass(Tensor).float()
+        return torch.as_subclass(g.flatten(0,1) if isinstance(self.j, slice) else g[j-first], Tensor).float()
 
     def scores(self, pred, rows=None):
         "The numbers explained (rows, k), of all columns"
@@ -255,7 +251,8 @@ def _sum(wa): return wa.sum(1)
 def _reduced(reduce, w, a):
     "`reduce(w*a)`; the sum where a channel has one weight, which most methods come to, as a product of matrices, which is quicker and needs no memory for `w*a`"
     if reduce is not _sum or not isinstance(w, Tensor) or w.dtype!=a.dtype or w.shape[1:]!=(a.shape[1], *[1]*(a.ndim-2)): return reduce(w*a)
-    with torch.autocast(a.device.type, enabled=False): return torch.bmm(w.flatten(1)[:,None].expand(len(a), -1, -1), a.flatten(2)).unflatten(2, a.shape[2:])[:,0]
+    with torch.autocast(a.device.type, enabled=False) if torch.is_autocast_enabled(a.device.type) else nullcontext():
+        return torch.bmm(w.reshape(-1, 1, a.shape[1]).expand(len(a), -1, -1), a.flatten(2)).reshape(len(a), *a.shape[2:])
 
 def weight_method(
     weight, # Function of activations and gradients (or of activations alone), giving weights that broadcast over the activations
@@ -406,6 +403,10 @@ class Explained:
     def cpu(self): return self._each(lambda a: a.map(to_cpu))
 
 # %% ../nbs/04_method.ipynb #19eaf391
+def _asked_for(ts, keep):
+    "`ts` item by item, less the columns that an item has not; as they are where all items have all"
+    return ts if keep.all() else L(t[k] for t,k in zip(ts, keep))
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -423,7 +424,21 @@ class Explainer:
 
     def capture(self, model, xb, pad=None, mods=None):
         "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
-        with as_written(): return Capture(model, find_layers(model, xb, self.layer, mods), pad)
+        return Capture(model, find_layers(model, xb, self.layer, mods), pad)
+
+    def maps(self,
+        cap:Capture, # After the model was called
+        rows, # Position of each item of the batch among all items
+        yb=() # True values, if known
+    ) -> tuple: # `Pass`, and maps `(batch, k, *grid)` by layer, by None where layers are fused
+        "The maps of a captured batch, a list of `(k, tokens)` where texts are padded; in the block of `cap`, and in one of `no_grad`"
+        cap.unhook()                                                 # methods call the model again
+        if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        o = Pass(cap, self.target.ask(cap.pred, rows, yb))
+        numbers,which = o.asked
+        if (nan := numbers.gather(1, which).isnan()).any(): raise _NanPred(cap, [r for r,s in zip(rows, nan.any(1)) if s])
+        maps = self._maps(o, which.shape[1])
+        return o,maps if self.fuse is None else {None: self._fused(list(maps.values()))}
 
     def explain(self,
         cap:Capture, # After the model was called
@@ -431,16 +446,12 @@ class Explainer:
         yb=(), # True values, if known
         act=noop # Function of the prediction (batch, classes) that makes it probabilities
     ) -> Explained:
-        "What there is to say of a captured batch"
-        if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
-        with torch.inference_mode(False), torch.no_grad(), as_written():
-            q = self.target.ask(cap.pred, rows, yb)
-            o = Pass(cap, q)
-            if (nan := o.asked.isnan()).any(): raise _NanPred(cap, [r for r,s in zip(rows, nan.any(1)) if s])
-            maps = self._maps(o, q.idx.shape[1])
-            if self.fuse is not None: maps = {None: self._fused(list(maps.values()))}
-            health,keep = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()},(q.idx!=-2)
-            only = (lambda ts: L(t[k] for t,k in zip(ts, keep))) if not keep.all() else L
+        "What there is to say of a captured batch; in the block of `cap`"
+        with torch.inference_mode(False), torch.no_grad():
+            o,maps = self.maps(cap, rows, yb)
+            q,keep = o.target,o.idx!=-2
+            health = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
+            only = lambda ts: L(_asked_for(ts, keep))
             preds = q.summary(cap.pred)
             if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
             return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
@@ -470,11 +481,13 @@ class Explainer:
     def _some(self, o):
         "Maps `(batch, columns, *grid)` of the columns that `o` is at"
         m,bs = self.method(o),len(o.idx)
-        if not isinstance(m, Tensor) or m.ndim<2 or len(m)!=bs*o.n_columns or m.ndim>=o.a.ndim:
+        if not isinstance(m, Tensor) or not 2<=m.ndim<=1+len(o.cap.layers[o.layer].grid) or len(m)!=bs*o.n_columns:
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}, such as {(bs, *o.a.shape[2:])}")
-        m = m.detach().as_subclass(Tensor).float()
-        return TensorCAM(m[:,None] if o.n_columns==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), nd=m.ndim-1)
+        m = torch.as_subclass(m.detach(), Tensor).float()
+        res = torch.as_subclass(m.unsqueeze(1) if o.n_columns==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), TensorCAM)
+        res.nd = m.ndim-1
+        return res
 
 class _NanPred(ValueError):
     "The prediction for the items `rows` is NaN; `weight` is the name of a weight that is NaN, if there is one"
@@ -485,10 +498,10 @@ class _NanPred(ValueError):
 
 # %% ../nbs/04_method.ipynb #13c5a08d
 def stack_alike(
-    ts # List of tensors
+    ts # List of tensors, or one tensor
 ):
     "The tensors stacked, if their shapes agree, else as they are"
-    return torch.stack(list(ts)) if len(ts) and len({t.shape for t in ts})==1 else ts
+    return torch.stack(list(ts)) if not isinstance(ts, Tensor) and len(ts) and len({t.shape for t in ts})==1 else ts
 
 # %% ../nbs/04_method.ipynb #81358162
 def cam_maps(
@@ -505,7 +518,10 @@ def cam_maps(
     xb,model = tuplify(xb),unwrap(model)
     if not all(isinstance(x, Tensor) for x in xb): raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
-    with torch.inference_mode(False), _own_random(), evaluating(model) as mods:
-        with explain.capture(model, xb, mods=mods) as cap: model(*xb)
-        maps = {n: stack_alike(m) for n,m in explain.explain(cap, range(len(xb[0]))).maps.items()}
+    with torch.inference_mode(False), torch.no_grad(), _own_random(), evaluating(model) as mods:
+        with explain.capture(model, xb, mods=mods) as cap:
+            model(*xb)
+            o,maps = explain.maps(cap, range(len(xb[0])))
+        keep = o.idx!=-2
+        maps = {n: stack_alike(_asked_for(m, keep)) for n,m in maps.items()}
         return maps if fuse is None else maps[None]

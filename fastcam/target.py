@@ -9,7 +9,6 @@ __all__ = ['class_index', 'is_dense', 'Target', 'TopK', 'Above', 'Outputs', 'Cla
 # %% ../nbs/02_target.ipynb #db215956
 from fastai.vision.all import *
 from .layer import *
-import copy
 from collections.abc import Hashable
 
 # %% ../nbs/02_target.ipynb #d7e01ca3
@@ -40,6 +39,12 @@ def _indices(cs, vocab=None):
 # %% ../nbs/02_target.ipynb #95a4b04e
 def _take(pred, idx): return pred.gather(1, idx.clamp(min=0))
 
+def _like(o, **kwargs):
+    "A copy of `o` with these attributes; `copy.copy` takes several times as long, and this is asked for a few times in each call"
+    res = type(o).__new__(type(o))
+    res.__dict__.update(o.__dict__, **kwargs)
+    return res
+
 def is_dense(
     pred # The model's prediction
 ) -> bool:
@@ -61,7 +66,7 @@ class Target:
             raise TypeError(f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers (batch, k) of it")
         if pred.ndim not in (1,2):
             raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes): give `target=` a function that makes (batch,) or (batch, k) of it")
-        return (pred if pred.ndim==2 else pred[:,None]).as_subclass(Tensor)
+        return torch.as_subclass(pred if pred.ndim==2 else pred[:,None], Tensor)                # fastai's own `as_subclass` keeps what it knows of a tensor, which takes its time
     def idxs(self,
         pred, # (batch, classes), as `read` gives it
         rows, # Position of each item of the batch among all items
@@ -76,7 +81,7 @@ class Target:
     ):
         "The question for one batch: this target with its classes `idx` (batch, k)"
         if is_dense(pred) and type(self).scores is Target.scores: return Region(target=self).ask(pred, rows, yb)
-        q = copy.copy(self)
+        q = _like(self)
         q.idx = q.idxs(q.read(pred), rows, yb)
         return q
     def scores(self,
@@ -85,6 +90,11 @@ class Target:
     ):
         "Of a question: the numbers explained (rows, k), with their graph"
         return _take(self.read(pred), self.idx[rows])
+    def picks(self, pred):
+        "Of a question: numbers (batch, n) with their graph, and which of them (batch, k) are explained"
+        if type(self).scores is Target.scores: return self.read(pred),self.idx.clamp(min=0)
+        s = self.scores(pred)
+        return s,torch.arange(s.shape[1], device=s.device).expand(len(s), -1)
     def title(self,
         i, # Class index
         j, # Column
@@ -176,7 +186,7 @@ class Fn(Target):
             raise ValueError(f"The target function gave {tuple(s.shape) if isinstance(s,Tensor) else type(s).__name__}, expected a tensor (batch,) or (batch, k)")
         return s if s.ndim==2 else s[:,None]
     def ask(self, pred, rows, yb=()):
-        q,s = copy.copy(self),self.scores(pred)
+        q,s = _like(self),self.scores(pred)
         if len(s)!=len(rows): raise ValueError(f"The target function gave {len(s)} values for a batch of {len(rows)} items")
         q.idx = torch.full_like(s, -1, dtype=torch.long)
         return q
@@ -206,7 +216,7 @@ class Region(Target):
         least=.01 # Classes that are predicted on a smaller share of the picture are left out, 0..1
     ): store_attr()
     def setup(self, vocab=None, n=None):
-        res = copy.copy(self)
+        res = _like(self)
         res.target = as_target(self.target, vocab, n) if self.target is not None else None
         if res.target is not None and type(res.target).scores is not Target.scores: raise TypeError(f"A region is about classes: it cannot hold {type(res.target).__name__}, which is a number already")
         return res
@@ -227,7 +237,7 @@ class Region(Target):
         if not is_dense(pred): raise ValueError(f"`Region` is for a prediction of every place (batch, classes, height, width), such as a segmentation; this one is {tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}")
         return pred.as_subclass(Tensor)
     def ask(self, pred, rows, yb=()):
-        q,pred = copy.copy(self),self.read(pred)
+        q,pred = _like(self),self.read(pred)
         top = pred.argmax(1) if pred.shape[1]>1 else torch.where(pred[:,0]>0, 0, -1)                 # one output: what is there, and what is not
         m = torch.ones_like(top[:1], dtype=torch.bool) if self.where is None else self._where(tuple(top.shape[1:]), rows).to(pred.device)
         share = torch.stack([((top==c)&m).flatten(1).sum(1) for c in range(pred.shape[1])], 1)/m.flatten(1).sum(1, keepdim=True)
@@ -273,7 +283,7 @@ class Neg(_Of):
         self.of = as_target(self.target, vocab, n)
         return self
     def ask(self, pred, rows, yb=()):
-        q = copy.copy(self)
+        q = _like(self)
         q.of = self.of.ask(pred, rows, yb)
         q.idx = q.of.idx
         return q
@@ -319,7 +329,7 @@ class Several(Target):
         self.ts = [as_target(t, vocab, n) for t in self.targets]
         return self
     def ask(self, pred, rows, yb=()):
-        q = copy.copy(self)
+        q = _like(self)
         q.ts = [t.ask(pred, rows, yb) for t in self.ts]
         q.idx = torch.cat([t.idx for t in q.ts], 1)
         return q

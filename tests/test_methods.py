@@ -779,11 +779,12 @@ def test_no_trace_of_a_failure(method, end):
     unsettle(model)
     fuse = model[2 if end else 0]
     sizes = []
-    h = fuse.register_forward_hook(lambda m,i,o: sizes.append(len(o)))
+    h = fuse.register_forward_hook(lambda m,i,o: 'forward' in vars(m) or sizes.append(len(o)))            # what is known not to matter is not run again
     explain(model, x, [2,0], method)
+    first = len(sizes)
     explain(model, x, [2,0], method)
     h.remove()
-    n = len(sizes)//2
+    n = len(sizes)-first                                                                # the first finds more to ask
     for k in sorted({0, 1, 2, n-1} & set(range(n))):
         fuse.left,fuse.error = k,ZeroDivisionError('the fuse blew')
         was = snapshot(model)

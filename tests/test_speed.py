@@ -62,9 +62,9 @@ def test_gradients_are_not_kept(monkeypatch):
     model,most = net(7),[]
     monkeypatch.setattr(fastcam.method, '_at_once', 2*len(x)*16*12*12)
     real = Capture.grads
-    def grads(self, scores, create_graph=False):
-        most.append(scores.shape[1])
-        return real(self, scores, create_graph)
+    def grads(self, numbers, which=None, create_graph=False):
+        most.append(which.shape[1])
+        return real(self, numbers, which, create_graph)
     monkeypatch.setattr(Capture, 'grads', grads)
     cam_maps(model, x, list(range(7)), '0.3')
     assert most==[2,2,2,1]
@@ -198,7 +198,9 @@ def test_modules():
     model = net()
     model.again,model.none = model[0],None
     model.register_module('empty', nn.Sequential())
-    assert set(_all_modules(model))==set(model.modules()) and len(_all_modules(model))==len(list(model.modules()))
+    model[1].train()
+    mods,train = _all_modules(model)
+    assert set(mods)==set(model.modules()) and len(mods)==len(list(model.modules())) and set(train)=={m for m in mods if m.training} and 0<len(set(train))<len(mods)
 
 def test_evaluating_puts_back():
     "Also modes that the model itself changes"
@@ -249,3 +251,93 @@ def test_results():
     assert {n for n in res['cases'] if not n.startswith(('memory','import'))} <= set(cases)
     for n,r in res['cases'].items():
         for what,o in r.get('equal',{}).items(): assert o['off']<=o['limit'], (n,what)
+
+# ---- what comes before a layer is not run again
+class Parts(nn.Module):
+    "Stages whose calls are counted, from which `mix` makes a prediction"
+    def __init__(self, mix):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a,self.b,self.c,self.head,self.mix,self.ran = nn.Conv2d(3,4,3),nn.Sequential(nn.Conv2d(4,6,3), nn.ReLU()),nn.Conv2d(6,6,3),nn.Linear(6,3),mix,[]
+        for n in 'abc': self.count(n)
+    def count(self, n):
+        m,f = getattr(self, n),type(getattr(self, n)).forward
+        def forward(*args):
+            self.ran.append(n)
+            return f(m, *args)
+        m.forward = forward
+    def forward(self, x): return self.mix(self, x)
+
+def chain(m, x): return m.head(m.c(m.b(m.a(x))).tanh().mean((2,3)))
+def twice(m, x): return m.head(m.c(m.b(m.a(x))).tanh().mean((2,3))) + m.a(x[:,:,:4,:4]*0).sum()*0
+def beside(m, x):
+    a = m.a(x)
+    return m.head(m.c(m.b(a)).tanh().mean((2,3))) + a.mean((1,2,3))[:,None]
+
+def tails(model):
+    "Which stages three captures ran to ask for the prediction if stage `b` gave other activations, of other rows; it must be that of the whole model"
+    rows,ran,res = [1,0,0],[],[]
+    for i in range(3):
+        with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: model(x)
+        a = cap.a('b')[rows]*.9
+        model.ran.clear()
+        with torch.no_grad(): res.append(cap.tail('b', a, tensor(rows)))
+        ran.append(''.join(model.ran))
+    h = model.b.register_forward_hook(lambda m,i,o: a)
+    with torch.no_grad(): want = model(x[rows])
+    h.remove()
+    for r in res: close(r, want)
+    return ran
+
+def test_tail_skips_what_is_before():
+    "The first tail asks in full whether the layer is all that counts, and later ones run what follows"
+    model = Parts(chain).eval()
+    own = {n: vars(getattr(model, n))['forward'] for n in 'abc'}
+    assert tails(model)==['abcc','cc','cc']
+    assert {n: vars(getattr(model, n))['forward'] for n in 'abc'}==own
+    plain = net()
+    cam_maps(plain, x, method='ablationcam'), cam_maps(plain, x, method='ablationcam')
+    assert not any('forward' in vars(m) for m in plain.modules())
+
+@pytest.mark.parametrize('mix,ran', [(twice, ['abcaaca','acaaca','acaaca']), (beside, ['abcabc']*3)])
+def test_tail_runs_what_is_needed(mix, ran):
+    "A stage that is called again afterwards is run; where the input passes the layer by, all is"
+    assert tails(Parts(mix).eval())==ran
+
+def test_tail_of_a_model_that_changes_its_mind():
+    "What was known not to matter is found to matter, and all is run"
+    model = Parts(chain).eval()
+    tails(model)
+    model.mix = beside
+    assert tails(model)==['cabcabc','abcabc','abcabc']
+
+def test_tail_keeps_hooks_of_others():
+    "A stage in which somebody else's hooks keep something, as those of a U-Net do, is run"
+    model,kept = Parts(chain).eval(),[]
+    model.a = nn.Sequential(model.a)
+    model.a[0].register_forward_hook(lambda m,i,o: kept.append(len(o)))
+    assert all('a' in r and 'b' not in r for r in tails(model)[1:]) and kept
+
+def test_tail_after_half_precision():
+    "What is known of one precision is not taken for another"
+    model,lay = Parts(chain).eval(),None
+    for half in (False,True,False):
+        with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16, enabled=half), Capture(model, find_layers(model, x, 'b')) as cap:
+            pred = model(x)
+            got = cap.tail('b', cap.a('b'))
+        assert got.dtype==pred.dtype==(torch.bfloat16 if half else torch.float32) and torch.equal(got, pred)
+    assert set(cap.layers['b'].before)=={torch.float32,torch.bfloat16}
+
+def test_tail_fails_and_puts_back():
+    "What follows the layer fails: the stages run again as they did"
+    model = Parts(chain).eval()
+    own = [vars(m).get('forward') for m in model.modules()]
+    tails(model)
+    def broken(m, x):
+        m.b(m.a(x))
+        raise KeyError('broken')
+    with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: model(x)
+    assert cap._is_alone('b')
+    model.mix = broken
+    with pytest.raises(KeyError): cap.tail('b', cap.a('b'))
+    assert [vars(m).get('forward') for m in model.modules()]==own
