@@ -304,13 +304,10 @@ _found = weakref.WeakKeyDictionary()
 def _all_layers(model, xb, mods=None):
     "`_find`, remembered per model and input size while the model lives and its modules are the same"
     if not isinstance(xb, tuple): xb = tuplify(xb)
-    key = tuple((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb)
     mods,cache = mods or _all_modules(model)[0],_found.setdefault(model, {})
-    was,res = cache.get(key, ((),None))
-    if [r() for r in was]!=mods:
-        res = _find(model, xb)
-        cache[key] = [weakref.ref(m) for m in mods],res
-    return res
+    key = (hash(tuple(mods)), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
+    if key not in cache: cache[key] = _find(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]      # forgotten with the first of the modules that goes
+    return cache[key][0]
 
 def grid_layers(
     model:nn.Module, # Any model

@@ -436,7 +436,7 @@ class Explainer:
         if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         o = Pass(cap, self.target.ask(cap.pred, rows, yb))
         numbers,which = o.asked
-        if (nan := numbers.gather(1, which).isnan()).any(): raise _NanPred(cap, [r for r,s in zip(rows, nan.any(1)) if s])
+        if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise _NanPred(cap, [r for r,s in zip(rows, nan.any(1)) if s])
         maps = self._maps(o, which.shape[1])
         return o,maps if self.fuse is None else {None: self._fused(list(maps.values()))}
 

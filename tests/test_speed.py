@@ -237,6 +237,16 @@ def test_changed_model_is_looked_at_again():
     model.eval()
     assert cam_maps(model, x, 0).grid==(24,24)
 
+def test_heads_come_and_go():
+    "A new head may lie where an old one lay in memory: it is another all the same, and nothing is kept of those that went"
+    model = net()
+    for i in range(30):
+        model[1][4] = nn.Linear(16, 3+i%3)
+        cam_maps(model, x, 2+i%3, method='ablationcam')
+        lay = first(find_layers(model, x).values())
+        assert lay.module is not None and len(lay.feeds) and len(lay.before)
+    assert len(fastcam.layer._found[model])==1
+
 # ---- benchmarks
 root = Path(__file__).parent.parent/'benchmarks'
 
