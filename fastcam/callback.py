@@ -76,6 +76,13 @@ class CAMCallback(HookCallback):
         self._learn = learn
         if learn is None: self._remove()
 
+    def _remove(self):
+        if getattr(self, 'hooks', None) is None: return
+        grads = torch.is_grad_enabled()
+        super()._remove()
+        self.hooks = None
+        torch.set_grad_enabled(grads)                                # where the model was interrupted, what is around it has put this right already
+
     @property
     def explains(self): return hasattr(self.learn, 'gather_preds')
 
@@ -108,7 +115,6 @@ class CAMCallback(HookCallback):
         found = self.explain.explain(self.hooks, rows, self.yb, getcallable(self.loss_func, 'activation')).cpu()
         self._remove()
         self.n_seen += bs
-        self.hooks = None
         self.keep(rows, found)
         self.learn.pred = to_detach(self.learn.pred, cpu=False, gather=False)
 

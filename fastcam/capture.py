@@ -36,7 +36,7 @@ def main_pred(
 
 # %% ../nbs/03_capture.ipynb #a5df7a93
 class Capture:
-    "Keeps the activations of `layers` in each call of `model`, with a graph from there to the prediction; a context manager"
+    "Keeps the activations of `layers` in the first call of `model` that succeeds, with a graph from there to the prediction; a context manager"
     def __init__(self,
         model:nn.Module, # The model that will be called
         layers:dict, # `GridLayer`s by name, as `find_layers` gives them
@@ -44,7 +44,7 @@ class Capture:
     ): self.model,self.layers,self.pad = model,layers,pad
 
     def __enter__(self):
-        self.acts,self.masks,self.calls,self.xb,self.pred,self.modes,self.stance,self._known = {},{},{},None,None,ExitStack(),ExitStack(),{}
+        self.acts,self.masks,self.calls,self.xb,self.pred,self.done,self.modes,self.stance,self._known = {},{},{},None,None,False,ExitStack(),ExitStack(),{}
         self.stance.enter_context(as_written())
         self.hooks = [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
         self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
@@ -63,18 +63,19 @@ class Capture:
         self.stance.close()
 
     def _start(self, m, xb):
+        if self.done: return
         own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
         if torch.is_inference_mode_enabled(): self.modes.enter_context(torch.inference_mode(False))
         self.modes.callback(torch.set_grad_enabled, torch.is_grad_enabled())
         torch.set_grad_enabled(own)
         self.acts.clear(); self.calls.clear()
-        self.done = False
         self.xb = tuple(_leave_inference(x) for x in xb)
         return self.xb
 
     def _keep(self, name, m, i, o):
+        if self.done: return                                         # a later call; or checkpointing, which calls modules again in the backward pass
         call = self.calls[name] = self.calls.get(name, -1)+1
-        if self.done or call!=self.layers[name].call: return         # another call; or checkpointing, which calls modules again in the backward pass
+        if call!=self.layers[name].call: return
         torch.set_grad_enabled(True)
         a,self.masks[name] = main_output(o),output_mask(o)
         self.acts[name] = a if a.requires_grad else a.detach().requires_grad_()
@@ -82,7 +83,7 @@ class Capture:
 
     def _end(self, m, xb, pred):
         self.modes.close()
-        self.pred,self.done = main_pred(pred),True
+        if not self.done and pred is not None: self.pred,self.done = main_pred(pred),True          # None where the model failed
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
@@ -133,37 +134,37 @@ def _can_skip(m, lay):
     "May module `m` be left out? Not if it holds the layer, or if others have hooks inside of it, as a U-Net has for its skip connections"
     return not isinstance(m, torch.jit.ScriptModule) and not any(o is lay.module or o._forward_hooks or o._forward_pre_hooks for o in m.modules() if o is not m)
 
+def _afresh(o): return o.detach() if isinstance(o, Tensor) else type(o)(map(_afresh, o))
 def _is_empty(o): return isinstance(o, Tensor) and not o.numel() or type(o) in (tuple,list) and all(map(_is_empty, o))
 
 @contextmanager
 def _noting(model, lay, into):
     "Adds to the list `into` the modules beside and above the way to layer `lay`, and its own, that are called once and are done when it is, if there is nothing in what they give: `(weak reference, output)`"
-    mods,m = [],model
+    mods,m = [lay.module],model
     for part in lay.name.split('.'):
-        mods += [o for n,o in m.named_children() if n!=part and o is not lay.module]
-        m = m.get_submodule(part)
-    skip,gave = {o for o in [*mods, m] if _can_skip(o, lay)},[]
-    hs = [o.register_forward_hook(lambda m, i, o: gave.append((m, o))) for o in skip|{m}]
+        mods += [o for n,o in m.named_children() if n!=part]
+        if (m := m._modules.get(part)) is None: break                                             # it has another name by now
+    skip,gave = {o for o in mods if _can_skip(o, lay)},[]
+    hs = [o.register_forward_hook(lambda m, i, o: gave.append((m, _afresh(o) if _is_empty(o) else None))) for o in skip|{lay.module}]
     try: yield
     finally:
         for h in hs: h.remove()
     ms = [m for m,_ in gave]
-    if m in ms: into += [(weakref.ref(o), p) for o,p in gave[:ms.index(m)+1] if o in skip and ms.count(o)==1 and _is_empty(p)]
+    if lay.module in ms: into += [(weakref.ref(m), o) for m,o in gave[:ms.index(lay.module)+1] if m in skip and ms.count(m)==1 and o is not None]
+
+def _gives(o): return lambda *args, **kwargs: _afresh(o)                                          # the model may take from a list, or give a tensor another shape
 
 @contextmanager
 def _skipped(before):
     "The modules of `before`, `(weak reference, output)`, are not run, and give this output"
-    was = []
+    mods = [(m, o, vars(m).get('forward')) for r,o in before if (m := r()) is not None]
     try:
-        for r,o in before:
-            m = r()
-            was.append((m, m.__dict__.get('forward')))
-            m.forward = lambda *args, o=o, **kwargs: o
+        for m,o,_ in mods: vars(m)['forward'] = _gives(o)
         yield
     finally:
-        for m,f in was:
-            if f is None: del m.forward
-            else: m.forward = f
+        for m,_,f in mods:
+            if f is None: vars(m).pop('forward', None)
+            else: vars(m)['forward'] = f
 
 # %% ../nbs/03_capture.ipynb #4406f2d2
 @patch
@@ -199,21 +200,24 @@ def _again(self:Capture, name, module, o, call=0, hooks={}):
 
 @patch
 def _find_alone(self:Capture, name, o, hooks={}):
-    "`_again` of the layer itself: without what is before it, if that is known; else in full, and what is before it is known then"
+    "`_again` of the layer itself, where `o` has more rows than there are items: without what is before it, if that is known; else in full, and what is before it is known then"
     lay,dtype,before = self.layers[name],self.acts[name].dtype,[]
     ask = partial(self._again, name, lay.module, o, lay.call, hooks)
     if dtype in lay.before:
-        if ask(): return True
+        if all(_can_skip(m, lay) for r,_ in lay.before[dtype] if (m := r()) is not None) and ask(): return True
         del lay.before[dtype]
     if lay.calls>1: return ask()
     with _noting(self.model, lay, before): alone = ask()
-    if alone: lay.before[dtype] = before
-    return alone
+    if not alone: return False
+    lay.before[dtype] = before
+    if ask(): return True
+    lay.before[dtype] = []                                     # called again in a way that no hook sees
+    return ask()
 
 @patch
 def _is_alone(self:Capture, name):
     "Does the prediction come out again if the layer's activations are all that is known?"
-    if name not in self._known: self._known[name] = self._find_alone(name, self.acts[name].detach())
+    if name not in self._known: self._known[name] = self._find_alone(name, torch.cat(2*[self.acts[name].detach()]))       # what a stage has kept of the batch by itself does not fit twice as many
     return self._known[name]
 
 # %% ../nbs/03_capture.ipynb #5a11e002
@@ -226,6 +230,8 @@ def _is_pooling(m, a, p):
         return torch.equal(got, p.reshape(got.shape[1:])*keep[:,None,None])
     return all(map(alike, torch.cat([bits, 1-bits]).split(max(1, 2**21//a.numel()))))
 
+def _is_linear(m): return type(m) is nn.Linear and not m._forward_hooks and not m._forward_pre_hooks and 'forward' not in vars(m)
+
 @patch
 def _pooled(self:Capture, name):
     "Of `_pool`: `(module, what it gave, pooled (batch, times, channels))` of the last module up to which a channel less is a feature less, if the layer feeds nothing else; else None"
@@ -236,8 +242,8 @@ def _pooled(self:Capture, name):
         if gave and i and i[0] is gave[0] and _is_pooling(m, gave[0], p): found[:] = [(m, p)]                # the outermost comes last
     def linear(gave, m, i, o):
         if len(found)==1 and torch.equal(i[0], found[0][1].flatten(1)): found.append((m, o))                 # with every other channel left out, too
-    mods = [m for r in lay.feeds if (m := r()) is not None] or [m for m in _all_modules(self.model)[0] if m is not lay.module and (type(m) is nn.Linear or next(m.parameters(), None) is None)]
-    self._known[name] = self._find_alone(name, torch.cat([a, a*odd, a*(1-odd)]), {m: linear if type(m) is nn.Linear else pool for m in mods})
+    mods = [m for r in lay.feeds if (m := r()) is not None] or [m for m in _all_modules(self.model)[0] if m is not lay.module and (_is_linear(m) or next(m.parameters(), None) is None)]
+    self._known[name] = self._find_alone(name, torch.cat([a, a*odd, a*(1-odd)]), {m: linear if _is_linear(m) else pool for m in mods})
     lay.feeds = [weakref.ref(m) for m,_ in found]                                                            # they are asked first next time
     for m,o in reversed(found):
         if self._again(name, m, o[:n]): return m,o[:n],found[0][1][:n].reshape(n, -1, a.shape[1])

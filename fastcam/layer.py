@@ -10,6 +10,7 @@ __all__ = ['evaluating', 'as_written', 'GridLayer', 'main_output', 'with_main', 
 from fastai.vision.all import *
 from fastcore.basics import basic_repr
 from torch.func import functional_call
+from contextlib import ExitStack
 import difflib, numbers, re, weakref
 
 # %% ../nbs/01_layer.ipynb #09b4ab9e
@@ -32,9 +33,16 @@ def evaluating(model:nn.Module):
         for m in [m for m in mods if m.training]: m.training = False                 # the model itself may change modes
         for m in train: m.training = True
 
+_stance,_written = ExitStack(),[]
+@contextmanager
 def as_written():
-    "A context in which compiled modules run as they are written, so that hooks are called"
-    return torch.compiler.set_stance('force_eager')
+    "A context in which compiled modules run as they are written, so that hooks are called; until the last is left of those that were entered, in whatever order"
+    if not _written: _stance.enter_context(torch.compiler.set_stance('force_eager'))
+    _written.append(None)
+    try: yield
+    finally:
+        _written.pop()
+        if not _written: _stance.close()
 
 _spare_bits = []
 @contextmanager

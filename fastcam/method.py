@@ -10,7 +10,7 @@ __all__ = ['Pass', 'register_method', 'cam_methods', 'UnknownKeyword', 'as_metho
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import _close, _own_random
+from .layer import _close, _found, _own_random, _tensors
 from .target import *
 from .target import _like
 from .capture import *
@@ -432,8 +432,14 @@ class Explainer:
         yb=() # True values, if known
     ) -> tuple: # `Pass`, and maps `(batch, k, *grid)` by layer, by None where layers are fused
         "The maps of a captured batch, a list of `(k, tokens)` where texts are padded; in the block of `cap`, and in one of `no_grad`"
+        if not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in _tensors(cap.pred)):        # the model switches gradients off by itself, and did not when its layers were found
+            for l in cap.layers.values(): l.cut = True
+            cap.done = False
+            cap.model(*cap.xb)
         cap.unhook()                                                 # methods call the model again
-        if missing := [n for n in cap.layers if n not in cap.acts]: raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        if missing := [n for n in cap.layers if n not in cap.acts]:
+            _found.pop(cap.model, None)                              # the model takes another way by now: the next call looks again
+            raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         o = Pass(cap, self.target.ask(cap.pred, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise _NanPred(cap, [r for r,s in zip(rows, nan.any(1)) if s])

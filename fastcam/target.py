@@ -92,7 +92,7 @@ class Target:
         return _take(self.read(pred), self.idx[rows])
     def picks(self, pred):
         "Of a question: numbers (batch, n) with their graph, and which of them (batch, k) are explained"
-        if type(self).scores is Target.scores: return self.read(pred),self.idx.clamp(min=0)
+        if getattr(self.scores, '__func__', None) is Target.scores: return self.read(pred),self.idx.clamp(min=0)
         s = self.scores(pred)
         return s,torch.arange(s.shape[1], device=s.device).expand(len(s), -1)
     def title(self,

@@ -260,6 +260,50 @@ def test_names_of_the_learner():
     learn.remove_cbs(learn.cbs.filter(lambda o: isinstance(o, CAMCallback)))
     assert len(learn.cam(files[:2]))==2
 
+# ---- several at once
+def _hooks(model): return [m for m in model.modules() if m._forward_hooks or m._forward_pre_hooks]
+def _stance(): return torch._dynamo.eval_frame._stance.stance
+
+def _maps(learn, *cbs):
+    with learn.no_bar(): learn.get_preds(dl=learn.dls.test_dl(files[:5], bs=2), cbs=list(cbs))
+    return [torch.stack([o.as_subclass(Tensor) for o in c.maps]) for c in cbs if isinstance(c, CAMCallback)]
+
+@pytest.mark.parametrize('first', [dict(), dict(method='scorecam'), dict(method='headcam'), dict(method='ablationcam'), dict(smooth='noise', samples=2)], ids=str)
+def test_two_callbacks(learn, first):
+    "Each explains the prediction, not what the other asked; and compiled modules run compiled again"
+    want = _maps(learn, CAMCallback(**first))+_maps(learn, CAMCallback())
+    got = _maps(learn, CAMCallback(**first), CAMCallback())
+    assert all(torch.allclose(g, w, atol=1e-6*w.abs().max().item()) for g,w in zip(got, want))
+    assert _stance()=='default'
+
+def test_callback_that_asks_the_model(learn):
+    "Another callback calls the model between its prediction and the explanation"
+    class Asks(Callback):
+        order = 60
+        def after_pred(self): self.learn.model(self.xb[0][:1]*0)
+    want, = _maps(learn, CAMCallback())
+    got, = _maps(learn, CAMCallback(), Asks())
+    assert torch.equal(got, want)
+
+def test_captures_end_in_any_order():
+    "Of two captures the first ends first"
+    model = small_net().eval()
+    a,b = (Capture(model, find_layers(model, x, '0.1')) for _ in range(2))
+    a.__enter__(); b.__enter__()
+    assert _stance()=='force_eager'
+    a.remove()
+    assert _stance()=='force_eager'
+    b.remove(); b.remove()
+    assert _stance()=='default' and _hooks(model)==[]
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt,ValueError('no'),SystemExit], ids=str)
+def test_interrupted_get_preds(learn, error):
+    "The model is interrupted in `get_preds`, where fastai has switched gradients off"
+    class Breaks(Callback):
+        def before_batch(self): self.learn.model[1][3].left,self.learn.model[1][3].error = 0,error
+    with pytest.raises(BaseException): _maps(learn, CAMCallback(), Breaks())
+    assert torch.is_grad_enabled() and _stance()=='default' and _hooks(learn.model)==[]
+
 # ---- memory
 def _tensors():
     gc.collect()

@@ -323,6 +323,38 @@ def test_states():
     same(cam_maps(model, x), want)
     assert x.grad is None and x.requires_grad and torch.equal(x, x5)
 
+@pytest.mark.parametrize('how', ['set','enable','freeze'])
+def test_model_that_switches_gradients(how):
+    "Whether the model switches gradients on or off in a block of its own, and though this changes after the first call: the maps without such a block"
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.a,self.h,self.frozen = nn.Sequential(nn.Conv2d(3,8,3,2), nn.ReLU(), nn.Conv2d(8,8,3), nn.ReLU()),nn.Linear(8,3),False
+        def forward(self, x):
+            with torch.set_grad_enabled(not self.frozen) if how=='set' else torch.enable_grad() if how=='enable' else torch.no_grad() if self.frozen else nullcontext(): y = self.a(x)
+            return self.h(y.mean((2,3)))
+    class Plain(Net):
+        def forward(self, x): return self.h(self.a(x).mean((2,3)))
+    want = cam_maps(Plain().eval(), x5, layer='a')
+    for after in ([False,True],[True,False]):
+        model = Net().eval()
+        for model.frozen in (*after, *after):
+            for kw in (dict(), dict(layer='a'), dict(method='headcam')): same(cam_maps(model, x5, **kw), want if 'method' not in kw else cam_maps(Plain().eval(), x5, **kw))
+    assert torch.is_grad_enabled() and all(p.grad is None for p in model.parameters())
+
+def test_model_that_calls_a_layer_more_often_by_now():
+    "The second call of a layer, which is no more: said, and the next call looks again"
+    class Twice(nn.Module):
+        def __init__(self): super().__init__(); self.a,self.h,self.tta = nn.Conv2d(3,8,3,2),nn.Linear(8,3),True
+        def one(self, x): return self.h(self.a(x).relu().mean((2,3)))
+        def forward(self, x): return self.one(x)+self.one(x.flip(-1)) if self.tta else self.one(x)
+    model = Twice().eval()
+    assert list(find_layers(model, x5))==['a@1']
+    model.tta = False
+    with pytest.raises(ValueError, match="Layer 'a@1' was not used in this call"): cam_maps(model, x5)
+    assert len(cam_maps(model, x5))==len(x5)
+
 def test_learner_states():
     learn = small_learner()
     want = learn.cam(files[:7]).maps

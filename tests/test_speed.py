@@ -244,7 +244,7 @@ def test_heads_come_and_go():
         model[1][4] = nn.Linear(16, 3+i%3)
         cam_maps(model, x, 2+i%3, method='ablationcam')
         lay = first(find_layers(model, x).values())
-        assert lay.module is not None and len(lay.feeds) and len(lay.before)
+        assert lay.module is not None and len(lay.before) and len(lay.feeds) and all(r() is not None for r in lay.feeds)
     assert len(fastcam.layer._found[model])==1
 
 # ---- benchmarks
@@ -303,13 +303,13 @@ def test_tail_skips_what_is_before():
     "The first tail asks in full whether the layer is all that counts, and later ones run what follows"
     model = Parts(chain).eval()
     own = {n: vars(getattr(model, n))['forward'] for n in 'abc'}
-    assert tails(model)==['abcc','cc','cc']
+    assert tails(model)==['abccc','cc','cc']
     assert {n: vars(getattr(model, n))['forward'] for n in 'abc'}==own
     plain = net()
     cam_maps(plain, x, method='ablationcam'), cam_maps(plain, x, method='ablationcam')
     assert not any('forward' in vars(m) for m in plain.modules())
 
-@pytest.mark.parametrize('mix,ran', [(twice, ['abcaaca','acaaca','acaaca']), (beside, ['abcabc']*3)])
+@pytest.mark.parametrize('mix,ran', [(twice, ['abcaacaaca','acaaca','acaaca']), (beside, ['abcabc']*3)])
 def test_tail_runs_what_is_needed(mix, ran):
     "A stage that is called again afterwards is run; where the input passes the layer by, all is"
     assert tails(Parts(mix).eval())==ran
@@ -327,6 +327,82 @@ def test_tail_keeps_hooks_of_others():
     model.a = nn.Sequential(model.a)
     model.a[0].register_forward_hook(lambda m,i,o: kept.append(len(o)))
     assert all('a' in r and 'b' not in r for r in tails(model)[1:]) and kept
+
+def behind(m, x): return chain(m, x) + m.a.forward(torch.ones(1, 3, 4, 4)).mean()
+def popped(m, x):
+    fs = m.a(x)
+    return m.head(m.c(m.b(fs.pop())).tanh().mean((2,3)))
+def turned(m, x): return m.head(m.c(m.b(m.a(x).transpose_(2,3))).tanh().mean((2,3)))
+
+def test_tail_asks_again_with_what_is_left_out():
+    "A stage is called afterwards in a way that no hook sees"
+    assert tails(Parts(behind).eval())==['abca'+'c'+'abca'+'abca', 'abcaabca', 'abcaabca']
+
+def test_tail_of_stages_whose_output_is_changed():
+    "The model takes from the list that a stage gave, or changes the shape of its tensor in place"
+    class Listed(nn.Module):
+        def __init__(self, a): super().__init__(); self.a = a
+        def forward(self, x): return [x, self.a(x)]
+    model = Parts(popped).eval()
+    model.a = Listed(model.a)
+    assert tails(model)[1:]==['cc','cc']
+    assert tails(Parts(turned).eval())[1:]==['cc','cc']
+
+def test_tail_of_stages_that_keep_something():
+    "What a stage has kept of the batch is found to matter later: it does not fit other rows"
+    def kept(m, x):
+        m.kept = m.a(x)
+        return m.head(m.c(m.b(m.kept)).tanh().mean((2,3)))
+    class Keeps(nn.Module):
+        def __init__(self, a): super().__init__(); self.a = a
+        def forward(self, x):
+            self.kept = self.a(x)
+            return self.kept
+    def uses(m, x):
+        y = m.c(m.b(m.a(x))).tanh().mean((2,3))
+        return m.head(y*m.a.kept.mean((2,3)).repeat(1,2)[:,:6] if m.gate else y)
+    model = Parts(uses).eval()
+    model.a,model.gate = Keeps(model.a),False
+    assert tails(model)[1:]==['cc','cc']
+    model.gate = True
+    assert all('a' in r and 'b' in r for r in tails(model))
+
+def test_tail_of_stages_with_attributes_of_their_own():
+    "A stage hands its attributes on to what it wraps, or takes none: it is as it was afterwards"
+    class Around(nn.Module):
+        def __init__(self, a): super().__init__(); vars(self)['inner'] = a; self.add_module('a', a)
+        def __setattr__(self, k, v): setattr(vars(self)['inner'], k, v) if 'inner' in vars(self) else super().__setattr__(k, v)
+        def __delattr__(self, k): raise AttributeError(k)
+        def forward(self, x): return self.a(x)
+    model = Parts(chain).eval()
+    was = vars(model.a)['forward']
+    model.a = Around(model.a)
+    assert tails(model)[1:]==['cc','cc'] and vars(model.a.a)['forward'] is was and 'forward' not in vars(model.a)
+
+def test_tail_of_a_renamed_layer():
+    "The modules are the same, in the same order, and have other names"
+    model = Parts(chain).eval()
+    with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: want = model(x)
+    names = dict(model._modules)
+    model._modules.clear()
+    for n,m in names.items(): model._modules[n.upper()] = m
+    model.mix = lambda m, x: m.HEAD(m.C(m.B(m.A(x))).tanh().mean((2,3)))
+    with torch.no_grad(): close(cap.tail('b', cap.a('b')), want)
+
+@pytest.mark.parametrize('how', ['hook','forward'])
+def test_ablation_of_a_linear_layer_that_is_changed(how):
+    "The last layer is scaled by a hook, or its `forward` is another: as the loop over the whole model"
+    model = nn.Sequential(nn.Conv2d(3,8,3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,4)).eval()
+    for changed in (False,True):
+        if changed and how=='hook': model[4].register_forward_hook(lambda m,i,o: o*.1)
+        if changed and how=='forward': model[4].forward = lambda x: F.linear(x, model[4].weight, model[4].bias) + x.flip(1)[:,:4]
+        with torch.no_grad():
+            a,y,w = model[1](model[0](x)),model(x)[:,:1],[]
+            for c in range(8):
+                b = a.clone()
+                b[:,c] = 0
+                w.append((y-model[2:](b)[:,:1])/y.abs())
+        close(cam_maps(model, x, 0, '1', method='ablationcam')[:,0], (torch.cat(w, 1)[...,None,None]*a).sum(1), 1e-4)
 
 def test_tail_after_half_precision():
     "What is known of one precision is not taken for another"
