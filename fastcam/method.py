@@ -251,8 +251,10 @@ def _sum(wa): return wa.sum(1)
 def _reduced(reduce, w, a):
     "`reduce(w*a)`; the sum where a channel has one weight, which most methods come to, as a product of matrices, which is quicker and needs no memory for `w*a`"
     if reduce is not _sum or not isinstance(w, Tensor) or w.dtype!=a.dtype or w.shape[1:]!=(a.shape[1], *[1]*(a.ndim-2)): return reduce(w*a)
+    w,x = w.reshape(-1, 1, a.shape[1]),a.flatten(2)
     with torch.autocast(a.device.type, enabled=False) if torch.is_autocast_enabled(a.device.type) else nullcontext():
-        return torch.bmm(w.reshape(-1, 1, a.shape[1]).expand(len(a), -1, -1), a.flatten(2)).reshape(len(a), *a.shape[2:])
+        m = torch.mm(w[:,0], x[0]) if len(a)==1 or not a.stride(0) else torch.bmm(w.expand(len(a), -1, -1), x)       # one item, of which there may be several columns
+        return m.expand(len(a), *m.shape[1:]).reshape(len(a), *a.shape[2:])
 
 def weight_method(
     weight, # Function of activations and gradients (or of activations alone), giving weights that broadcast over the activations
