@@ -19,7 +19,7 @@ from contextlib import nullcontext
 import inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
-_at_once = 2**22                                                     # numbers
+_at_once = 2**24                                                     # numbers
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
@@ -31,7 +31,7 @@ class Pass:
         self.layer,self.j,self._made = first(cap.acts),0,{}            # what was made once is shared by all columns
         self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
         self.rows,self.real = None,None                              # all items, all cells
-        self.at_once = max(1, _at_once//sum(a.numel() for a in cap.acts.values()))    # columns that there are gradients of: they are to stay near the processor, and not to fill the memory
+        self.at_once = max(1, _at_once//sum(a.numel() for a in cap.acts.values()))    # columns that there are gradients of: they are not to fill the memory
 
     def at(self, layer, j):
         "The same pass, at another layer or column; at a `slice` of columns `a` and `g` hold the batch for each of these, one after the other"
