@@ -9,7 +9,7 @@ __all__ = ['unwrap', 'main_pred', 'Capture']
 from fastai.vision.all import *
 from .layer import *
 from .layer import _all_modules
-import collections, itertools, weakref
+import itertools, weakref
 from contextlib import ExitStack
 
 # %% ../nbs/03_capture.ipynb #88e5940c

@@ -350,9 +350,6 @@ def test_tail_of_stages_whose_output_is_changed():
 
 def test_tail_of_stages_that_keep_something():
     "What a stage has kept of the batch is found to matter later: it does not fit other rows"
-    def kept(m, x):
-        m.kept = m.a(x)
-        return m.head(m.c(m.b(m.kept)).tanh().mean((2,3)))
     class Keeps(nn.Module):
         def __init__(self, a): super().__init__(); self.a = a
         def forward(self, x):
