@@ -35,6 +35,15 @@ def main_pred(
     return getattr(pred, 'logits', pred)
 
 # %% ../nbs/03_capture.ipynb #a5df7a93
+@contextmanager
+def _untracked(mods):
+    "What is computed with the parameters of these modules, weak references, keeps nothing for gradients of them, which nobody asks for"
+    ps = [p for r in mods if (m := r()) is not None for p in m._parameters.values() if p is not None and p.requires_grad and p.is_leaf]
+    for p in ps: p.requires_grad = False
+    try: yield
+    finally:
+        for p in ps: p.requires_grad = True
+
 class Capture:
     "Keeps the activations of `layers` in the first call of `model` that succeeds, with a graph from there to the prediction; a context manager"
     def __init__(self,
@@ -44,8 +53,8 @@ class Capture:
     ): self.model,self.layers,self.pad = model,layers,pad
 
     def __enter__(self):
-        self.acts,self.masks,self.calls,self.xb,self.pred,self.done,self.modes,self.stance,self._known = {},{},{},None,None,False,ExitStack(),ExitStack(),{}
-        self.stance.enter_context(as_written())
+        self.acts,self.masks,self.calls,self.xb,self.pred,self.done,self.modes,self.block,self._known = {},{},{},None,None,False,ExitStack(),ExitStack(),{}
+        self.block.enter_context(as_written())
         self.hooks = [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
         self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
         return self
@@ -58,9 +67,9 @@ class Capture:
         self.modes.close()
 
     def remove(self):
-        "The end: no hooks, and compiled modules run compiled again"
+        "The end: no hooks, compiled modules run compiled again, and parameters are as they were"
         self.unhook()
-        self.stance.close()
+        self.block.close()
 
     def _start(self, m, xb):
         if self.done: return
@@ -74,9 +83,11 @@ class Capture:
 
     def _keep(self, name, m, i, o):
         if self.done: return                                         # a later call; or checkpointing, which calls modules again in the backward pass
-        call = self.calls[name] = self.calls.get(name, -1)+1
-        if call!=self.layers[name].call: return
+        lay,call = self.layers[name],self.calls.get(name, -1)+1
+        self.calls[name] = call
+        if call!=lay.call: return
         torch.set_grad_enabled(True)
+        self.block.enter_context(_untracked(lay.order[lay.nth+1:]))
         a,self.masks[name] = main_output(o),output_mask(o)
         self.acts[name] = a if a.requires_grad else a.detach().requires_grad_()
         return with_main(o, self.acts[name].clone())
@@ -132,7 +143,7 @@ def _replaced(module, a, call=0):
 
 def _can_skip(m, lay):
     "May module `m` be left out? Not if it holds the layer, or if others have hooks inside of it, as a U-Net has for its skip connections"
-    return not isinstance(m, torch.jit.ScriptModule) and not any(o is lay.module or o._forward_hooks or o._forward_pre_hooks for o in m.modules() if o is not m)
+    return not isinstance(m, torch.jit.ScriptModule) and not any(o is lay.module or o._forward_hooks or o._forward_pre_hooks for o in _all_modules(m)[0] if o is not m)
 
 def _afresh(o): return o.detach() if isinstance(o, Tensor) else type(o)(map(_afresh, o))
 def _is_empty(o): return isinstance(o, Tensor) and not o.numel() or type(o) in (tuple,list) and all(map(_is_empty, o))

@@ -78,6 +78,7 @@ class GridLayer:
     ):
         store_attr()
         self.feeds,self.before = (),{}                               # modules that pool what it gives; those that are done before it with what they give of an empty batch, by its dtype: once they are known
+        self.order,self.nth = (),0                                   # weak references to the modules in the order in which they are done, and its own place there
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -277,8 +278,8 @@ def _find(model, xb):
     found,seen,pooled,own,by_name = {},{},set(),set(),{n:'is not used when the model is called' for n,_ in model.named_modules()}
     calls,nth = collections.Counter(n for n,*_ in outs),collections.Counter()
     n_grids = sum(isinstance(x, Tensor) and x.ndim==nd+2 for x in xb)
-    text = token_ids(xb) is not None
-    for name,m,o,shape,masked,cut,g,other,cls in outs:
+    text,order = token_ids(xb) is not None,[weakref.ref(m) for _,m,*_ in outs]
+    for i,(name,m,o,shape,masked,cut,g,other,cls) in enumerate(outs):
         call,nth[name] = nth[name],nth[name]+1
         twin = 1<calls[name]==n_grids and call>0                 # one body for several inputs, as in a siamese network: the first unless `@1`, `@2`, ... is said
         lay = None if o is None else _token_layout(m, o.shape, size, masked) if text else _layout(m, o.shape, size, *grids)
@@ -293,6 +294,7 @@ def _find(model, xb):
             if not isinstance(by_name[name], GridLayer): by_name[name] = 'is off the way: the prediction does not depend on it, or the model cuts the gradient behind it (`detach`, `torch.no_grad()`)'
             continue
         new = by_name[f'{name}@{call}'] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name], call=call, cut=cut)
+        new.order,new.nth = order,i
         if not twin: by_name[name] = new
         live = (new.to_grid(other if g is None else g)!=0).any(1).float()
         new.channels,new.share = new.to_grid(o).shape[1],0. if text and live.sum()<2 else live.mean().item()         # one token, such as the class token or the last: no map of a text

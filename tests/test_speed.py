@@ -69,6 +69,36 @@ def test_gradients_are_not_kept(monkeypatch):
     cam_maps(model, x, list(range(7)), '0.3')
     assert most==[2,2,2,1]
 
+# ---- memory: nothing is kept for gradients that nobody asks for
+class Checkpointed(nn.Module):
+    "A linear net behind a convolution; in `saving` mode what is inside is computed anew in the backward pass"
+    def __init__(self):
+        super().__init__()
+        self.conv,self.block,self.saving = nn.Conv2d(1, 4, 3),nn.Sequential(nn.Linear(4,11), nn.GELU(), nn.Linear(11,3)),False
+    def forward(self, x):
+        p = self.conv(x).mean((2,3))
+        return torch.utils.checkpoint.checkpoint(self.block, p, use_reentrant=False) if self.saving else self.block(p)
+
+def test_parameters_are_not_tracked():
+    "What a linear layer is given is kept for the gradients of its weights alone: it is not kept; all is as it was afterwards, frozen parts, too, and where the model fails"
+    model,x = Checkpointed().eval(),torch.randn(2, 1, 8, 9)
+    model.block[0].bias.requires_grad_(False)
+    was,kept = [p.requires_grad for p in model.parameters()],[]
+    def run():
+        kept.clear()
+        with torch.no_grad(), Capture(model, find_layers(model, x, 'conv')) as cap, torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(tuple(t.shape)) or t, noop):
+            model(x)
+            return cap.grads(cap.pred)['conv']
+    want = torch.autograd.functional.jacobian(lambda a: model.block(a.mean((2,3))).sum(0), model.conv(x).detach())
+    close(run(), want)
+    assert [p.requires_grad for p in model.parameters()]==was and kept.count((2,11))==1                        # what GELU was given, and not what it gave
+    model.saving = True
+    close(run(), want)
+    h = model.block[2].register_forward_pre_hook(lambda *_: 1/0)
+    with pytest.raises(ZeroDivisionError): run()
+    h.remove()
+    assert [p.requires_grad for p in model.parameters()]==was and all(p.grad is None for p in model.parameters())
+
 # ---- Score-CAM: channels that are alike
 class Twins(nn.Module):
     "Hands on channels, some of them twice at a scale that rounds nothing, some constant"
