@@ -232,9 +232,10 @@ def _is_alone(self:Capture, name):
     return self._known[name]
 
 # %% ../nbs/03_capture.ipynb #5a11e002
-def _is_pooling(m, a, p):
-    "Does module `m`, which made `p` of `a`, pool each channel by itself, so that nothing comes of nothing?"
+def _is_pooling(m, a, p, n):
+    "Does module `m`, which made `p` of `a`, pool each channel by itself, so that nothing comes of nothing? Looked at in the first `n` rows"
     if not isinstance(p, Tensor) or a.ndim<3 or len(p)!=len(a) or p.numel() not in [n*math.prod(a.shape[:2]) for n in (1,2,3)]: return False
+    a,p = a[:n],p[:n]
     bits = (torch.arange(a.shape[1], device=a.device)>>torch.arange(max(1, (a.shape[1]-1).bit_length()), device=a.device)[:,None]&1).to(a.dtype)
     def alike(keep):                                            # any two channels are told apart by a bit of their number
         got = m((a*keep.reshape(len(keep), 1, -1, *[1]*(a.ndim-2))).flatten(0,1)).reshape(len(keep), len(a), -1, a.shape[1])
@@ -250,7 +251,7 @@ def _pooled(self:Capture, name):
     if lay.kind!='NC*': return None
     odd,n = (torch.arange(a.shape[1], device=a.device)%2).reshape(-1, *[1]*(a.ndim-2)),len(a)
     def pool(gave, m, i, p):
-        if gave and i and i[0] is gave[0] and _is_pooling(m, gave[0], p): found[:] = [(m, p)]                # the outermost comes last
+        if gave and i and i[0] is gave[0] and _is_pooling(m, gave[0], p, n): found[:] = [(m, p)]                # the outermost comes last
     def linear(gave, m, i, o):
         if len(found)==1 and torch.equal(i[0], found[0][1].flatten(1)): found.append((m, o))                 # with every other channel left out, too
     mods = [m for r in lay.feeds if (m := r()) is not None] or [m for m in _all_modules(self.model)[0] if m is not lay.module and (_is_linear(m) or next(m.parameters(), None) is None)]
