@@ -16,10 +16,9 @@ class Case:
         bounds=None, # way -> (other way, limit): at most so many times the other
         few=(), # Ways that take long: measured in two rounds, the first and the last
         equal=None, # Function giving {what: (how far it is off, how far it may be)}; run outside of what is timed
-        notes=None, # Function giving {what: text} to print beside
-        model=None # Whose parameter gradients are looked for afterwards
+        notes=None # Function giving {what: text} to print beside
     ):
-        self.ways,self.base,self.bounds,self.few,self.equal,self.notes,self.model = ways,base,bounds or {},set(few),equal,notes,model
+        self.ways,self.base,self.bounds,self.few,self.equal,self.notes = ways,base,bounds or {},set(few),equal,notes
 
 # ---- models: a name, its last and an inner layer
 layers = {'resnet34': ('layer4','layer2'), 'efficientnet_lite0': ('bn2','blocks.3'), 'vit_tiny': ('blocks.11.norm1','blocks.5')}
@@ -112,7 +111,7 @@ def gradcam(name, where, bs):
         res['fastcam and pytorch-grad-cam'] = (apart(shown(want), pgc()), 1e-3)
         if 'captum' in ways: res['fastcam and captum'] = (off(capt(), want), tol)
         return res
-    return Case(ways, 'forward', {'fastcam': ('floor', 1.05)}, equal=equal, model=m)
+    return Case(ways, 'forward', {'fastcam': ('floor', 1.05)}, equal=equal)
 
 # ---- Grad-CAM of all classes
 def classes(name, n):

@@ -1,7 +1,8 @@
 """What an explanation costs beside a prediction, and beside other libraries: `python benchmarks/run.py`
 
 The ways of a case take turns, a round after the other, so that what disturbs one disturbs all. A round in which something else
-kept the processor busy is measured again. Peak memory is that of a process of its own for each way."""
+kept the processor busy is measured again. Each case has a process of its own, so that it finds what a fresh one does, whatever was
+measured before it; for peak memory, each way."""
 import argparse, fnmatch, importlib.metadata as md, json, os, platform, statistics, subprocess, sys, time
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def args():
     p.add_argument('--dtype', default='fp32', choices=['fp32','bf16'])
     p.add_argument('--json', type=Path, help='also write the results here')
     p.add_argument('--list', action='store_true', help='name the cases')
-    p.add_argument('--peak', nargs=2, help=argparse.SUPPRESS)                # a case and a way: what a process of its own is started with
+    p.add_argument('--one', help=argparse.SUPPRESS)                          # a case; what a process of its own is started with
+    p.add_argument('--peak', nargs=2, help=argparse.SUPPRESS)                # a case and a way; as well
     return p.parse_args()
 
 # ---- the machine
@@ -102,7 +104,23 @@ def summary(case, times):
             res[w] |= dict(of=other, times=ratio(w, other), limit=limit)
     return res
 
-# ---- memory, in a process of its own
+# ---- in a process of its own
+def alone(a, *what, **env):
+    "The last line that this script prints if it is started with `what` as well"
+    out = subprocess.run([sys.executable, __file__, *what, '--rounds', str(a.rounds), '--device', a.device, '--dtype', a.dtype] + ['--cpu-time']*a.cpu_time, stdout=subprocess.PIPE, text=True, env=dict(os.environ, **env))
+    if out.returncode: raise SystemExit(out.returncode)
+    return json.loads(out.stdout.strip().split('\n')[-1])
+
+def one(a):
+    "Print what there is to say of a case"
+    import cases
+    case = cases.cases[a.one]()
+    times,load,thrown = measure(case, Clock(a), a.rounds)
+    ways = summary(case, times)
+    equal = {k: dict(off=o, limit=t) for k,(o,t) in (case.equal() if case.equal else {}).items()}
+    print(json.dumps(dict(base=case.base, rounds=len(load), thrown=thrown, load=max((l for l in load if l is not None), default=None), ways=ways, equal=equal, notes=case.notes() if case.notes else {})))
+
+# ---- memory
 def _status(key): return next(int(l.split()[1])*1024 for l in Path('/proc/self/status').read_text().splitlines() if l.startswith(key))
 
 def peak(a):
@@ -130,11 +148,7 @@ def peak(a):
 def memory(a):
     res = {}
     for name,ways in memory_cases.items():
-        for w in ways:
-            out = subprocess.run([sys.executable, __file__, '--peak', name, w, '--device', a.device, '--dtype', a.dtype] + ['--cpu-time']*a.cpu_time, capture_output=True, text=True,
-                                 env=dict(os.environ, MALLOC_MMAP_THRESHOLD_='65536'))                       # what is freed goes back at once, so that the peak is what is held
-            if out.returncode: raise SystemExit(out.stderr)
-            res.setdefault(name, {})[w] = int(out.stdout.split()[-1])
+        for w in ways: res.setdefault(name, {})[w] = alone(a, '--peak', name, w, MALLOC_MMAP_THRESHOLD_='65536')       # what is freed goes back at once, so that the peak is what is held
     return res
 
 # ---- what the import adds
@@ -157,6 +171,7 @@ def main():
     if a.cpu_time: torch.set_num_threads(1)
     import cases
     cases.device,cases.dtype = a.device,dict(fp32=torch.float32, bf16=torch.bfloat16)[a.dtype]
+    if a.one: return one(a)
     if a.peak: return peak(a)
     names = [n for n in cases.cases if not n.startswith('gradcam') or int(n.split('/')[-1]) in a.batch]
     names = [n for n in [*names,'memory','import'] if any(fnmatch.fnmatch(n, p) for p in a.cases)]
@@ -166,7 +181,7 @@ def main():
     for k,v in res['head'].items(): print(f"{k:<10}{', '.join(f'{l} {n}' for l,n in v.items()) if isinstance(v, dict) else v}")
     print()
     line('case', 'way', 'ms', 'lowest-highest', 'x base', 'bound')
-    clock,began = Clock(a),time.perf_counter()
+    began = time.perf_counter()
     for name in names:
         if name=='memory':
             for n,ways in memory(a).items():
@@ -180,17 +195,11 @@ def main():
             res['cases'][name] = dict(seconds=s, limit=.15)
             line(name, 'fastcam.all', f'{1000*s:.0f}', f'{1000*min(ts):.0f}-{1000*max(ts):.0f}', '', f"{'within' if s<=.15 else 'ABOVE'} 150 ms")
             continue
-        case = cases.cases[name]()
-        times,load,thrown = measure(case, clock, a.rounds)
-        ways = summary(case, times)
-        equal = {k: dict(off=o, limit=t) for k,(o,t) in (case.equal() if case.equal else {}).items()}
-        r = res['cases'][name] = dict(base=case.base, rounds=len(load), thrown=thrown, load=max((l for l in load if l is not None), default=None), ways=ways, equal=equal, notes=case.notes() if case.notes else {})
-        for w,o in ways.items(): line(name, w, f"{o['ms']:.1f}", f"{o['low']:.1f}-{o['high']:.1f}", f"{o['ratio']:.2f}", bound(o))
-        for k,o in equal.items(): line('', f"equal: {k}, off by {o['off']:.1e}" + ('' if o['off']<=o['limit'] else f" ABOVE {o['limit']:.0e}"))
+        r = res['cases'][name] = alone(a, '--one', name)
+        for w,o in r['ways'].items(): line(name, w, f"{o['ms']:.1f}", f"{o['low']:.1f}-{o['high']:.1f}", f"{o['ratio']:.2f}", bound(o))
+        for k,o in r['equal'].items(): line('', f"equal: {k}, off by {o['off']:.1e}" + ('' if o['off']<=o['limit'] else f" ABOVE {o['limit']:.0e}"))
         for k,t in r['notes'].items(): line('', f'{k}: {t}')
-        if case.model is not None:
-            for p in case.model.parameters(): p.grad = None
-        if not a.cpu_time and r['load'] is not None and r['load']>.1: line('', f"disturbed: others kept {r['load']:.1f} processors busy; {thrown} rounds were thrown away")
+        if not a.cpu_time and r['load'] is not None and r['load']>.1: line('', f"disturbed: others kept {r['load']:.1f} processors busy; {r['thrown']} rounds were thrown away")
     res['head']['seconds'] = round(time.perf_counter()-began)
     bad = [n for n,r in res['cases'].items() if any(o['off']>o['limit'] for o in r.get('equal',{}).values())]
     print(f"\n{res['head']['seconds']} s" + (f"; maps differ: {', '.join(bad)}" if bad else ''))

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 import inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
-_at_once = 2**24                                                     # numbers
+_at_once = 7*2**20                                                   # numbers: 28 MB, which the C library hands out of what it has, where it asks the system for more than 32
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
