@@ -30,8 +30,10 @@ def task_target(learn:Learner) -> Target:
 
 def _vocab(dls):
     "Names of the classes, if there is one set of them; a mask's are with the transform that adds them"
-    v = ifnone(getattr(dls, 'vocab', None), first(f.codes for dl in dls.loaders[:1] for f in getattr(getattr(dl, 'after_item', None), 'fs', ()) if isinstance(f, AddMaskCodes)))
-    if isinstance(v, (list,L)) and len(v)==2 and dls.n_inp==1 and isinstance(v[1], CategoryMap): v = v[1]                  # the first is that of the tokens of a text
+    v = ifnone(getattr(dls, 'vocab', None),
+               first(f.codes for dl in dls.loaders[:1] for f in getattr(getattr(dl, 'after_item', None), 'fs', ()) if isinstance(f, AddMaskCodes)))
+    # the first is that of the tokens of a text
+    if isinstance(v, (list,L)) and len(v)==2 and dls.n_inp==1 and isinstance(v[1], CategoryMap): v = v[1]
     return None if v is None or any(isinstance(o, (list,L,CategoryMap)) for o in v) else v
 
 def _pad_index(dl):

@@ -22,7 +22,9 @@ def unwrap(
     model:nn.Module # A model, perhaps wrapped
 ) -> nn.Module:
     "The module that `nn.DataParallel`, `DistributedDataParallel` or `torch.compile` made `model` of"
-    if not isinstance(model, nn.Module): raise TypeError(f"`model` is a {type(model).__name__}: expected an `nn.Module`{', such as its `.model`' if isinstance(getattr(model, 'model', None), nn.Module) else ''}")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"`model` is a {type(model).__name__}: expected an "
+                        f"`nn.Module`{', such as its `.model`' if isinstance(getattr(model, 'model', None), nn.Module) else ''}")
     while isinstance(model, (nn.DataParallel,nn.parallel.DistributedDataParallel)) or hasattr(model, '_orig_mod'): model = first(model.children())
     return model
 
@@ -163,7 +165,8 @@ def _noting(model, lay, into):
     ms = [m for m,_ in gave]
     if lay.module in ms: into += [(weakref.ref(m), o) for m,o in gave[:ms.index(lay.module)+1] if m in skip and ms.count(m)==1 and o is not None]
 
-def _gives(o): return lambda *args, **kwargs: _afresh(o)                                          # the model may take from a list, or give a tensor another shape
+# the model may take from a list, or give a tensor another shape
+def _gives(o): return lambda *args, **kwargs: _afresh(o)
 
 @contextmanager
 def _skipped(before):
@@ -228,7 +231,8 @@ def _find_alone(self:Capture, name, o, hooks={}):
 @patch
 def _is_alone(self:Capture, name):
     "Does the prediction come out again if the layer's activations are all that is known?"
-    if name not in self._known: self._known[name] = self._find_alone(name, torch.cat(2*[self.acts[name].detach()]))       # what a stage has kept of the batch by itself does not fit twice as many
+    # what a stage has kept of the batch by itself does not fit twice as many
+    if name not in self._known: self._known[name] = self._find_alone(name, torch.cat(2*[self.acts[name].detach()]))
     return self._known[name]
 
 # %% ../nbs/03_capture.ipynb #5a11e002
@@ -254,7 +258,8 @@ def _pooled(self:Capture, name):
         if gave and i and i[0] is gave[0] and _is_pooling(m, gave[0], p, n): found[:] = [(m, p)]                # the outermost comes last
     def linear(gave, m, i, o):
         if len(found)==1 and torch.equal(i[0], found[0][1].flatten(1)): found.append((m, o))                 # with every other channel left out, too
-    mods = [m for r in lay.feeds if (m := r()) is not None] or [m for m in _all_modules(self.model)[0] if m is not lay.module and (_is_linear(m) or next(m.parameters(), None) is None)]
+    mods = ([m for r in lay.feeds if (m := r()) is not None] or
+            [m for m in _all_modules(self.model)[0] if m is not lay.module and (_is_linear(m) or next(m.parameters(), None) is None)])
     self._known[name] = self._find_alone(name, torch.cat([a, a*odd, a*(1-odd)]), {m: linear if _is_linear(m) else pool for m in mods})
     lay.feeds = [weakref.ref(m) for m,_ in found]                                                            # they are asked first next time
     for m,o in reversed(found):

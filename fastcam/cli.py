@@ -17,7 +17,8 @@ from contextlib import nullcontext
 # %% ../nbs/13_cli.ipynb #deccdb16
 def _load(model):
     "The learner in the file `model`, on fastai's default device; what goes wrong, in words"
-    if not Path(model).is_file(): raise CliError(f"{model}: {'this is a folder' if Path(model).is_dir() else 'there is no such file'}. Give a model that `learn.export()` wrote")
+    if not Path(model).is_file():
+        raise CliError(f"{model}: {'this is a folder' if Path(model).is_dir() else 'there is no such file'}. Give a model that `learn.export()` wrote")
     mine = f"This is fastai {fastai.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
     try:
         with warnings.catch_warnings():
@@ -25,13 +26,17 @@ def _load(model):
             try: learn = load_learner(model)
             except UnboundLocalError: learn = torch.load(model, map_location='cpu', weights_only=False)               # fastai swallows what cannot be imported
     except ModuleNotFoundError as e:
-        raise CliError(f"{model} needs the module {e.name!r}, which cannot be found. If it is yours, such as the file that your label function is in, tell where: PYTHONPATH=its_folder {Path(sys.argv[0]).name} ...; "
+        raise CliError(f"{model} needs the module {e.name!r}, which cannot be found. If it is yours, such as the file that your label function is in, tell "
+                       f"where: PYTHONPATH=its_folder {Path(sys.argv[0]).name} ...; "
                        "else install it")
     except AttributeError as e:
-        if "attribute 'dls'" in str(e): raise CliError(f"{model} holds no learner, but perhaps weights, as `learn.save()` writes them. Give a model that `learn.export()` wrote")
-        raise CliError(f"{model} needs a function or class that cannot be found: {str(e).splitlines()[-1].strip()}. It was defined where the model was exported, perhaps a label function. Put it into a file of its own, "
+        if "attribute 'dls'" in str(e):
+            raise CliError(f"{model} holds no learner, but perhaps weights, as `learn.save()` writes them. Give a model that `learn.export()` wrote")
+        raise CliError(f"{model} needs a function or class that cannot be found: {str(e).splitlines()[-1].strip()}. It was defined where the model was "
+                       f"exported, perhaps a label function. Put it into a file of its own, "
                        f"import it from there and export again. Or the model is of another version of fastai or torch: {mine}")
-    except (pickle.UnpicklingError,EOFError,UnicodeDecodeError) as e: raise CliError(f"{model} is no exported learner, or was cut off: {e}. Give a model that `learn.export()` wrote")
+    except (pickle.UnpicklingError,EOFError,UnicodeDecodeError) as e:
+        raise CliError(f"{model} is no exported learner, or was cut off: {e}. Give a model that `learn.export()` wrote")
     except Exception as e: raise CliError(f"{model} cannot be loaded: {e}\nWas it exported by another version of fastai? {mine}")
     if num_distrib()>1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
     learn.dls.to(default_device())
@@ -81,7 +86,8 @@ def _dests(images, out):
 # %% ../nbs/13_cli.ipynb #53e5f882
 def _save(cam, dest):
     "Draw `cam` into the PNG `dest`"
-    axs = plt.Figure(figsize=(4*max(1, len(cam.labels)),4)).subplots(1, max(1, len(cam.labels)), squeeze=False)[0]  # outside of pyplot: needs no screen, leaves nothing open
+    # outside of pyplot: needs no screen, leaves nothing open
+    axs = plt.Figure(figsize=(4*max(1, len(cam.labels)),4)).subplots(1, max(1, len(cam.labels)), squeeze=False)[0]
     cam.show(ctxs=axs)
     dest.parent.mkdir(parents=True, exist_ok=True)
     axs[0].figure.savefig(dest, bbox_inches='tight')

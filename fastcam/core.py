@@ -119,7 +119,8 @@ def show(self:TensorCAM,
     x = self if scale is None else self.normalize(scale, relu, ifnone(clip, .99 if np.prod(self.grid)>64*64 else 1.))
     x = x.as_subclass(Tensor).detach().cpu().float()
     if x.numel() != np.prod(self.grid): raise ValueError(f"`show` draws one map, this has shape {tuple(self.shape)}: index it first")
-    if view is not None: x = view.onto(x.reshape(self.grid), view.small, 'nearest' if kwargs.get('interpolation')=='nearest' else 'bilinear').as_subclass(Tensor)
+    if view is not None:
+        x = view.onto(x.reshape(self.grid), view.small, 'nearest' if kwargs.get('interpolation')=='nearest' else 'bilinear').as_subclass(Tensor)
     ims = ctx.get_images() if ctx is not None else []
     if self.nd==3: x = side_by_side(TensorCAM(x.reshape(self.grid), nd=3).resize((_slices, *[8*o for o in self.grid[1:]])).as_subclass(Tensor))
     if ims: kwargs.setdefault('extent', ims[0].get_extent())
@@ -148,7 +149,8 @@ def _largest(m):
 def _level(x, thresh):
     "What a value of maps `x` (maps, cells), scaled to 0..1, must reach to be hot"
     if thresh=='otsu': return _otsu(x)
-    if isinstance(thresh, str) and re.fullmatch(r'p\d+(\.\d+)?', thresh) and (q := float(thresh[1:])/100)<=1: return x.sort(-1).values[...,round(q*(x.shape[-1]-1)),None]
+    if isinstance(thresh, str) and re.fullmatch(r'p\d+(\.\d+)?', thresh) and (q := float(thresh[1:])/100)<=1:
+        return x.sort(-1).values[...,round(q*(x.shape[-1]-1)),None]
     if isinstance(thresh, (int,float)) and 0<thresh<=1: return thresh
     raise ValueError(f"`thresh` is {thresh!r}: expected a share of the maximum, above 0 and at most 1; 'otsu'; or a percentile such as 'p90'")
 
@@ -163,7 +165,8 @@ def mask(self:TensorCAM,
     x = (self if size is None else self.resize(size)).normalize().as_subclass(Tensor)
     flat = x.nan_to_num(0.).flatten(-self.nd)
     m = ((flat>=_level(flat, thresh)) & (flat>0)).reshape(x.shape)
-    if components=='largest' and m.numel(): m = tensor(np.stack([_largest(o) for o in m.cpu().numpy().reshape(-1, *x.shape[-self.nd:])])).reshape(x.shape).to(m.device)
+    if components=='largest' and m.numel():
+        m = tensor(np.stack([_largest(o) for o in m.cpu().numpy().reshape(-1, *x.shape[-self.nd:])])).reshape(x.shape).to(m.device)
     return TensorMask(m.long())
 
 # %% ../nbs/00_core.ipynb #47ffd24e

@@ -74,7 +74,8 @@ def _model_hash(model):
 
 def _steps(pipe):
     "The transforms of a DataLoader that are used in validation, with what they were made of"
-    return [[type(f).__qualname__, {k: _described(getattr(f, k)) for k in inspect.signature(type(f).__init__).parameters if hasattr(f, k)}] for f in getattr(pipe, 'fs', []) if getattr(f, 'split_idx', None)!=0]
+    return [[type(f).__qualname__, {k: _described(getattr(f, k)) for k in inspect.signature(type(f).__init__).parameters if hasattr(f, k)}]
+            for f in getattr(pipe, 'fs', []) if getattr(f, 'split_idx', None)!=0]
 
 # %% ../nbs/12_export.ipynb #f6deb3fb
 def _sync(f):
@@ -123,7 +124,8 @@ def _claimed(path, launch):
             if o==mine: continue
             if h==host and _born(int(p))!=born: shutil.rmtree(o, ignore_errors=True)              # it was killed
             elif 'single' in (l,launch) or l!=launch:
-                raise BlockingIOError(f"Process {p} on {h} exports into {path}. Wait for it" + ('' if h==host else f"; if it does not run any more, delete {o}"))
+                raise BlockingIOError(f"Process {p} on {h} exports into {path}. Wait for it" + ('' if h==host else f"; if it does not run any "
+                                                                                                f"more, delete {o}"))
         yield mine
     finally: shutil.rmtree(mine, ignore_errors=True)
 
@@ -136,7 +138,8 @@ def _check_manifest(path, scratch, new):
     begun = any((path/'errors').glob('*')) or len(list(path.glob('.run-*')))>1
     if f.exists() and not begun: f.unlink()                                                  # it failed at once, perhaps by a wrong name: nothing was done
     if not f.exists():
-        if other := first(o.name for o in path.iterdir() if not o.name.startswith('.run-') and o.name not in ('maps','errors','overlays','gallery.html')): raise FileExistsError(f"{path} holds something else, {other!r} for one: choose an empty folder, or a new one")
+        if other := first(o.name for o in path.iterdir() if not o.name.startswith('.run-') and o.name not in ('maps','errors','overlays','gallery.html')):
+            raise FileExistsError(f"{path} holds something else, {other!r} for one: choose an empty folder, or a new one")
         (scratch/f.name).write_text(json.dumps(new, indent=1))
         _publish(scratch/f.name, f)
     old,new = json.loads(f.read_text()),json.loads(json.dumps(new))
@@ -161,7 +164,8 @@ def _differs(k, old, new):
     res = [f'without {n} now' for n in old if n not in new] + [f'{n} is new' for n in new if n not in old]
     for n in old:
         a,b = old[n],new.get(n, old[n])
-        res += [f'other {o} in {n}' if _hashed(a.get(o)) and _hashed(b.get(o)) else f'{n} {o} {_short(a.get(o))}, now {_short(b.get(o))}' for o in {**a,**b} if a.get(o)!=b.get(o)]
+        res += [f'other {o} in {n}' if _hashed(a.get(o)) and _hashed(b.get(o)) else f'{n} {o} {_short(a.get(o))}, now {_short(b.get(o))}'
+                for o in {**a,**b} if a.get(o)!=b.get(o)]
     return '; '.join(res) or 'in another order'
 
 # %% ../nbs/12_export.ipynb #2dd8aa1d
@@ -229,8 +233,10 @@ def _table(
     peak = np.array([np.abs(m[np.isfinite(m)]).max(initial=0) for m in flat], dtype=np.float32)
     cam = np.concatenate([np.zeros(0, np.float32), *(m if dtype==np.float32 else m/(p or 1) for m,p in zip(flat, peak))]).astype(dtype)
     cam = pa.ListArray.from_arrays(pa.array(np.cumsum([0, *map(len, flat)]), pa.int32()), pa.array(cam))
-    cols = dict(item=each(cams.rows), file=each(files), column=[j for k in ks for j in range(k)], target=torch.cat(list(cams._idxs)).tolist(), label=cams.labels.concat(), prob=cams.probs.concat(),
-                predicted=each(cams.predicted), actual=each(ifnone(cams.actuals, [None]*len(ks))), health=cams.health.concat(), grid=each([list(m.grid) for m in cams._maps]), cam=cam, peak=peak,
+    cols = dict(item=each(cams.rows), file=each(files), column=[j for k in ks for j in range(k)], target=torch.cat(list(cams._idxs)).tolist(),
+                label=cams.labels.concat(), prob=cams.probs.concat(),
+                predicted=each(cams.predicted), actual=each(ifnone(cams.actuals, [None]*len(ks))), health=cams.health.concat(),
+                grid=each([list(m.grid) for m in cams._maps]), cam=cam, peak=peak,
                 **{n: each([None if v is None else f(v) for v in views]) for n,f in _view_cols.items()})
     return pa.table({n: v if n=='cam' else pa.array(list(v), schema.field(n).type) for n,v in cols.items()}, schema)
 
@@ -281,7 +287,9 @@ class _Export(CAMCallback):
         self.shard = next(self.left)
 
     def before_batch(self):
-        if token_ids(self.xb) is not None: raise TypeError("Maps of texts are not saved: a map has the length of its text, and texts are read in batches of their own. Use `learn.cam`, and save its `words()`, as by `pd.concat(learn.cam(df).words(), keys=df.index).to_parquet('words.parquet')`")
+        if token_ids(self.xb) is not None:
+            raise TypeError("Maps of texts are not saved: a map has the length of its text, and texts are read in batches of their own. Use `learn.cam`, and "
+                            "save its `words()`, as by `pd.concat(learn.cam(df).words(), keys=df.index).to_parquet('words.parquet')`")
         super().before_batch()
 
     def after_pred(self):
@@ -346,7 +354,8 @@ class _Export(CAMCallback):
         "Each map over its item, as JPEG"
         cams = _as_cams(found, self.explain, rows, self.source, to_cpu(self.xb))
         k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
-        axs = [plt.Figure(figsize=(2.4,2.4), dpi=100).add_axes((0,0,1,1)) for _ in range(len(cams)*k)]          # outside of pyplot: needs no screen, leaves nothing open
+        # outside of pyplot: needs no screen, leaves nothing open
+        axs = [plt.Figure(figsize=(2.4,2.4), dpi=100).add_axes((0,0,1,1)) for _ in range(len(cams)*k)]
         cams.show(max_n=len(cams), ctxs=axs)
         dest.mkdir(exist_ok=True)
         for n,ax in enumerate(axs):
@@ -391,7 +400,8 @@ def _left_out(path, sizes, n_shards):
     if not (n := sum(map(len, ts))): return ''
     bad = first(ts, len).slice(0, 1).to_pylist()[0]
     why = f"the first is {bad['file'] or 'item '+str(bad['item'])}: {bad['reason']}"
-    if not any((path/'maps').iterdir()) and len(list((path/'errors').iterdir()))==n_shards: raise ValueError(f"None of the {n} items could be explained; {why}. All reasons are in {path/'errors'}; delete {path} to try again")
+    if not any((path/'maps').iterdir()) and len(list((path/'errors').iterdir()))==n_shards:
+        raise ValueError(f"None of the {n} items could be explained; {why}. All reasons are in {path/'errors'}; delete {path} to try again")
     return f"{n} of {sum(sizes.values())} items are left out of {path}; {why}. For all see `load_cams({str(path)!r}).errors`"
 
 # %% ../nbs/12_export.ipynb #a9ff152c
@@ -422,7 +432,9 @@ def export_cams(self:Learner,
     if isinstance(items, (str,Path)) and Path(items).is_dir(): items = _folder_items(items, path)
     with as_before(self), _alone() as (rank,world):
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
-        if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs): raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as `learn.dls.test_dl(items)`")
+        if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):
+            raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as "
+                            "`learn.dls.test_dl(items)`")
         idxs,target,vocab = list(dl.get_idxs()),ifnone(target, task_target(self)),_vocab(self.dls)
         choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=len(dl.dataset), **kwargs)
         asked = Explainer(**choices, vocab=vocab).target
@@ -431,9 +443,12 @@ def export_cams(self:Learner,
         path.mkdir(parents=True, exist_ok=True)
         with _claimed(path, launch) as scratch:
             _check_manifest(path, scratch, dict(
-                items=[len(idxs), _items_digest(dl, idxs)], batch=dl.bs, shard=math.ceil(shard/dl.bs)*dl.bs, **{k: _described(v, self.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
-                dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')], model=_model_hash(self.model), vocab=None if vocab is None else [str(o) for o in vocab],
-                fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0], signed=asked.signed, shards=len(shards)))
+                items=[len(idxs), _items_digest(dl, idxs)], batch=dl.bs, shard=math.ceil(shard/dl.bs)*dl.bs,
+                **{k: _described(v, self.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
+                dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')],
+                model=_model_hash(self.model), vocab=None if vocab is None else [str(o) for o in vocab],
+                fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0],
+                signed=asked.signed, shards=len(shards)))
             for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
             if overlays:
                 (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
@@ -539,7 +554,8 @@ def _seen(pic, view):
 def _views_of(self:SavedCAMs, inp=0):
     if self.learn is not None: return CAMs._views_of.__get__(self)(inp)
     cols = [self._one(o) for o in ('view','orig','affine','box')]
-    if None in cols[0]: raise ValueError(f"How the model's view lies on {self.files[cols[0].index(None)]} was not written down: give the learner, `load_cams(path, learn)`")
+    if None in cols[0]:
+        raise ValueError(f"How the model's view lies on {self.files[cols[0].index(None)]} was not written down: give the learner, `load_cams(path, learn)`")
     return L(CAMView(s, o, tensor(m).reshape(2,3), b) for s,o,m,b in zip(*cols))
 
 @patch

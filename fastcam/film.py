@@ -206,7 +206,9 @@ def save(self:CAMFilm,
     path = Path(path)
     if path.suffix.lower()=='.gif': path.write_bytes(self.animate(fps, **kwargs).data)
     elif path.suffix.lower()!='.mp4': raise ValueError(f"`path` is {str(path)!r}: expected a name that ends in '.gif' or '.mp4'")
-    elif not FFMpegWriter.isAvailable(): raise RuntimeError("An MP4 is made by the program ffmpeg, which is not on the PATH: install it, as by `conda install ffmpeg`, or save a '.gif', which needs nothing")
+    elif not FFMpegWriter.isAvailable():
+        raise RuntimeError("An MP4 is made by the program ffmpeg, which is not on the PATH: install it, as by `conda install ffmpeg`, or save a '.gif', "
+                           "which needs nothing")
     else:
         writer,drawn = FFMpegWriter(fps),self._drawn(**kwargs)
         with writer.saving(fig := next(drawn), path, fig.dpi):

@@ -40,7 +40,9 @@ def _columns(
             if name: _titled(part[0,0], f'{name}\n{part[0,0].get_title(loc=loc)}', loc=loc)
     return axs
 
-def _in_words(o): return f"[{', '.join(map(_in_words, o))}]" if is_listy(o) and not isinstance(o, nn.Module) else str(o) if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
+def _in_words(o):
+    if is_listy(o) and not isinstance(o, nn.Module): return f"[{', '.join(map(_in_words, o))}]"
+    return str(o) if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
 
 # %% ../nbs/08_interpret.ipynb #f0977f00
 @patch
@@ -74,10 +76,12 @@ def _one_class(self:Interpretation):
 @patch
 def _dl_of(self:Interpretation, idxs):
     "The items `idxs`, read as `Interpretation.__getitem__` reads them"
-    if bad := [i for i in idxs if not -len(self.dl.items)<=i<len(self.dl.items)]: raise IndexError(f"There is no item {bad[0]}: `dl` holds {len(self.dl.items)}")
+    if bad := [i for i in idxs if not -len(self.dl.items)<=i<len(self.dl.items)]:
+        raise IndexError(f"There is no item {bad[0]}: `dl` holds {len(self.dl.items)}")
     of = lambda items: getattr(items, 'iloc', L(items))[idxs]
     with as_before(self.learn):
-        if hasattr(self.dl, 'sort_func'): return self.dl.new(Datasets(tls=[tl._new(of(tl.items), split_idx=1) for tl in self.dl.dataset.tls]), num_workers=0)     # of texts, inputs and labels have items of their own
+        # of texts, inputs and labels have items of their own
+        if hasattr(self.dl, 'sort_func'): return self.dl.new(Datasets(tls=[tl._new(of(tl.items), split_idx=1) for tl in self.dl.dataset.tls]), num_workers=0)
         return self.learn.dls.test_dl(of(self.dl.items), with_labels=True, num_workers=0)
 
 # %% ../nbs/08_interpret.ipynb #38c54fe8
@@ -102,7 +106,8 @@ def plot_top_losses(self:Interpretation,
 ):
     "Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps"
     n = len(self.losses)
-    if any(not 0<=o<n for o in (k if is_listy(k) or isinstance(k, range) else [ifnone(k, n)-1])): raise ValueError(f"`k` is {k}, and there are {n} losses: expected 1 to {n}, or a list of positions below {n}")
+    if any(not 0<=o<n for o in (k if is_listy(k) or isinstance(k, range) else [ifnone(k, n)-1])):
+        raise ValueError(f"`k` is {k}, and there are {n} losses: expected 1 to {n}, or a list of positions below {n}")
     if not heatmap: return self._orig_plot_top_losses(k, largest, **kwargs)
     losses,idxs = (o[list(k)] for o in self.top_losses(None, largest)) if is_listy(k) or isinstance(k, range) else self.top_losses(k, largest)
     one,show = self._one_class(),_to_show(kwargs)
@@ -137,11 +142,14 @@ def most_confused_cam(self:ClassificationInterpretation,
 ):
     "For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted"
     if not self._one_class(): raise TypeError("`most_confused_cam` is for items that have one class each")
-    if hasattr(self.dl, 'sort_func'): raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, heatmap=True)`")
+    if hasattr(self.dl, 'sort_func'):
+        raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, "
+                        "heatmap=True)`")
     with as_before(self.learn): _,targs,decoded = self.learn.get_preds(dl=self.dl, with_decoded=True, act=self.act)
     found = Counter((t,d) for t,d in zip(targs.tolist(), decoded.tolist()) if t!=d)
     pairs = sorted(o for o in found if found[o]>=min_val)
-    if not pairs: raise ValueError(f"No class was taken for another {min_val} times or more" + (f": most often it was {max(found.values())} times" if found else ", nor at all"))
+    if not pairs:
+        raise ValueError(f"No class was taken for another {min_val} times or more" + (f": most often it was {max(found.values())} times" if found else ", nor at all"))
     pairs = sorted(pairs, key=found.get, reverse=True)[:max_n]                                             # the order of `most_confused`
     axs = np.array(get_grid(len(pairs)*(2+n_worst), ncols=2+n_worst, figsize=figsize or (2.4*(2+n_worst), 2.8*len(pairs)), layout='constrained')).reshape(len(pairs), -1)
     for (t,d),row in zip(pairs, axs):
@@ -149,7 +157,8 @@ def most_confused_cam(self:ClassificationInterpretation,
         idxs = idxs[self.losses[idxs].argsort(descending=True)].tolist()
         with self.learn.no_bar(): cams = self.learn.cam(dl=self._dl_of(idxs), target=tensor([[d,t]]*len(idxs)), **kwargs)
         grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
-        for ax,m,head in zip(row, torch.stack([m.resize(grid) for m in cams._maps]).mean(0), (f'{actual} taken for {pred}, {len(idxs)}x\nmean for {pred}', f'\nmean for {actual}')):
+        heads = f'{actual} taken for {pred}, {len(idxs)}x\nmean for {pred}',f'\nmean for {actual}'
+        for ax,m,head in zip(row, torch.stack([m.resize(grid) for m in cams._maps]).mean(0), heads):
             m.show(ctx=ax)
             _titled(ax, head + ('' if m.max()>0 else '\n(nothing speaks for it)'), size=10)
         cams,cams.targs = cams[:n_worst],None

@@ -50,8 +50,10 @@ def _own_random(seed=42):
     "Random numbers in this block are the same each time, and those drawn after it are as if it had not been"
     was,gpus = (random.getstate(),np.random.get_bit_generator(),torch.get_rng_state()),torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     bits = _spare_bits.pop() if _spare_bits else np.random.MT19937()
-    np.random.set_bit_generator(bits)                                                         # numpy's state is large: another generator in its place is quicker than a copy
-    random.seed(seed); np.random.seed(seed); torch.default_generator.manual_seed(seed)        # `torch.manual_seed`, and so `no_random`, writes the call stack down for a GPU that is not there
+    # numpy's state is large: another generator in its place is quicker than a copy
+    np.random.set_bit_generator(bits)
+    # `torch.manual_seed`, and so `no_random`, writes the call stack down for a GPU that is not there
+    random.seed(seed); np.random.seed(seed); torch.default_generator.manual_seed(seed)
     if gpus: torch.cuda.manual_seed_all(seed)
     try: yield
     finally:
@@ -77,8 +79,10 @@ class GridLayer:
         spare=False # Is it no good unless there is nothing else: a map of the classes themselves, or a grid made by pooling to a given size?
     ):
         store_attr()
-        self.feeds,self.before = (),{}                               # modules that pool what it gives; those that are done before it with what they give of an empty batch, by its dtype: once they are known
-        self.order,self.nth = (),0                                   # weak references to the modules in the order in which they are done, and its own place there
+        # modules that pool what it gives; those that are done before it with what they give of an empty batch, by its dtype: once they are known
+        self.feeds,self.before = (),{}
+        # weak references to the modules in the order in which they are done, and its own place there
+        self.order,self.nth = (),0
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -198,7 +202,8 @@ def _grads(score, outs):
     try: gs = iter(torch.autograd.grad(score, ts, allow_unused=True, retain_graph=True) if ts and score.requires_grad else [None]*len(ts))
     except RuntimeError as e:
         if 'heckpoint' not in str(e): raise
-        raise ValueError("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
+        raise ValueError("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while "
+                         "you explain, as by "
                          "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.") from e
     return [next(gs) if o is not None and o.requires_grad else None for o in outs]
 
@@ -233,7 +238,8 @@ class _DryPass(nn.Module):
         rng = torch.Generator().manual_seed(0)
         first,*rest = [(p*torch.randn(p.shape, generator=rng).to(p)).sum() for p in preds]
         if not any(o.requires_grad for o in [first, *rest]):
-            raise ValueError("No gradient leads from the model's prediction to any of its layers: does `forward` end in `detach`, `argmax` or `torch.no_grad()`?")
+            raise ValueError("No gradient leads from the model's prediction to any of its layers: does `forward` end in `detach`, `argmax` or "
+                             "`torch.no_grad()`?")
         ts,p = [o for _,_,o,*_ in self.outs],preds[0]
         gs = _grads(first, ts)
         others = _grads(sum(rest), ts) if rest else gs
@@ -244,7 +250,8 @@ class _DryPass(nn.Module):
 def _dry_pass(model, xb):
     "`[(name, module, output, its shape, whether it has a mask, whether the model cut the gradient, gradient, gradient of the other predictions, gradient of one class)]` in the order the outputs are made, and the first prediction"
     if isinstance(model, torch.jit.ScriptModule):
-        raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. Give the `nn.Module` it was made from.")
+        raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. "
+                        f"Give the `nn.Module` it was made from.")
     dry,hooks = _DryPass(model),[]
     try:
         for name,m in model.named_modules():
@@ -265,8 +272,12 @@ _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.Adapt
 def _size(xb):
     "Size of the input that has a grid: the first with channels, else a signal without, else token numbers"
     xs = [x for x in xb if isinstance(x, Tensor)]
-    size = first([tuple(x.shape[2:]) for x in xs if x.ndim>2] + [tuple(x.shape[1:]) for x in xs if x.ndim==2 and x.is_floating_point()] + [tuple(o.shape[1:]) for o in [token_ids(xs)] if o is not None])
-    if size is None: raise ValueError(f"There is no place to show: expected an input (batch, channels, *size), or token numbers (batch, tokens), got {', '.join(str(tuple(x.shape)) for x in xs) or 'no tensor'}")
+    size = first([tuple(x.shape[2:]) for x in xs if x.ndim>2] +
+                 [tuple(x.shape[1:]) for x in xs if x.ndim==2 and x.is_floating_point()] +
+                 [tuple(o.shape[1:]) for o in [token_ids(xs)] if o is not None])
+    if size is None:
+        raise ValueError(f"There is no place to show: expected an input (batch, channels, *size), or token numbers (batch, tokens), got "
+                         f"{', '.join(str(tuple(x.shape)) for x in xs) or 'no tensor'}")
     return size
 
 def _find(model, xb):
@@ -281,30 +292,37 @@ def _find(model, xb):
     text,order = token_ids(xb) is not None,[weakref.ref(m) for _,m,*_ in outs]
     for i,(name,m,o,shape,masked,cut,g,other,cls) in enumerate(outs):
         call,nth[name] = nth[name],nth[name]+1
-        twin = 1<calls[name]==n_grids and call>0                 # one body for several inputs, as in a siamese network: the first unless `@1`, `@2`, ... is said
+        # one body for several inputs, as in a siamese network: the first unless `@1`, `@2`, ... is said
+        twin = 1<calls[name]==n_grids and call>0
         lay = None if o is None else _token_layout(m, o.shape, size, masked) if text else _layout(m, o.shape, size, *grids)
         if lay and not dense and o.ndim==4 and _is_attention(lay[2], seen): lay = None
         if lay is None:
-            if not isinstance(by_name[name], GridLayer): by_name[name] = f"gives {shape}, which has no grid: expected one tensor {f'(batch, {size[0]} tokens, features); is it called for one piece of the text after another?' if text else '(batch, channels, *grid)'}"
+            if not isinstance(by_name[name], GridLayer):
+                want = f'(batch, {size[0]} tokens, features); is it called for one piece of the text after another?' if text else '(batch, channels, *grid)'
+                by_name[name] = f'gives {shape}, which has no grid: expected one tensor {want}'
             continue
         kind,prefix,grid = lay
         if isinstance(m, _pools) and grid not in seen: pooled.add(grid)
         seen[grid] = True
         if g is None and other is None:
-            if not isinstance(by_name[name], GridLayer): by_name[name] = 'is off the way: the prediction does not depend on it, or the model cuts the gradient behind it (`detach`, `torch.no_grad()`)'
+            if not isinstance(by_name[name], GridLayer):
+                by_name[name] = 'is off the way: the prediction does not depend on it, or the model cuts the gradient behind it (`detach`, `torch.no_grad()`)'
             continue
         new = by_name[f'{name}@{call}'] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name], call=call, cut=cut)
         new.order,new.nth = order,i
         if not twin: by_name[name] = new
         live = (new.to_grid(other if g is None else g)!=0).any(1).float()
-        new.channels,new.share = new.to_grid(o).shape[1],0. if text and live.sum()<2 else live.mean().item()         # one token, such as the class token or the last: no map of a text
+        # one token, such as the class token or the last: no map of a text
+        new.channels,new.share = new.to_grid(o).shape[1],0. if text and live.sum()<2 else live.mean().item()
         new.spare = isinstance(m, _pools) or grid in pooled
         if cls is not None and new.channels==pred.shape[1] and (new.to_grid(cls)!=0).any(0).flatten(1).any(1).sum().item()<2: own.add(id(o))
-        if g is None or twin or isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue  # the last three make nothing new, and hand on attention, which only looks like a grid
+        # the last three make nothing new, and hand on attention, which only looks like a grid
+        if g is None or twin or isinstance(m, (nn.Identity,nn.Dropout,nn.Softmax)): continue
         old = found.pop(id(o), None)                            # modules that give the very same tensor are one layer: the outermost name
         if old: new.spare = old.spare = new.spare or old.spare
         found[id(o)] = old if old and old.depth<new.depth else new
-    for lay in [found[i] for i in own if i in found]:          # a channel for each output: a map of the classes, if features of that grid lie outside of it, else an embedding
+    # a channel for each output: a map of the classes, if features of that grid lie outside of it, else an embedding
+    for lay in [found[i] for i in own if i in found]:
         lay.spare |= any(o.grid==lay.grid and not o.spare and i not in own and not o.name.startswith(lay.name+'.') for i,o in found.items())
     return L(found.values()),by_name
 
@@ -316,7 +334,8 @@ def _all_layers(model, xb, mods=None):
     if not isinstance(xb, tuple): xb = tuplify(xb)
     mods,cache = mods or _all_modules(model)[0],_found.setdefault(model, {})
     key = (hash(tuple(mods)), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
-    if key not in cache: cache[key] = _find(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]      # forgotten with the first of the modules that goes
+    # forgotten with the first of the modules that goes
+    if key not in cache: cache[key] = _find(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
     return cache[key][0]
 
 def grid_layers(
@@ -417,9 +436,11 @@ def _one_layer(model, xb, layer, mods):
     layers,by_name = _all_layers(model, xb, mods)
     if name not in by_name:
         close = _close(name, [n for n,_ in model.named_modules()])
-        raise ValueError(f"This model has no layer {name!r}. {f'Close matches: {str(close)[1:-1]}. ' if close else ''}{f'Its stages: {_stage_list(stages(layers))}' if layers else ''}")
+        raise ValueError(f"This model has no layer {name!r}. "
+                         f"{f'Close matches: {str(close)[1:-1]}. ' if close else ''}{f'Its stages: {_stage_list(stages(layers))}' if layers else ''}")
     res = by_name[name]
-    if isinstance(res, str): raise ValueError(f"Layer {name!r} {res}. {f'Stages of this model: {_stage_list(stages(layers))}' if layers else 'No layer of this model has a grid.'}")
+    if isinstance(res, str):
+        raise ValueError(f"Layer {name!r} {res}. {f'Stages of this model: {_stage_list(stages(layers))}' if layers else 'No layer of this model has a grid.'}")
     return res
 
 # %% ../nbs/01_layer.ipynb #3b43bfd5
@@ -446,5 +467,6 @@ def layers_table(
     layers = grid_layers(model, xb)
     default,st = default_layer(layers),stages(layers)
     what = {o.name:i-len(st) for i,o in enumerate(st)}
-    rows = [(what.get(o.name, o.name), o.name, type(o.module).__name__, o.channels, 'x'.join(map(str, o.grid)), round(o.share, 2), o.calls, 'default' if o is default else '') for o in (layers if all else st)]
+    rows = [(what.get(o.name, o.name), o.name, type(o.module).__name__, o.channels, 'x'.join(map(str, o.grid)), round(o.share, 2), o.calls,
+             'default' if o is default else '') for o in (layers if all else st)]
     return pd.DataFrame(rows, columns=['layer','name','module','channels','grid','share','calls','']).set_index('layer')

@@ -78,7 +78,8 @@ def _to_pil(x, cls):
     if a.ndim not in (2,3) or a.ndim==3 and a.shape[-1] not in (3,4):
         raise ValueError(f"An item of shape {tuple(x.shape)} is no picture: expected an array (height, width, 3), or a tensor (3, height, width)")
     if a.dtype!=np.uint8:
-        if not (a.min()>=0 and a.max()<=255): raise ValueError("A picture's values are 0..1 or 0..255. For a batch that is normalised already, use `dl=[(xb,)]`")
+        if not (a.min()>=0 and a.max()<=255):
+            raise ValueError("A picture's values are 0..1 or 0..255. For a batch that is normalised already, use `dl=[(xb,)]`")
         a = (a*255 if a.dtype.kind=='f' and a.max()<=1 else a).round().astype(np.uint8)
     return cls.create(Image.fromarray(a).convert(cls._open_args['mode']))
 
@@ -91,7 +92,8 @@ def _text():
 def _many(items):
     "`items` as a list, or DataFrame; a Series with names is a row of one, and an item"
     if isinstance(items, (pd.DataFrame,list,L)): return items if isinstance(items, pd.DataFrame) else list(items)
-    if isinstance(items, pd.Series) and items.index.inferred_type!='string' or getattr(items, 'ndim', 0)==4 or isinstance(items, np.ndarray) and items.dtype.kind in 'OU': return list(items)
+    if isinstance(items, pd.Series) and items.index.inferred_type!='string' or getattr(items, 'ndim', 0)==4 or isinstance(items, np.ndarray) and items.dtype.kind in 'OU':
+        return list(items)
     if isinstance(items, (set,dict)) or inspect.isgenerator(items) or isinstance(items, (DataLoader,DataLoaders,Datasets,TfmdLists)):
         raise TypeError(f"`items` is a {type(items).__name__}: give a list, `L`, DataFrame or 4-D tensor, or one item; a DataLoader goes into `dl=`")
     return [items]
@@ -103,11 +105,16 @@ def _as_items(dls, items):
     tl = getattr(dls.valid_ds, 'tls', [dls.valid_ds])[0]
     types = tuple(L(t if is_listy(t) else [t] for t in tl.types).concat().unique())
     def check(o):
-        if not isinstance(o, types): raise TypeError(f"An item is a {type(o).__name__}, {' '.join(repr(o).split())[:60]}: these DataLoaders read {', '.join(dict.fromkeys(t.__name__ for t in types))}; another DataLoader, or batches, go into `dl=`")
+        if not isinstance(o, types):
+            raise TypeError(f"An item is a {type(o).__name__}, {' '.join(repr(o).split())[:60]}: these DataLoaders read "
+                            f"{', '.join(dict.fromkeys(t.__name__ for t in types))}; another DataLoader, or batches, go into `dl=`")
     if isinstance(res, pd.DataFrame):
-        if not issubclass(pd.Series, types): raise TypeError("`items` is a DataFrame, and these DataLoaders were not made of one: give a list, such as the column that holds the files, `list(df['file'])`")
+        if not issubclass(pd.Series, types):
+            raise TypeError("`items` is a DataFrame, and these DataLoaders were not made of one: give a list, such as the column that holds the files, "
+                            "`list(df['file'])`")
         return _text().as_texts(dls, res)
-    if dls.n_inp==1 and any(isinstance(o, tuple) for o in res): raise TypeError("An item is a tuple, which stands for several inputs, and this model has one: give a list of items instead")
+    if dls.n_inp==1 and any(isinstance(o, tuple) for o in res):
+        raise TypeError("An item is a tuple, which stands for several inputs, and this model has one: give a list of items instead")
     cls = first(t for t in types if isinstance(t, type) and issubclass(t, PILBase))
     if cls is None:
         check(res[0])
@@ -117,14 +124,16 @@ def _as_items(dls, items):
             try: res[i] = f(o) if isinstance(o, kinds) else o
             except Exception as e: raise _unreadable(o if isinstance(o, (str,Path)) else f'item {i}', e) from e
     read(partial(_to_pil, cls=cls), (bytes,Image.Image,np.ndarray,Tensor))
-    if any(isinstance(o, cls) for o in res) or not isinstance(res[0], types): read(cls.create, (str,Path))                   # fastai looks at the first item only: all must be of one kind
+    # fastai looks at the first item only: all must be of one kind
+    if any(isinstance(o, cls) for o in res) or not isinstance(res[0], types): read(cls.create, (str,Path))
     for o in res: check(o)
     return res
 
 # %% ../nbs/07_learner.ipynb #05f8f899
 def _unreadable(name, e):
     "The error `e` of reading the item `name`, a file or a word for it, as one that names it"
-    if isinstance(name, (str,Path)) and os.path.isdir(name): return IsADirectoryError(f"{name} is a folder: give its files, as by `get_image_files({str(name)!r})`, or a DataLoader as `dl=`")
+    if isinstance(name, (str,Path)) and os.path.isdir(name):
+        return IsADirectoryError(f"{name} is a folder: give its files, as by `get_image_files({str(name)!r})`, or a DataLoader as `dl=`")
     why = re.sub(r'^\[Errno \d+\] ', '', str(e)).replace(f' {str(name)!r}', '').removesuffix(':')
     if isinstance(e, UnidentifiedImageError): why = 'it is empty' if os.path.exists(name) and not os.path.getsize(name) else re.sub(' <_io.*', '', why)
     return (type(e) if type(e) in (FileNotFoundError,PermissionError) else OSError if isinstance(e, OSError) else ValueError)(f"Cannot read {name}: {why}")
@@ -144,7 +153,8 @@ def _check_dl(dl):
     if isinstance(dl, (DataLoader,torch.utils.data.DataLoader)): return
     if isinstance(dl, (list,L)) and all(isinstance(b, (tuple,list,L)) and len(b) and isinstance(b[0], Tensor) for b in dl): return
     hint = "one of its loaders, such as `dls.valid`" if isinstance(dl, DataLoaders) else "a `DataLoader`, or a list of batches such as [(xb,)]"
-    raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) else f'a {type(dl).__name__}'}: expected {hint}. Files, pictures and arrays are `items`")
+    raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) else f'a {type(dl).__name__}'}: expected {hint}. Files, "
+                    f"pictures and arrays are `items`")
 
 def _first_items(batches, n):
     "Of a list of batches the first `n` items, or all if None"
@@ -157,21 +167,27 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     if n is not None and n<1: raise ValueError(f"`max_n` is {n}: expected at least one item")
     kinds = {c.__name__ for o in learn.dls.loaders[:1] for c in type(o).__mro__}
     if kinds & {'TabDataLoader'}: raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals, volumes and texts")
-    if kinds & {'LMDataLoader'}: raise TypeError("A language model predicts the next token at each of them: fastcam explains classifiers and regressors of whole texts, as `text_classifier_learner` makes them")
+    if kinds & {'LMDataLoader'}:
+        raise TypeError("A language model predicts the next token at each of them: fastcam explains classifiers and regressors of whole texts, as "
+                        "`text_classifier_learner` makes them")
     if items is not None:
         if dl is not None: raise ValueError("Give `items` or `dl`, not both")
         if getattr(items, 'ndim', 0)==4 and isinstance(first(m for m in learn.model.modules() if isinstance(m, (nn.Conv2d,nn.Conv3d))), nn.Conv3d):
-            raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip (channels, depth, height, width) into a list, as in `learn.cam([x])`")
+            raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip "
+                             f"(channels, depth, height, width) into a list, as in `learn.cam([x])`")
         if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return _first_items([_as_batch(items)], n)
         items = _as_items(learn.dls, items)
         dl = learn.dls.test_dl(items, **({} if len(items)>learn.dls.valid.bs else dict(num_workers=0)))
     elif dl is None:
-        if not 0<=ds_idx<len(learn.dls.loaders): raise IndexError(f"`ds_idx` is {ds_idx}: these DataLoaders have {len(learn.dls.loaders)}, 0 the training set, 1 the validation set")
+        if not 0<=ds_idx<len(learn.dls.loaders):
+            raise IndexError(f"`ds_idx` is {ds_idx}: these DataLoaders have {len(learn.dls.loaders)}, 0 the training set, 1 the validation set")
         dl = learn.dls[ds_idx]
-        if not len(getattr(dl, 'dataset', dl)): raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
+        if not len(getattr(dl, 'dataset', dl)):
+            raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
     else: _check_dl(dl)
     if not isinstance(dl, DataLoader): return _first_items(dl, n) if is_listy(dl) else dl
-    if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)          # seen as in validation, without random transforms
+    # seen as in validation, without random transforms
+    if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
     kw = {} if dl.n is None else dict(n=dl.n if n is None else min(n, dl.n))
     if dl.indexed: kw['create_item'] = partial(_create_item, dl)
     if hasattr(dl, 'sort_func'): return _text().whole_texts(dl, **kw)
@@ -181,13 +197,15 @@ def _as_batch(items):
     "Tensors, or tuples of a model's inputs, as a batch"
     its = [tuplify(o) for o in _many(items)]
     if not all(isinstance(x, Tensor) for o in its for x in o):
-        raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {type(its[0][0]).__name__}: give a tensor as the model takes it, without the batch dimension, or `dl=`")
+        raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {type(its[0][0]).__name__}: give a tensor "
+                        f"as the model takes it, without the batch dimension, or `dl=`")
     return tuple(torch.stack(x) for x in zip(*its))
 
 # %% ../nbs/07_learner.ipynb #43be93db
 def _named_actual(t, vocab):
     "A true value in words: a class, several classes, or numbers"
-    if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all(): return ', '.join(str(vocab[i]) for i in t.nonzero().flatten().tolist()) or 'none'
+    if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all():
+        return ', '.join(str(vocab[i]) for i in t.nonzero().flatten().tolist()) or 'none'
     if t.ndim==1: return ', '.join(f'{o:.2f}' for o in t.tolist())
     return f'{t.item():.2f}' if t.is_floating_point() else str(vocab[t.item()] if vocab is not None else t.item())
 
@@ -241,13 +259,15 @@ class CAMs:
         "Item `i`; for a slice, a list or a mask the `CAMs` of these items"
         n,one = len(self),not (isinstance(i, slice) or is_listy(i) or getattr(i, 'ndim', 0)==1)
         try: idxs = list(range(n)[i]) if isinstance(i, slice) else [operator.index(o) for o in ([i] if one else mask2idxs(i))]
-        except (TypeError,ValueError): raise TypeError(f"{i!r} is no number of an item, slice, list of numbers or mask: `where(...)` finds items by class, probability, ...") from None
+        except (TypeError,ValueError):
+            raise TypeError(f"{i!r} is no number of an item, slice, list of numbers or mask: `where(...)` finds items by class, probability, ...") from None
         if bad := [o for o in idxs if not -n<=o<n]: raise IndexError(f"Item {bad[0]} of {n}")
         return self._item(self._sub(idxs)) if one else self._sub(idxs)
     def _sub(self, i):
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
-        return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs), self.vocab, xb, self.signed, self.layer)
+        return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
+                          self.vocab, xb, self.signed, self.layer)
 
 # %% ../nbs/07_learner.ipynb #454aaf1d
 class CAMItem:
@@ -276,16 +296,19 @@ def where(self:CAMs,
     for vals,names,what in ((self.labels,label,'class explained'),(self.actuals,actual,'true class'),(self.predicted,predicted,'predicted class')):
         if names is None: continue
         if vals is None: raise ValueError("The true classes are not known: give items with labels, as by `dl=learn.dls.test_dl(items, with_labels=True)`")
-        if None in vals: raise ValueError("The predicted classes are not known: they are where the model was asked for one class of several, and the predictions were kept")
+        if None in vals:
+            raise ValueError("The predicted classes are not known: they are where the model was asked for one class of several, and the predictions were kept")
         vals = vals.map(lambda o: o if is_listy(o) else [o])
         known = {*vals.concat(), *map(str, ifnone(self.vocab, []))}
         for n in L(names):
             if str(n) not in known: raise ValueError(f"There is no {what} {n!r}. {close_matches(n, known)}")
         keep(vals, lambda o: any(str(n) in o for n in L(names)))
     if error is not None:
-        if self.actuals is None or None in self.predicted: raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
+        if self.actuals is None or None in self.predicted:
+            raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
         keep(zip(self.predicted, self.actuals), lambda o: (o[0]!=o[1])==error)
-    if prob is not None and not (is_listy(prob) and len(prob)==2): raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
+    if prob is not None and not (is_listy(prob) and len(prob)==2):
+        raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
     if prob is not None: keep(self.probs, lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1])
     if health is not None: keep(self.health, lambda o: not any(o)==health if isinstance(health, bool) else any(h.startswith(health) for h in o))
     return self[ok]
@@ -359,10 +382,12 @@ class _Drawn:
 def _picture(o):
     "Decoded item `o` as what shows itself"
     if isinstance(o, Tensor) and (o.ndim in (2,4) and type(o) in (Tensor,TensorBase) or o.ndim==4): return _Drawn(o)
-    if isinstance(o, Image.Image) and o.mode not in ('1','L','F','I','I;16','RGB','RGBA'): return PILImage(o.convert('RGB'))     # matplotlib would draw CMYK as RGBA
+    # matplotlib would draw CMYK as RGBA
+    if isinstance(o, Image.Image) and o.mode not in ('1','L','F','I','I;16','RGB','RGBA'): return PILImage(o.convert('RGB'))
     if hasattr(o, 'show') and type(o) is not Image.Image: return o
     if isinstance(o, Image.Image): return PILImage(o.copy())
-    if not isinstance(o, Tensor) or o.ndim!=3: raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
+    if not isinstance(o, Tensor) or o.ndim!=3:
+        raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
     return TensorImage(((o[:3] if len(o)>=3 else o[:1])-o.min())/(o.max()-o.min()).clamp(min=1e-8))
 
 # %% ../nbs/07_learner.ipynb #1332b603
@@ -389,7 +414,9 @@ def show(self:CAMs,
     k = max(1, *map(len, cams._maps))
     if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
     ctxs = list(np.ravel(ctxs))
-    if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" + (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
+    if len(ctxs)<len(cams)*k:
+        raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" +
+                         (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
     kw = dict(scale=scale, relu=relu, clip=clip, cmap=ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha=alpha, interpolation=interpolation)
     if scale=='shared': scale = cams._top(relu)
     if isinstance(scale, (int,float)): kw.update(scale=None, vmin=0. if relu else -scale, vmax=scale)
@@ -435,7 +462,8 @@ def _unbury(e):
 
 def _as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
-    last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None, explain.vocab, xb, explain.target.signed)
+    last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
+            explain.vocab, xb, explain.target.signed)
     res = {n: cls(m, o.idxs, o.labels, o.health[n], *last, n) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
@@ -460,13 +488,15 @@ def cam(self:Learner,
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
         if isinstance(target, Similar) and not isinstance(target.query, Tensor):
             with self.no_bar(): target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
-        with _keywords_of(Learner.cam): cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if max_n is None or n is None else min(n, max_n), **kwargs)
+        with _keywords_of(Learner.cam):
+            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if max_n is None or n is None else min(n, max_n), **kwargs)
         keep = not (isinstance(dl, DataLoader) and dl.indexed)                                       # batches that cannot be read again
         with self.no_bar() if len(dl)<2 else nullcontext():
             try: xb = self.get_preds(dl=dl, with_input=keep, with_preds=False, with_targs=False, cbs=cb)[0]
             except Exception as e: raise _unbury(e)
         rows = range_of(cb.found) if cb.rows is None else cb.rows
-        return _as_cams(cb.found, cb.explain, rows, self.dls.loaders[-1] if keep else dl, (xb if isinstance(xb, tuple) else (xb,)) if keep else None, with_preds, CAMs if token_ids(self.xb) is None else _text().TextCAMs)
+        dl,xb = (self.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,)) if keep else (dl,None)
+        return _as_cams(cb.found, cb.explain, rows, dl, xb, with_preds, CAMs if token_ids(self.xb) is None else _text().TextCAMs)
 
 # %% ../nbs/07_learner.ipynb #a530ae89
 def _to_show(kwargs):
@@ -486,11 +516,13 @@ def show_cam(self:Learner,
     with _keywords_of(Learner.show_cam): cams = self.cam(items, max_n=max_n, **kwargs)
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
         takes = [k for k in inspect.signature(c.show).parameters]
-        if no := [k for k in show if k not in takes]: raise TypeError(f"{str(no)[1:-1]} is for pictures, and these items are texts: to draw them there are {str(takes)[1:-1]}")
+        if no := [k for k in show if k not in takes]:
+            raise TypeError(f"{str(no)[1:-1]} is for pictures, and these items are texts: to draw them there are {str(takes)[1:-1]}")
         axs = c.show(max_n=max_n, **show)
         if name and axs is not None: axs[0].figure.suptitle(f'layer {name}')          # words in HTML say it themselves
 
-Learner.show_cam.__delwrap__,Learner.cam.__delwrap__ = Learner.cam,CAMs.show           # `delegates` knows one source of keywords, and there are two: the docs find what each means along this chain
+# `delegates` knows one source of keywords, and there are two: the docs find what each means along this chain
+Learner.show_cam.__delwrap__,Learner.cam.__delwrap__ = Learner.cam,CAMs.show
 
 # %% ../nbs/07_learner.ipynb #1407cdcc
 @patch

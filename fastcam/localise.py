@@ -70,7 +70,8 @@ def object_mask(
         return res
     m = tensor(np.array(truth)) if isinstance(truth, (Image.Image,np.ndarray)) else truth
     if not isinstance(m, Tensor) or m.ndim not in (1,2,3):
-        raise TypeError(f"The truth is a {type(truth).__name__}{f' {tuple(m.shape)}' if isinstance(m, Tensor) else ''}: expected fastai's `TensorBBox`, `LabeledBBox`, `TensorMask` or `TensorPoint`, or a mask (height, width). "
+        raise TypeError(f"The truth is a {type(truth).__name__}{f' {tuple(m.shape)}' if isinstance(m, Tensor) else ''}: expected fastai's `TensorBBox`, "
+                        f"`LabeledBBox`, `TensorMask` or `TensorPoint`, or a mask (height, width). "
                         "Boxes in a list become one by `TensorBBox.create(boxes)`, with their labels by `LabeledBBox(TensorBBox.create(boxes), labels)`")
     codes = getattr(m, 'codes', None)
     m = m.as_subclass(Tensor).cpu()
@@ -181,7 +182,9 @@ def _targets(cams):
     "The items' own boxes, masks or points, on the pictures shown"
     ok,decode = lambda t: isinstance(t, (LabeledBBox,TensorMask,TensorPoint)),getattr(cams.dl, 'decode_batch', None)
     its = [] if decode is None or cams.xb is not None else [L(o).filter(ok) for b in cams._batches() for o in decode(b, max_n=len(b[0]), full=False)]
-    if not any(its): raise ValueError("These items have no boxes, masks or points as targets: give `truth`, a function of an item (such as its file), or a list with one for each item")
+    if not any(its):
+        raise ValueError("These items have no boxes, masks or points as targets: give `truth`, a function of an item (such as its file), or a list with one "
+                         "for each item")
     return [o[-1] if len(o) else None for o in its]
 
 def _truths(cams, truth, original):
@@ -232,7 +235,8 @@ def _summed(df):
     return {**res, ('n',''):n}
 
 def _check_fused(kwargs):
-    if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse` is None, which gives maps by layer: ask about one layer at a time, or let them be fused")
+    if 'fuse' in kwargs and kwargs['fuse'] is None:
+        raise ValueError("`fuse` is None, which gives maps by layer: ask about one layer at a time, or let them be fused")
 
 def _middle(o):
     g = torch.meshgrid(*[(torch.arange(n)+.5)/n-.5 for n in o.a.shape[2:]], indexing='ij')

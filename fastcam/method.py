@@ -19,7 +19,8 @@ from contextlib import nullcontext
 import inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
-_at_once = 7*2**20                                                   # numbers: 28 MB, which the C library hands out of what it has, where it asks the system for more than 32
+# numbers: 28 MB, which the C library hands out of what it has, where it asks the system for more than 32
+_at_once = 7*2**20
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
@@ -127,7 +128,8 @@ class Pass:
     def dense(self):
         "The model's inputs, if the first can be changed a little; ValueError for token numbers, which cannot"
         if token_ids(self.xb) is None: return self.xb
-        raise ValueError("This method, or this `smooth`, changes the input a little or takes its gradient, and the input is the token numbers of a text: use 'gradcam', 'hirescam', 'elementwise', "
+        raise ValueError("This method, or this `smooth`, changes the input a little or takes its gradient, and the input is the token numbers of a text: use "
+                         "'gradcam', 'hirescam', 'elementwise', "
                          "'layercam', 'ablationcam' or another method of activations, without `smooth`")
 
 # %% ../nbs/04_method.ipynb #9f74776c
@@ -253,7 +255,8 @@ def _reduced(reduce, w, a):
     if reduce is not _sum or not isinstance(w, Tensor) or w.dtype!=a.dtype or w.shape[1:]!=(a.shape[1], *[1]*(a.ndim-2)): return reduce(w*a)
     w,x = w.reshape(-1, 1, a.shape[1]),a.flatten(2)
     with torch.autocast(a.device.type, enabled=False) if torch.is_autocast_enabled(a.device.type) else nullcontext():
-        m = torch.mm(w[:,0], x[0]) if len(a)==1 or not a.stride(0) else torch.bmm(w.expand(len(a), -1, -1), x)       # one item, of which there may be several columns
+        # one item, of which there may be several columns
+        m = torch.mm(w[:,0], x[0]) if len(a)==1 or not a.stride(0) else torch.bmm(w.expand(len(a), -1, -1), x)
         return m.expand(len(a), *m.shape[1:]).reshape(len(a), *a.shape[2:])
 
 def weight_method(
@@ -363,7 +366,8 @@ def _why_blank(o, i):
     lay = o.cap.layers[o.layer]
     if not o.a[i].any(): return f"dead layer: all activations of {o.layer!r} are zero for this item; try an earlier layer"
     if any(k[0]=='grads' for k in o._made) and not o.g[i].any():
-        if lay.prefix and lay.share<.01: return f"class token only: the cells of {o.layer!r} no longer reach the prediction; try an earlier layer, or layer=None"
+        if lay.prefix and lay.share<.01:
+            return f"class token only: the cells of {o.layer!r} no longer reach the prediction; try an earlier layer, or layer=None"
         return f"zero gradient: nothing at {o.layer!r} moves what is explained; try an earlier layer, or a method without gradients"
     return "blank: the method gave zero everywhere; try another method or layer"
 
@@ -434,7 +438,8 @@ class Explainer:
         yb=() # True values, if known
     ) -> tuple: # `Pass`, and maps `(batch, k, *grid)` by layer, by None where layers are fused
         "The maps of a captured batch, a list of `(k, tokens)` where texts are padded; in the block of `cap`, and in one of `no_grad`"
-        if not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in _tensors(cap.pred)):        # the model switches gradients off by itself, and did not when its layers were found
+        # the model switches gradients off by itself, and did not when its layers were found
+        if not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in _tensors(cap.pred)):
             for l in cap.layers.values(): l.cut = True
             cap.done = False
             cap.model(*cap.xb)
@@ -524,7 +529,9 @@ def cam_maps(
 ) -> TensorCAM: # `(batch, targets, *grid)`, raw: signed, float32, at the layer's resolution; an `L` of `(targets, *grid)` where items differ in their number
     "Class activation maps of `model` for a batch, in plain PyTorch"
     xb,model = tuplify(xb),unwrap(model)
-    if not all(isinstance(x, Tensor) for x in xb): raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes files and arrays")
+    if not all(isinstance(x, Tensor) for x in xb):
+        raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
+                        f"files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     with torch.inference_mode(False), torch.no_grad(), _own_random(), evaluating(model) as mods:
         with explain.capture(model, xb, mods=mods) as cap:

@@ -55,10 +55,13 @@ class Scorer:
     ):
         self.model,self.bs,(x,*self.rest) = unwrap(model),bs,tuplify(xb)
         self.x = x.as_subclass(Tensor)
-        if not self.x.is_floating_point(): raise TypeError(f"The input holds {self.x.dtype}, such as the tokens of a text: metrics need values that can be changed a little")
+        if not self.x.is_floating_point():
+            raise TypeError(f"The input holds {self.x.dtype}, such as the tokens of a text: metrics need values that can be changed a little")
         n,nd = len(self.x),self.x.ndim-2
-        if not isinstance(maps, Tensor): raise TypeError(f"`maps` is {type(maps).__name__}, expected one tensor (batch, *grid); where items differ in their number of targets, ask for one")
-        if maps.ndim not in (nd+1,nd+2) or len(maps)!=n: raise ValueError(f"`maps` has shape {tuple(maps.shape)}, expected (batch, *grid) or (batch, k, *grid) for inputs {tuple(self.x.shape)}")
+        if not isinstance(maps, Tensor):
+            raise TypeError(f"`maps` is {type(maps).__name__}, expected one tensor (batch, *grid); where items differ in their number of targets, ask for one")
+        if maps.ndim not in (nd+1,nd+2) or len(maps)!=n:
+            raise ValueError(f"`maps` has shape {tuple(maps.shape)}, expected (batch, *grid) or (batch, k, *grid) for inputs {tuple(self.x.shape)}")
         self.shape = maps.shape[:-nd]
         k = self.shape.numel()//n
         self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd)
@@ -106,7 +109,8 @@ class Scorer:
         change # Function of inputs and their rows, giving changed inputs
     ) -> TensorCAM: # (rows, *grid)
         "Maps of changed inputs that answer the same question"
-        ms = [explain(self._inputs(self.at[r], change(self.x[self.at[r]], r)), target=self.q[r])[:,0] for r in torch.arange(len(self.maps), device=self.x.device).split(self.bs)]
+        ms = [explain(self._inputs(self.at[r], change(self.x[self.at[r]], r)), target=self.q[r])[:,0]
+              for r in torch.arange(len(self.maps), device=self.x.device).split(self.bs)]
         return TensorCAM(torch.cat(ms), nd=len(self.size))
 
     def result(self, v):
@@ -372,7 +376,8 @@ def _sample(learn, items, dl, ds_idx, max_n, **kwargs):
     dl = _explained_dl(learn, items, dl, ds_idx)
     if max_n is not None and isinstance(dl, DataLoader) and dl.indexed and dl.n>max_n: dl = dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
     cams = learn.cam(dl=dl, **kwargs)
-    if type(cams) is not CAMs: raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
+    if type(cams) is not CAMs:
+        raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
     return cams[_drawn(len(cams), max_n)]                                # batches that cannot be indexed are explained first
 
 def _act(learn):

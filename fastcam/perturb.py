@@ -48,7 +48,8 @@ def _ablationcam(o,
     "What is lost without a channel; no gradients"
     a,y = o.a,o.score(o.pred).float()
     which = _strongest(a, n) & a.flatten(2).any(2)
-    return _weigh(torch.where(which, (y[:,None] - _ask(o, which, ifnone(bs, _fitting(o.cap.replaced(o.layer), 2**21)), o.without))/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
+    without = _ask(o, which, ifnone(bs, _fitting(o.cap.replaced(o.layer), 2**21)), o.without)
+    return _weigh(torch.where(which, (y[:,None]-without)/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
 
 # %% ../nbs/05_perturb.ipynb #e23f5c8b
 def _masks(a, size):

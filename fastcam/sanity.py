@@ -167,7 +167,8 @@ def sanity_check(self:Learner,
             _shuffle(model, parts[s], rng)
             for n,m in maps().items():
                 if d==0: examples[n,s] = m
-                sims = dict(spearman=spearman(trained[n], m), spearman_abs=spearman(trained[n], m, True), ssim=map_ssim(trained[n], m), ssim_abs=map_ssim(trained[n], m, True))
+                sims = dict(spearman=spearman(trained[n], m), spearman_abs=spearman(trained[n], m, True),
+                            ssim=map_ssim(trained[n], m), ssim_abs=map_ssim(trained[n], m, True))
                 rows.append(pd.DataFrame(dict(method=n, stage=s, draw=d, item=at, **{k:v.masked_fill(flat[n], np.nan).numpy() for k,v in sims.items()})))
     keep = [at.index(i) for i in range(min(show_n, len(cams)))]
     examples = {k: TensorCAM(m[keep], nd=m.ndim-1) for k,m in {**{(n,'trained'):m for n,m in trained.items()}, **examples}.items()}
@@ -190,7 +191,8 @@ def plot(self:SanityCheck,
         ax.fill_between(range_of(st), y-e, y+e, color=line.get_color(), alpha=.15, lw=0)
     if by=='spearman': ax.axhline(self.least, color='grey', ls=':', lw=1)
     ax.tick_params(axis='x', rotation=30 if max(map(len, st))>7 else 0)
-    ax.set(xlabel='randomised down to', ylabel=f"{by.replace('_', ' of ').replace('abs', 'absolute values')} with the trained model's map", ylim=(min(-.3, ax.get_ylim()[0]), 1.05))
+    ax.set(xlabel='randomised down to', ylabel=f"{by.replace('_', ' of ').replace('abs', 'absolute values')} with the trained model's map",
+           ylim=(min(-.3, ax.get_ylim()[0]), 1.05))
     ax.legend(loc='upper left', bbox_to_anchor=(1,1), frameon=False)
     return ax
 

@@ -77,13 +77,15 @@ def cam_summary(self:Learner,
         cams = _sample(self, items, dl, ds_idx, max_n, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)
         p = torch.cat([_shares(m, grid) for m in cams._maps])
-        df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m], **{'class':cams.labels.concat()}))
+        df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m],
+                               **{'class':cams.labels.concat()}))
         df['border'] = torch.cat([border_share(m, border) for m in cams._maps]).numpy()
         df['outside'],df['area'] = np.nan,np.nan
         if truth is not None:
             truths,sizes = _truths(cams, truth if callable(truth) else _for_rows(truth, cams), original)
             names = [[cams.vocab[c] if c>=0 and cams.vocab is not None else None for c in idx.tolist()] for idx in cams._idxs]
-            df['outside'] = 1-torch.cat([energy_inside(m, t, s, n) if t is not None else torch.full((len(m),), np.nan) for m,t,s,n in zip(cams._maps, truths, sizes, names)]).numpy()
+            df['outside'] = 1-torch.cat([energy_inside(m, t, s, n) if t is not None else torch.full((len(m),), np.nan)
+                                         for m,t,s,n in zip(cams._maps, truths, sizes, names)]).numpy()
             df['area'] = [1-object_mask(t, s, l).float().mean().item() if t is not None else np.nan for t,s,n in zip(truths, sizes, names) for l in n]
     means,dist = {},np.full(len(df), np.nan)
     for c,rows in df[df.border.notna()].groupby('class', sort=False).groups.items():

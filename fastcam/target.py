@@ -30,7 +30,8 @@ def _indices(cs, vocab=None):
         if where and isinstance(c, Hashable) and (type(c),c) in where: return where[type(c),c]
         if isinstance(c, int):
             c = int(c)
-            if c<0 or (names and c>=len(names)): raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
+            if c<0 or (names and c>=len(names)):
+                raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
             return c
         if not names: raise ValueError(f"The class {c!r} is given by name, but there is no vocab: give its index")
         raise ValueError(f"There is no class {c!r}. {close_matches(c, names)}")
@@ -63,10 +64,13 @@ class Target:
     def read(self, pred):
         "The model's prediction as (batch, classes)"
         if not isinstance(pred, Tensor):
-            raise TypeError(f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers (batch, k) of it")
+            raise TypeError(f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers "
+                            f"(batch, k) of it")
         if pred.ndim not in (1,2):
-            raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes): give `target=` a function that makes (batch,) or (batch, k) of it")
-        return torch.as_subclass(pred if pred.ndim==2 else pred[:,None], Tensor)                # fastai's own `as_subclass` keeps what it knows of a tensor, which takes its time
+            raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes): give `target=` a function that makes "
+                             f"(batch,) or (batch, k) of it")
+        # fastai's own `as_subclass` keeps what it knows of a tensor, which takes its time
+        return torch.as_subclass(pred if pred.ndim==2 else pred[:,None], Tensor)
     def idxs(self,
         pred, # (batch, classes), as `read` gives it
         rows, # Position of each item of the batch among all items
@@ -162,7 +166,8 @@ class PerItem(Target):
     def setup(self, vocab=None, n=None):
         if isinstance(self.classes, (Tensor,np.ndarray)): vocab = None                          # indices, whatever the vocab holds
         rows = [list(o) if is_listy(o) or getattr(o,'ndim',0) else [o] for o in self.classes]
-        if n is not None and len(rows)!=n: raise ValueError(f"There are {len(rows)} targets for {n} items: `PerItem` and arrays of indices need one for each item")
+        if n is not None and len(rows)!=n:
+            raise ValueError(f"There are {len(rows)} targets for {n} items: `PerItem` and arrays of indices need one for each item")
         if len({len(o) for o in rows})>1: raise ValueError("`PerItem` needs the same number of classes for each item")
         self.all = tensor(_indices([c for o in rows for c in o], vocab)).reshape(len(rows), len(first(rows) or ()))
         return self
@@ -183,7 +188,8 @@ class Fn(Target):
     def scores(self, pred, rows=None):
         s = self.f(pred)
         if not isinstance(s, Tensor) or s.ndim not in (1,2):
-            raise ValueError(f"The target function gave {tuple(s.shape) if isinstance(s,Tensor) else type(s).__name__}, expected a tensor (batch,) or (batch, k)")
+            raise ValueError(f"The target function gave {tuple(s.shape) if isinstance(s,Tensor) else type(s).__name__}, expected a tensor (batch,) "
+                             f"or (batch, k)")
         return s if s.ndim==2 else s[:,None]
     def ask(self, pred, rows, yb=()):
         q,s = _like(self),self.scores(pred)
@@ -199,11 +205,13 @@ class Similar(Fn):
     ): store_attr()
     def setup(self, vocab=None, n=None):
         if not (isinstance(self.query, Tensor) and self.query.is_floating_point() and self.query.ndim in (1,2)):
-            raise TypeError(f"The query is a {type(self.query).__name__}, expected an embedding (d,) or several (k, d); with `learn.cam(items, target=Similar(item))` the model makes it")
+            raise TypeError(f"The query is a {type(self.query).__name__}, expected an embedding (d,) or several (k, d); with `learn.cam(items, "
+                            f"target=Similar(item))` the model makes it")
         return self
     def f(self, pred):
         if not isinstance(pred, Tensor) or pred.ndim!=2 or pred.shape[1]!=self.query.shape[-1]:
-            raise ValueError(f"The query has {self.query.shape[-1]} numbers, the model's prediction is {tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}: it should be an embedding (batch, d) of the same kind")
+            raise ValueError(f"The query has {self.query.shape[-1]} numbers, the model's prediction is "
+                             f"{tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}: it should be an embedding (batch, d) of the same kind")
         return F.cosine_similarity(pred[:,None], self.query.to(pred).reshape(1, -1, pred.shape[1]), dim=2)
     def title(self, i, j, vocab=None): return 'similar' if self.query.ndim==1 or len(self.query)==1 else f'similar to {j}'
 
@@ -218,7 +226,8 @@ class Region(Target):
     def setup(self, vocab=None, n=None):
         res = _like(self)
         res.target = as_target(self.target, vocab, n) if self.target is not None else None
-        if res.target is not None and type(res.target).scores is not Target.scores: raise TypeError(f"A region is about classes: it cannot hold {type(res.target).__name__}, which is a number already")
+        if res.target is not None and type(res.target).scores is not Target.scores:
+            raise TypeError(f"A region is about classes: it cannot hold {type(res.target).__name__}, which is a number already")
         return res
     def _where(self, size, rows):
         "Mask (batch or 1, *size) of the region"
@@ -229,12 +238,15 @@ class Region(Target):
             return m[None]
         m = (self.where if isinstance(self.where, Tensor) else tensor(np.asarray(self.where))).as_subclass(Tensor)!=0
         if tuple(m.shape[-len(size):])!=size or m.ndim not in (len(size),len(size)+1):
-            raise ValueError(f"The region has shape {tuple(m.shape)}, expected a mask of the prediction's size {size}, one for each item {('n',*size)}, or a pixel {('y','x')[-len(size):]}")
+            raise ValueError(f"The region has shape {tuple(m.shape)}, expected a mask of the prediction's size {size}, one for each item {('n',*size)}, or a "
+                             f"pixel {('y','x')[-len(size):]}")
         m = m[None] if m.ndim==len(size) else m[list(rows)]
         if not m.flatten(1).any(1).all(): raise ValueError("The region is empty: no place of its mask is set")
         return m
     def read(self, pred):
-        if not is_dense(pred): raise ValueError(f"`Region` is for a prediction of every place (batch, classes, height, width), such as a segmentation; this one is {tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}")
+        if not is_dense(pred):
+            raise ValueError(f"`Region` is for a prediction of every place (batch, classes, height, width), such as a segmentation; this one is "
+                             f"{tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}")
         return pred.as_subclass(Tensor)
     def ask(self, pred, rows, yb=()):
         q,pred = _like(self),self.read(pred)
@@ -261,7 +273,8 @@ class _Of(Target):
     def __init__(self, target=None): store_attr()
     def setup(self, vocab=None, n=None):
         self.of = as_target(self.target, vocab, n)
-        if type(self.of).scores is not Target.scores: raise TypeError(f"{type(self).__name__} is about classes: it cannot wrap {type(self.of).__name__}, which is a number already")
+        if type(self.of).scores is not Target.scores:
+            raise TypeError(f"{type(self).__name__} is about classes: it cannot wrap {type(self.of).__name__}, which is a number already")
         return self
     def idxs(self, pred, rows, yb):
         if pred.shape[1]<2: raise ValueError(f"{type(self).__name__} compares classes, and this model has one output: leave it out")
@@ -274,7 +287,8 @@ class Prob(_Of):
     def scores(self, pred, rows=slice(None)): return _take(self.read(pred).softmax(1), self.idx[rows])
     def doubts(self, pred):
         sure = self.scores(pred)>.9999
-        return [['saturated probability: the model is so sure that nothing moves it; explain the output itself, without `Prob`' if s else '' for s in o] for o in sure.tolist()]
+        why = 'saturated probability: the model is so sure that nothing moves it; explain the output itself, without `Prob`'
+        return [[why if s else '' for s in o] for o in sure.tolist()]
 
 class Neg(_Of):
     "What speaks against what `target` picks"

@@ -36,11 +36,14 @@ def as_texts(
             if all(isinstance(c, str) and c in items for c in given):
                 from fastai.text.core import _join_texts
                 items = items.assign(**{cols[0]: _join_texts(items[given].where(items[given].notna(), ''), mark_fields=ifnone(tok.kwargs.get('mark_fields'), len(given)>1))})
-        if missing := [c for c in cols if isinstance(c, str) and c not in items]: raise KeyError(f"The DataFrame has no column {missing[0]!r}, which is where these DataLoaders read the text: rename yours, as by `df.rename(columns=...)`. {close_matches(missing[0], items.columns)}")
+        if missing := [c for c in cols if isinstance(c, str) and c not in items]:
+            raise KeyError(f"The DataFrame has no column {missing[0]!r}, which is where these DataLoaders read the text: rename yours, as by "
+                           f"`df.rename(columns=...)`. {close_matches(missing[0], items.columns)}")
         names,texts = list(items.index),items[cols[0]] if len(cols)==1 and isinstance(cols[0], str) else []
     for n,t in zip(names, texts):
         if t is None or isinstance(t, float) and math.isnan(t) or isinstance(t, str) and not t.strip() or is_listy(t) and not len(t):
-            raise ValueError(f"Item {n} holds no text ({'missing' if not is_listy(t) and not isinstance(t, str) else 'empty'}): leave it out, as by `df[df.text.str.strip().str.len()>0]`")
+            raise ValueError(f"Item {n} holds no text ({'missing' if not is_listy(t) and not isinstance(t, str) else 'empty'}): leave it out, as by "
+                             f"`df[df.text.str.strip().str.len()>0]`")
     return items
 
 # %% ../nbs/10_text.ipynb #1ea00026
@@ -122,7 +125,9 @@ class TextCAMs(CAMs):
         names = [n for n in names if n not in pads]
         if toks and num and [num.o2i.get(t, 0) for t in toks]==ids[::-1]!=ids: toks = toks[::-1]
         special,n = (hf.all_special_tokens if hf else ()),self._maps[i].shape[-1]
-        if len(names)<n: raise ValueError(f"Item {self.rows[i]} has {len(names)} tokens and {n} values: where its padding is cannot be told. Give the model's embedding its `padding_idx`, or pad with fastai's `Pad_Chunk`")
+        if len(names)<n:
+            raise ValueError(f"Item {self.rows[i]} has {len(names)} tokens and {n} values: where its padding is cannot be told. Give the model's embedding "
+                             f"its `padding_idx`, or pad with fastai's `Pad_Chunk`")
         return toks if toks and len(toks)==len(names) else names,names,special,(lambda o: hf.convert_tokens_to_string(o).strip() or o[0]) if hf else _piece
 
     def _words(self, maps=None):
@@ -166,7 +171,8 @@ def _seen(w): return re.sub(r'\s+', '↵', w.replace('▁',' ')) if not w.strip(
 @patch
 def _scaled(self:TextCAMs, scale, relu, clip):
     "Maps as they are coloured, -1..1"
-    if scale not in ('image','shared'): raise ValueError(f"`scale` is {scale!r}, expected 'image', each text by its own largest value, or 'shared', all by the largest of all")
+    if scale not in ('image','shared'):
+        raise ValueError(f"`scale` is {scale!r}, expected 'image', each text by its own largest value, or 'shared', all by the largest of all")
     top = max((m.relu() if relu else m.abs()).max().item() for m in self._maps) if scale=='shared' else 0
     return [((m.relu() if relu else m)/(top or 1)).clamp(-1,1) if scale=='shared' else m.normalize('image', relu, ifnone(clip, 1.)) for m in self._maps]
 

@@ -162,7 +162,8 @@ def _sent(dl, inp, item, pics, n=1):
         dl = dl.new(create_item=get, get_idxs=lambda: list(range(n*len(pics))), n=n*len(pics), bs=len(pics), shuffle=False, drop_last=False, num_workers=0)
         x,*xs = [tuplify(b)[inp].cpu().as_subclass(Tensor).float() for b in dl]
     if any(o.shape!=x.shape or ((o-x).abs()>1.5*(x.max()-x.min())/min(x.shape[-2:])).float().mean()>.02 for o in xs):  # a pixel more or less does not matter
-        raise ValueError("The transforms of this DataLoader are random: sent twice, a picture comes out in two ways, so where the model's view lies on the original is not known. "
+        raise ValueError("The transforms of this DataLoader are random: sent twice, a picture comes out in two ways, so where the model's view lies on the "
+                         "original is not known. "
                          "In validation a `RandTransform` with `split_idx=0` does nothing; without `original=True` the map is drawn on what the model saw")
     if x.ndim==3: x = x[:,None]
     if x.ndim!=4: raise ValueError(f"Input {inp} of the model has the shape {tuple(x.shape[1:])} for each item: only pictures lie on an original")
@@ -240,12 +241,14 @@ def _find(dl, inp, pic, item, check):
         if last is not None and (_at(_inverse(A), _at(last, corners))-corners).abs().max()<.3:
             A = (A+last)/2
             box = _box(A, held, orig)
-            far = (xy-xy.clamp(*tensor(box).float().reshape(2,2))).abs()-2*tol                       # what is padded or mirrored shows nothing but what is seen already
+            # what is padded or mirrored shows nothing but what is seen already
+            far = (xy-xy.clamp(*tensor(box).float().reshape(2,2))).abs()-2*tol
             if (far>A[:,:2].abs().sum(1)).any(-1).float().mean()>.01: break
             return CAMView(ok.shape, orig, _inverse(A).float().round(decimals=6), box)
         last,p = A,_at(A, uv[held[ok]])
         lo,hi = p.amin(0),p.amax(0)
-    raise ValueError(f"Where the model's view lies on the original, {w} pixels wide and {h} high, could not be found: the transforms must crop, pad, resize, flip or turn it, "
+    raise ValueError(f"Where the model's view lies on the original, {w} pixels wide and {h} high, could not be found: the transforms must crop, pad, resize, "
+                     f"flip or turn it, "
                      "whatever is in the picture. Without `original=True` the map is drawn on what the model saw")
 
 def find_view(
@@ -258,6 +261,7 @@ def find_view(
     views = _views.setdefault(dl, {})
     mode = (pic.mode, pic.getexif().get(0x0112)) if isinstance(pic, Image.Image) else (type(pic), pic.dtype, pic.shape)
     key = (inp, pic.shape[-2:], mode)
-    if any(isinstance(f, ItemTransform) for p in (dl.after_item,dl.before_batch,dl.after_batch) for f in getattr(p, 'fs', [])): key += (i,)  # sees what else is in the item
+    # sees what else is in the item
+    if any(isinstance(f, ItemTransform) for p in (dl.after_item,dl.before_batch,dl.after_batch) for f in getattr(p, 'fs', [])): key += (i,)
     if key not in views: views[key] = _find(dl, inp, pic, item, not views)
     return views[key]
