@@ -148,7 +148,8 @@ def peak(a):
 def memory(a):
     res = {}
     for name,ways in memory_cases.items():
-        for w in ways: res.setdefault(name, {})[w] = alone(a, '--peak', name, w, MALLOC_MMAP_THRESHOLD_='65536')       # what is freed goes back at once, so that the peak is what is held
+        # what is freed goes back at once, so that the peak is what is held
+        for w in ways: res.setdefault(name, {})[w] = alone(a, '--peak', name, w, MALLOC_MMAP_THRESHOLD_='65536')
     return res
 
 # ---- what the import adds
@@ -187,7 +188,8 @@ def main():
             for n,ways in memory(a).items():
                 f = ways[next(iter(ways))]
                 res['cases'][f'memory/{n}'] = dict(memory={w: dict(bytes=b, times=b/f, **(dict(limit=1.05) if w=='fastcam' else {})) for w,b in ways.items()})
-                for w,b in ways.items(): line(f'memory/{n}'[:35], w, f'{b/2**20:.0f} MiB', '', f'{b/f:.2f}', ('within 1.05' if b<=1.05*f else 'ABOVE 1.05') if w=='fastcam' else '')
+                for w,b in ways.items():
+                    line(f'memory/{n}'[:35], w, f'{b/2**20:.0f} MiB', '', f'{b/f:.2f}', ('within 1.05' if b<=1.05*f else 'ABOVE 1.05') if w=='fastcam' else '')
             continue
         if name=='import':
             ts = imports(a.rounds, a.cpu_time)
@@ -199,7 +201,8 @@ def main():
         for w,o in r['ways'].items(): line(name, w, f"{o['ms']:.1f}", f"{o['low']:.1f}-{o['high']:.1f}", f"{o['ratio']:.2f}", bound(o))
         for k,o in r['equal'].items(): line('', f"equal: {k}, off by {o['off']:.1e}" + ('' if o['off']<=o['limit'] else f" ABOVE {o['limit']:.0e}"))
         for k,t in r['notes'].items(): line('', f'{k}: {t}')
-        if not a.cpu_time and r['load'] is not None and r['load']>.1: line('', f"disturbed: others kept {r['load']:.1f} processors busy; {r['thrown']} rounds were thrown away")
+        if not a.cpu_time and r['load'] is not None and r['load']>.1:
+            line('', f"disturbed: others kept {r['load']:.1f} processors busy; {r['thrown']} rounds were thrown away")
     res['head']['seconds'] = round(time.perf_counter()-began)
     bad = [n for n,r in res['cases'].items() if any(o['off']>o['limit'] for o in r.get('equal',{}).values())]
     print(f"\n{res['head']['seconds']} s" + (f"; maps differ: {', '.join(bad)}" if bad else ''))

@@ -22,6 +22,7 @@ def copy(tmp_path_factory):
         dest = tmp_path_factory.mktemp('project')
         for o in root.iterdir():
             if o.is_file(): shutil.copy(o, dest)
-            elif o.name in ('fastcam', 'nbs', 'tools', 'benchmarks', 'index_files'): shutil.copytree(o, dest/o.name, ignore=shutil.ignore_patterns('__pycache__', '.*'))
+            elif o.name in ('fastcam', 'nbs', 'tools', 'benchmarks', 'index_files'):
+                shutil.copytree(o, dest/o.name, ignore=shutil.ignore_patterns('__pycache__', '.*'))
         return dest
     return _copy

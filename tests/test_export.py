@@ -98,7 +98,8 @@ def as_datasets(d):
 def test_other_tools(out, read):
     df,cams = read(out),load_cams(out)
     assert len(df)==24 and list(df.label)==list(cams.labels.concat()) and list(df.prob)==list(cams.probs.concat())
-    for c,g,p,m in zip(df.cam, df.grid, df.peak, cams.maps.flatten(0,1)): assert np.array_equal(np.array(c, np.float32).reshape(list(g))*np.float32(p), m.numpy())
+    for c,g,p,m in zip(df.cam, df.grid, df.peak, cams.maps.flatten(0,1)):
+        assert np.array_equal(np.array(c, np.float32).reshape(list(g))*np.float32(p), m.numpy())
 
 # ---- drawn on the files
 
@@ -225,7 +226,8 @@ def test_interrupted(learn, tmp_path, monkeypatch):
 def test_other_settings(learn, out, who, kw):
     "Refused, and said what differs, before anything is changed"
     was = {f: f.stat().st_mtime_ns for f in out.rglob('*')}
-    with pytest.raises(ValueError, match=f'begun with something else:\n- {who}: .*, now ') as e: learn.export_cams(out, **{**dict(shard=5, target=TopK(2)), **kw})
+    with pytest.raises(ValueError, match=f'begun with something else:\n- {who}: .*, now ') as e:
+        learn.export_cams(out, **{**dict(shard=5, target=TopK(2)), **kw})
     assert str(e.value).count('\n- ')==1
     assert was=={f: f.stat().st_mtime_ns for f in out.rglob('*')}
 
@@ -253,11 +255,13 @@ def test_other_learner(learn, out):
 def test_other_words(tmp_path):
     "A transform's argument, and another version, with what to do"
     small_learner(item_tfms=Resize(32)).export_cams(tmp_path, max_n=3)
-    with pytest.raises(ValueError, match=r'transforms: Resize size \[32, 32\], now \[40, 40\]\nGive'): small_learner(item_tfms=Resize(40)).export_cams(tmp_path, max_n=3)
+    with pytest.raises(ValueError, match=r'transforms: Resize size \[32, 32\], now \[40, 40\]\nGive'):
+        small_learner(item_tfms=Resize(40)).export_cams(tmp_path, max_n=3)
     with pytest.raises(ValueError, match=r'transforms: without Resize now\nGive'): small_learner().export_cams(tmp_path, max_n=3)
     f = tmp_path/'manifest.json'
     f.write_text(json.dumps(json.loads(f.read_text()) | dict(torch='1.0', fastai='2.7')))
-    with pytest.raises(ValueError, match=r'- fastai: 2\.7, now 2.*\n- torch: 1\.0, now .*To go on, install .*fastai==2\.7 torch==1\.0, else'): small_learner(item_tfms=Resize(32)).export_cams(tmp_path, max_n=3)
+    with pytest.raises(ValueError, match=r'- fastai: 2\.7, now 2.*\n- torch: 1\.0, now .*To go on, install .*fastai==2\.7 torch==1\.0, else'):
+        small_learner(item_tfms=Resize(32)).export_cams(tmp_path, max_n=3)
 
 def test_texts(tmp_path):
     "Refused in words, and the folder stays free"
@@ -293,7 +297,8 @@ def test_disk_full(learn, tmp_path, monkeypatch):
         sync(f)
     with monkeypatch.context() as m:
         m.setattr(export, '_sync', full)
-        with pytest.raises(OSError, match='The disk is full: 1 shards are written. Make room, and run the same again') as e: learn.export_cams(tmp_path/'a', shard=5)
+        with pytest.raises(OSError, match='The disk is full: 1 shards are written. Make room, and run the same again') as e:
+            learn.export_cams(tmp_path/'a', shard=5)
         assert e.value.errno==errno.ENOSPC
     learn.export_cams(tmp_path/'a', shard=5)
     learn.export_cams(tmp_path/'b', shard=5)
@@ -421,7 +426,8 @@ def test_hostile(tmp_path, num_workers):
     assert err.reason.str.match(r'\w+: .').all() and 'DecompressionBombError' in ' '.join(err.reason)
     want = learn.cam(list(cams.files))
     assert cams.labels==want.labels and torch.allclose(cams.maps, want.maps, atol=1e-5*want.maps.abs().max())        # in other batches, so not bit for bit
-    cams[[f.name!='one_pixel.png' for f in cams.files]].show(max_n=40)                                              # of a single pixel there is no telling how it lies
+    # of a single pixel there is no telling how it lies
+    cams[[f.name!='one_pixel.png' for f in cams.files]].show(max_n=40)
     plt.close('all')
     if num_workers: return
     listed = [o for f in (out/'overlays').glob('*/items.js') for o in json.loads(f.read_text()[5:-1])]
@@ -433,7 +439,8 @@ def test_all_broken(learn, tmp_path):
     "A clear error, also when it is said again; what is in the folder can be looked at"
     for i in range(7): (tmp_path/f'{i}.png').write_bytes(b'')
     for _ in range(2):
-        with pytest.raises(ValueError, match=r'None of the 7 items could be explained; the first is .*0\.png: Unidentified.* All reasons are in'): learn.export_cams(tmp_path/'out', tmp_path, shard=5)
+        with pytest.raises(ValueError, match=r'None of the 7 items could be explained; the first is .*0\.png: Unidentified.* All reasons are in'):
+            learn.export_cams(tmp_path/'out', tmp_path, shard=5)
     cams = load_cams(tmp_path/'out')
     assert len(cams)==0 and len(cams.errors)==7 and len(shards(tmp_path/'out', 'errors'))==2
     nothing_here(cams)
@@ -460,7 +467,8 @@ def test_left_out(learn, tmp_path):
     "Said once, with the number, the first and where to look; also when there is nothing left to do"
     fs = drawn_files()[0][:9]+[tmp_path/'gone.png', tmp_path/'lost.png']
     for _ in range(2):
-        with pytest.warns(UserWarning, match=r'2 of 11 items are left out of .*out; the first is .*gone\.png: FileNotFoundError: .*load_cams\(.*\)\.errors') as said: learn.export_cams(tmp_path/'out', dl=learn.dls.test_dl(fs), shard=5)
+        with pytest.warns(UserWarning, match=r'2 of 11 items are left out of .*out; the first is .*gone\.png: FileNotFoundError: .*load_cams\(.*\)\.errors') as said:
+            learn.export_cams(tmp_path/'out', dl=learn.dls.test_dl(fs), shard=5)
         assert len(said)==1 and said[0].filename==__file__
 
 # ---- a prediction that is no number
@@ -486,7 +494,8 @@ def test_nan_prediction(tmp_path, kw):
     fs = poisoned(tmp_path/'pics', at)
     with pytest.raises(ValueError, match='NaN for item 0: '): learn.cam(fs)
     fs[6].write_bytes(b'')                                                                    # the next stands in for it, which is NaN
-    with pytest.warns(UserWarning, match=r'14 of 24 items are left out'): learn.export_cams(tmp_path/'out', fs, shard=10, dtype='float32', overlays=not kw, **kw)
+    with pytest.warns(UserWarning, match=r'14 of 24 items are left out'):
+        learn.export_cams(tmp_path/'out', fs, shard=10, dtype='float32', overlays=not kw, **kw)
     cams = load_cams(tmp_path/'out')
     assert list(cams.errors['item'])==sorted([6, *at]) and list(cams.errors.reason.str.match('The prediction is NaN: '))==[i!=6 for i in sorted([6, *at])]
     assert cams.items==[i for i in range(24) if i not in at and i!=6] and cams.files==fs[cams.items]
@@ -516,4 +525,5 @@ def test_nan_everywhere(learn, tmp_path):
     with pytest.raises(ValueError, match="The model's own weights hold NaN, '0.0.0.weight'"): broken.export_cams(tmp_path/'out')
     learn.export_cams(tmp_path/'out')
     fs = poisoned(tmp_path/'pics', range(7), n=7)
-    with pytest.raises(ValueError, match='None of the 7 items could be explained; .*0000_checked.png: The prediction is NaN'): small_learner(Poisoned(small_net())).export_cams(tmp_path/'nan', fs, shard=5)
+    with pytest.raises(ValueError, match='None of the 7 items could be explained; .*0000_checked.png: The prediction is NaN'):
+        small_learner(Poisoned(small_net())).export_cams(tmp_path/'nan', fs, shard=5)

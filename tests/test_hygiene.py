@@ -346,7 +346,8 @@ def test_model_is_freed():
 def model_bits(learn):
     "Weights, buffers and what the optimizer knows, bit for bit"
     res = {n: bits(p) for n,p in learn.model.state_dict().items()}
-    for i,p in enumerate(learn.model.parameters()): res |= {f'opt {i} {k}': bits(v) if isinstance(v, Tensor) else v for k,v in learn.opt.state.get(p, {}).items()}
+    for i,p in enumerate(learn.model.parameters()):
+        res |= {f'opt {i} {k}': bits(v) if isinstance(v, Tensor) else v for k,v in learn.opt.state.get(p, {}).items()}
     return res | {'opt': str(learn.opt.hypers)}
 
 @pytest.mark.parametrize('kw', [{}, dict(every=2), dict(layer=[0,-1]), dict(layer='0.0')], ids=str)

@@ -84,7 +84,8 @@ def test_mixed(learn):
 
 def test_4d(learn):
     fs = files[:7]
-    for x in (torch.stack([chw(o) for o in fs]), torch.stack([chw(o) for o in fs])/255., np.stack([arr(o) for o in fs])): same(learn.cam(x).maps, learn.cam(fs).maps)
+    for x in (torch.stack([chw(o) for o in fs]), torch.stack([chw(o) for o in fs])/255., np.stack([arr(o) for o in fs])):
+        same(learn.cam(x).maps, learn.cam(fs).maps)
 
 @pytest.mark.parametrize('mode', ['L','LA','RGBA','P','I;16','1','CMYK'])
 def test_modes(learn, mode, tmp_path):
@@ -332,7 +333,8 @@ def test_model_that_switches_gradients(how):
             torch.manual_seed(0)
             self.a,self.h,self.frozen = nn.Sequential(nn.Conv2d(3,8,3,2), nn.ReLU(), nn.Conv2d(8,8,3), nn.ReLU()),nn.Linear(8,3),False
         def forward(self, x):
-            with torch.set_grad_enabled(not self.frozen) if how=='set' else torch.enable_grad() if how=='enable' else torch.no_grad() if self.frozen else nullcontext(): y = self.a(x)
+            with torch.set_grad_enabled(not self.frozen) if how=='set' else torch.enable_grad() if how=='enable' else torch.no_grad() if self.frozen else nullcontext():
+                y = self.a(x)
             return self.h(y.mean((2,3)))
     class Plain(Net):
         def forward(self, x): return self.h(self.a(x).mean((2,3)))
@@ -340,7 +342,8 @@ def test_model_that_switches_gradients(how):
     for after in ([False,True],[True,False]):
         model = Net().eval()
         for model.frozen in (*after, *after):
-            for kw in (dict(), dict(layer='a'), dict(method='headcam')): same(cam_maps(model, x5, **kw), want if 'method' not in kw else cam_maps(Plain().eval(), x5, **kw))
+            for kw in (dict(), dict(layer='a'), dict(method='headcam')):
+                same(cam_maps(model, x5, **kw), want if 'method' not in kw else cam_maps(Plain().eval(), x5, **kw))
     assert torch.is_grad_enabled() and all(p.grad is None for p in model.parameters())
 
 def test_model_that_calls_a_layer_more_often_by_now():
@@ -477,7 +480,8 @@ def test_bad_cam_maps(what):
     model = small_net()
     unsettle(model)
     was = snapshot(model)
-    with pytest.raises(error, match=f'(?s){said}'): cam_maps(model, x5[:len(kw.get('target', 'x')) if isinstance(kw.get('target'), Tensor) else 1], **{k:v for k,v in kw.items() if k!='items'})
+    with pytest.raises(error, match=f'(?s){said}'):
+        cam_maps(model, x5[:len(kw.get('target', 'x')) if isinstance(kw.get('target'), Tensor) else 1], **{k:v for k,v in kw.items() if k!='items'})
     assert changed(was, snapshot(model))==[]
 
 def test_bad_targets_of_cam_maps():

@@ -50,7 +50,8 @@ def noise(*shape, seed=0): return torch.randn(*shape, generator=torch.Generator(
 @cache
 def net(nd=2):
     "A small net of `nd` dimensions whose head is not linear, and a batch of its inputs"
-    set_seed({1:8, 2:10, 3:7}[nd])                                                    # something speaks for each of the classes 0, 2 and 3 in each item, and no score is near zero
+    # something speaks for each of the classes 0, 2 and 3 in each item, and no score is near zero
+    set_seed({1:8, 2:10, 3:7}[nd])
     conv,norm,pool = (getattr(nn, f'{o}{nd}d') for o in ('Conv','BatchNorm','AdaptiveAvgPool'))
     layer = lambda i,o,s: nn.Sequential(conv(i, o, 3, stride=s, padding=1), norm(o), nn.ReLU(inplace=True))
     model = nn.Sequential(nn.Sequential(layer(2,6,1), layer(6,8,2), layer(8,10,2)), nn.Sequential(pool(1), nn.Flatten(), nn.Linear(10,8), nn.SiLU(), nn.Linear(8,4)))
@@ -220,7 +221,8 @@ def enlarged(t, size):
 def score_loop(model, layer, x, classes, masks):
     "Score-CAM and its kin: softmax over channels of the mean score of the picture under `masks(mask)`"
     a,_ = by_hooks(model, layer, x, logit(classes))
-    with torch.no_grad(): s = [[torch.stack([model(x[b:b+1]*m)[0,c] for m in masks(enlarged(a[b,k], x.shape[2:]))]).mean() for k in range(a.shape[1])] for b,c in enumerate(classes)]
+    with torch.no_grad():
+        s = [[torch.stack([model(x[b:b+1]*m)[0,c] for m in masks(enlarged(a[b,k], x.shape[2:]))]).mean() for k in range(a.shape[1])] for b,c in enumerate(classes)]
     return weighted(tensor(s).softmax(1), a)
 
 def gauss(shape, sigma, seed): return noise(*shape, seed=seed)*sigma
@@ -646,7 +648,8 @@ def test_fuse_keeps_the_sign():
     fine,pos = [],[]
     for l in ('0.1','0.2'):
         m = cam_maps(model, x, 1, l, 'hirescam').as_subclass(Tensor)
-        for res,t in ((fine,m/m.abs().amax((2,3), keepdim=True)), (pos,m.relu()/m.relu().amax((2,3), keepdim=True).clamp(min=1e-30))): res.append(F.interpolate(t, (8,10), mode='bilinear', align_corners=False))
+        for res,t in ((fine,m/m.abs().amax((2,3), keepdim=True)), (pos,m.relu()/m.relu().amax((2,3), keepdim=True).clamp(min=1e-30))):
+            res.append(F.interpolate(t, (8,10), mode='bilinear', align_corners=False))
     fine,pos = torch.stack(fine),torch.stack(pos)
     assert ((fine[0]<0)&(fine[1]<0)).any()
     f = lambda fuse: cam_maps(model, x, 1, ['0.1','0.2'], 'hirescam', fuse=fuse).as_subclass(Tensor)
@@ -759,7 +762,8 @@ def test_half_precision(method):
     got = explain(deepcopy(model).bfloat16(), x.bfloat16(), [2,0], method)
     want = explain(model, x, [2,0], method)
     assert got.dtype==torch.float32 and got.shape==want.shape and got.isfinite().all() and got.abs().max()>0
-    if method not in ('xgradcam','ablationcam','fem'): assert corr(got.flatten(0,1), want.flatten(0,1))>.8   # these divide by sums or differences that nearly vanish, or count cells above a threshold
+    # these divide by sums or differences that nearly vanish, or count cells above a threshold
+    if method not in ('xgradcam','ablationcam','fem'): assert corr(got.flatten(0,1), want.flatten(0,1))>.8
 
 @pytest.mark.parametrize('method', every)
 def test_no_trace(method):
@@ -839,8 +843,10 @@ def test_hirescam_is_cam(name):
 def test_layercam_is_elementwise():
     "Where the activations are not negative; and not where they are"
     model,x,classes,layers = setting('resnet18')
-    for l in layers: assert (by_hooks(model, l, x, logit(classes))[0]>=0).all(); close(raw(model, x, classes, 'layercam', l), raw(model, x, classes, 'elementwise', l))
-    l = '0.6.0.conv1'                                                                   # a ReLU right after the layer would make no difference: no gradient where it is negative
+    for l in layers:
+        assert (by_hooks(model, l, x, logit(classes))[0]>=0).all(); close(raw(model, x, classes, 'layercam', l), raw(model, x, classes, 'elementwise', l))
+    # a ReLU right after the layer would make no difference: no gradient where it is negative
+    l = '0.6.0.conv1'
     assert (by_hooks(model, l, x, logit(classes))[0]<0).any()
     a,b = (raw(model, x, classes, m, l) for m in ('layercam','elementwise'))
     assert (a-b).abs().max()>1e-2*b.abs().max()

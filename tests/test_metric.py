@@ -221,7 +221,8 @@ def test_equal_places_have_a_fair_order():
     x = torch.ones(2,1,8,8)
     model = Sum(torch.ones(1,8,8)/64)
     close(deletion_auc(model, x, torch.ones(2,8,8), **raw), tensor([.5,.5]), 1e-6)
-    x[...,:4] = 0                                                             # all that counts is on the right: by rows from a corner it would be .5 as well, by columns 0 or 1
+    # all that counts is on the right: by rows from a corner it would be .5 as well, by columns 0 or 1
+    x[...,:4] = 0
     res = deletion_auc(model, x, torch.ones(2,8,8), steps=64, **raw)
     eq(res[0], res[1])
     assert .15<res[0]<.35, 'about half of the output that is left'
@@ -340,7 +341,8 @@ def test_table_options():
     again = learn.cam_metrics(max_n=8, **kw)
     eq(df.drop(columns='seconds', level=0).to_numpy(), again.drop(columns='seconds', level=0).to_numpy())
     assert list(df.index)==['gradcam','ablationcam','random'] and list(df.columns.levels[1])
-    assert 30 < df.loc['ablationcam']['passes'].item() <= 1+5+32                      # its prediction, five rows that check how the head pools, and the head for each of 32 channels, few of them dead
+    # its prediction, five rows that check how the head pools, and the head for each of 32 channels, few of them dead
+    assert 30 < df.loc['ablationcam']['passes'].item() <= 1+5+32
     first8 = learn.cam_metrics(drawn_files(240)[0][:8], **kw)
     assert not np.allclose(df['complexity ↓','mean'], first8['complexity ↓','mean'])
     nan = learn.cam_metrics(max_n=8, metrics='complexity', methods=[nans_for_some])

@@ -63,7 +63,8 @@ def pgc(kind, model, layer, x, classes):
         targets = [ClassifierOutputTarget(c) for c in classes]
         o(input_tensor=x, targets=targets)
         acts,grads = o.activations_and_grads.activations[0],o.activations_and_grads.gradients[0]
-        for held in (o.activations_and_grads.activations, o.activations_and_grads.gradients): held.clear()     # or its release fails on gradients that are views
+        # or its release fails on gradients that are views
+        for held in (o.activations_and_grads.activations, o.activations_and_grads.gradients): held.clear()
         model.zero_grad()
         return tensor(o.get_cam_image(x, layer, targets, acts.numpy(), grads.numpy(), False))
 

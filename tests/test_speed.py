@@ -199,7 +199,8 @@ def test_ablation_further_on(head):
     for m in model.modules():
         if isinstance(m, nn.BatchNorm1d): m.running_mean.uniform_(-.3,.3); m.running_var.uniform_(.2,.8)
     want = ablation_loop(model, '1', x, 1)
-    for _ in range(2): close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], want, 1e-4)              # differences of scores that are alike; what pools is known the second time
+    # differences of scores that are alike; what pools is known the second time
+    for _ in range(2): close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], want, 1e-4)
     with torch.no_grad(), Capture(model, find_layers(model, x, '1')) as cap: model(x)
     with torch.no_grad(): pool = cap._pool('1')
     assert pool is None if where[head] is None else isinstance(pool[0], where[head])

@@ -227,14 +227,16 @@ def test_similar():
     alone = {c: first(i for i in range(500) if set(scene(i)[1])=={c}) for c in ('red','blue')}
     both = [i for i in range(60) if set(scene(i)[1])=={'red','blue'}]
     cams = embed.cam(both, target=Similar(list(alone.values())))
-    assert cams.maps.shape==(len(both),2,12,12) and len(both)>3                                          # the last layer, though each of its channels is an output of its own
+    # the last layer, though each of its channels is an output of its own
+    assert cams.maps.shape==(len(both),2,12,12) and len(both)>3
     for j,c in enumerate(alone): assert np.mean([peaks_at(m[j], scene(i)[1][c]) for i,m in zip(both, cams.maps)])>.9
     assert titles(cams[0])==['similar to 0','similar to 1']                                              # and no probability
     one = embed.cam(both[0], target=Similar(alone['red']))
     assert torch.allclose(one.maps[0,0], cams.maps[0,0], atol=1e-6)
     emb = embed.get_preds(dl=embed.dls.test_dl([alone['red']]), act=noop)[0][0]
     assert torch.allclose(embed.cam(both[0], target=Similar(emb)).maps, one.maps, atol=1e-6)              # an embedding does as well
-    assert (embed.cam(alone['red'], target=Similar(alone['red']), method='hirescam').maps.sum().abs()<1e-4)  # it is as alike as can be: a step along the activations changes nothing
+    # it is as alike as can be: a step along the activations changes nothing
+    assert (embed.cam(alone['red'], target=Similar(alone['red']), method='hirescam').maps.sum().abs()<1e-4)
 
 # ---- models with more than one output, and more than one input
 

@@ -252,8 +252,10 @@ def hf_learner(kind):
     df,tok = reviews(400, 0, 3, 12),WordPieces()
     tok.learn(df.text)
     set_seed(0)
-    if kind=='bert': model = tf.BertForSequenceClassification(tf.BertConfig(vocab_size=len(tok.vocab), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64, num_labels=2))
-    else: model = tf.DistilBertForSequenceClassification(tf.DistilBertConfig(vocab_size=len(tok.vocab), dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=64, num_labels=2))
+    if kind=='bert':
+        model = tf.BertForSequenceClassification(tf.BertConfig(vocab_size=len(tok.vocab), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64, num_labels=2))
+    else:
+        model = tf.DistilBertForSequenceClassification(tf.DistilBertConfig(vocab_size=len(tok.vocab), dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=64, num_labels=2))
     block = DataBlock((TransformBlock(type_tfms=HFTokens(tok), dl_type=SortedDL, dls_kwargs=dict(before_batch=partial(pad_input, pad_idx=0))), CategoryBlock),
                       get_x=ColReader('text'), get_y=ColReader('label'), splitter=RandomSplitter(.2, seed=0))
     learn = plain(Learner(block.dataloaders(df, bs=16, num_workers=0), HFLogits(model), loss_func=CrossEntropyLossFlat(), metrics=accuracy))
@@ -275,7 +277,8 @@ def test_hugging_face(kind):
     right = cams.preds.argmax(1)==tensor([learn.dls.vocab.o2i[o] for o in df.label])
     assert right.float().mean()>.9
     words = learn.cam(df, layer=f'model.{kind}.embeddings', method='elementwise').words()
-    top = [w.word[w.iloc[1:-1,2].idxmax()] for w in words]                       # less [CLS] and [SEP]: a transformer may say "bad" unless a word speaks against it
+    # less [CLS] and [SEP]: a transformer may say "bad" unless a word speaks against it
+    top = [w.word[w.iloc[1:-1,2].idxmax()] for w in words]
     assert np.mean([t==deciding(s) for t,s in zip(top, df.text)])>=.85
     assert list(learn.cam_layers(all=True).query("share==0").name)[-1].endswith('layer.1')          # the class token only
 

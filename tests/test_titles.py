@@ -37,7 +37,8 @@ def test_apart(what):
     ts = words(fig)
     assert ts
     boxes = [t.get_window_extent() for t in ts]
-    assert all(b.x0>=-1 and b.x1<=fig.bbox.width+1 and b.y0>=-1 and b.y1<=fig.bbox.height+1 for b in boxes), 'outside of the figure'           # a pixel: letters are put on whole ones
+    # a pixel: letters are put on whole ones
+    assert all(b.x0>=-1 and b.x1<=fig.bbox.width+1 and b.y0>=-1 and b.y1<=fig.bbox.height+1 for b in boxes), 'outside of the figure'
     assert not [(a,b) for (a,p),(b,q) in itertools.combinations(zip([t.get_text() for t in ts], boxes), 2) if min(p.x1,q.x1)-max(p.x0,q.x0)>1 and min(p.y1,q.y1)-max(p.y0,q.y0)>1]
     assert not [t.get_text() for t,b in zip(ts, boxes) for ax in fig.axes for im in ax.get_images() if min(b.x1, im.get_window_extent().x1)-max(b.x0, im.get_window_extent().x0)>1 and min(b.y1, im.get_window_extent().y1)-max(b.y0, im.get_window_extent().y0)>1]
 
