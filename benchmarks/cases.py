@@ -1,7 +1,5 @@
 "What is measured: each case is some ways to the same thing, one of them the base that the others are compared with"
-import copy, sys, types
 from functools import cache, partial
-from pathlib import Path
 import torch
 from torch import nn
 

@@ -12,21 +12,33 @@ from .layer import *
 from .target import *
 from .capture import *
 from .method import *
+import numbers
 
 # %% ../nbs/06_callback.ipynb #aaa08b1a
 _several = nn.BCEWithLogitsLoss,F.binary_cross_entropy_with_logits
 _numbers = nn.MSELoss,nn.L1Loss,nn.SmoothL1Loss,nn.HuberLoss,F.mse_loss,F.l1_loss,F.smooth_l1_loss,F.huber_loss
 def _is(loss, kinds): return any(loss is k or isinstance(k, type) and isinstance(loss, k) for k in kinds)
 
+def _types(dl):
+    "Types of what `dl` gives, as far as it knows them"
+    types = getattr(dl, '_types', None)
+    return L(types.values()).concat() if isinstance(types, dict) else []
+
 def task_target(learn:Learner) -> Target:
     "Several labels: every class above the threshold; regression and points: every output; else `TopK`, the predicted class, or in segmentation each class that is predicted"
-    types = getattr(learn.dls.loaders[-1], '_types', None) if learn.dls.loaders else None
-    types = L(types.values()).concat() if isinstance(types, dict) else []
+    types = _types(last(learn.dls.loaders))
     loss,thresh = getattr(learn.loss_func, 'func', learn.loss_func),getattr(learn.loss_func, 'thresh', None)
     if TensorPoint in types: return Outputs(_PointNames())
     if TensorMultiCategory in types or thresh is not None or _is(loss, _several): return Above(ifnone(thresh, .5))
     if _is(loss, _numbers): return Outputs()
     return TopK()
+
+def _asked(learn, target):
+    "`target`, or what the task asks for; where that is every output as it is, numbers of outputs are these outputs, as they are"
+    task = task_target(learn)
+    if target is None: return task
+    which = list(target) if is_listy(target) else [target]
+    return Outputs(task.names, which) if isinstance(task, Outputs) and all(isinstance(o, numbers.Integral) for o in which) else target
 
 def _vocab(dls):
     "Names of the classes, if there is one set of them; a mask's are with the transform that adds them"
@@ -92,7 +104,7 @@ class CAMCallback(HookCallback):
 
     def before_validate(self):
         if not self.explains: return
-        self.explain = self.explainer(ifnone(self.target, task_target(self.learn)), vocab=_vocab(self.dls))
+        self.explain = self.explainer(_asked(self.learn, self.target), vocab=_vocab(self.dls))
         self.rows = list(self.dl.get_idxs()) if getattr(self.dl, 'n', None) is not None else None
         self.n_seen,self._batches = 0,[]
 
@@ -100,13 +112,17 @@ class CAMCallback(HookCallback):
         if self.explains: self.hooks = self.explain.capture(unwrap(self.model), self.xb, _pad_index(self.dl)).__enter__()
         elif self.training and self.train_iter%self.every==0:
             if self.names is None:
-                with no_random(reproducible=False): self.names = {l.module:n for n,l in find_layers(self.model, self.xb, self.layer).items()}
-            self.hooks = Hooks(list(self.names), self.hook, detach=False)
+                with no_random(reproducible=False): self.names = {(l.module,l.call):n for n,l in find_layers(self.model, self.xb, self.layer).items()}
+            self.calls = Counter()
+            self.hooks = Hooks(list({m for m,_ in self.names}), self.hook, detach=False)
 
     def hook(self, m, i, o):
         "Observe a layer in training, without touching its graph"
-        self.acts[self.names[m]] = o.detach().clone()
-        if o.requires_grad: o.register_hook(partial(self._keep_grad, self.names[m]))
+        name,o = self.names.get((m,self.calls[m])),main_output(o)
+        self.calls[m] += 1
+        if name is None: return
+        self.acts[name] = o.detach().clone()
+        if o.requires_grad: o.register_hook(partial(self._keep_grad, name))
 
     def _keep_grad(self, name, g): self.grads[name] = g.detach().clone()
 

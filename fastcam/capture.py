@@ -8,7 +8,7 @@ __all__ = ['unwrap', 'main_pred', 'Capture']
 # %% ../nbs/03_capture.ipynb #5367ca32
 from fastai.vision.all import *
 from .layer import *
-from .layer import _all_modules
+from .layer import _all_modules, _rows_of, _untracked
 import itertools, weakref
 from contextlib import ExitStack
 
@@ -37,15 +37,6 @@ def main_pred(
     return getattr(pred, 'logits', pred)
 
 # %% ../nbs/03_capture.ipynb #a5df7a93
-@contextmanager
-def _untracked(mods):
-    "What is computed with the parameters of these modules, weak references, keeps nothing for gradients of them, which nobody asks for"
-    ps = [p for r in mods if (m := r()) is not None for p in m._parameters.values() if p is not None and p.requires_grad and p.is_leaf]
-    for p in ps: p.requires_grad = False
-    try: yield
-    finally:
-        for p in ps: p.requires_grad = True
-
 class Capture:
     "Keeps the activations of `layers` in the first call of `model` that succeeds, with a graph from there to the prediction; a context manager"
     def __init__(self,
@@ -56,9 +47,14 @@ class Capture:
 
     def __enter__(self):
         self.acts,self.masks,self.calls,self.xb,self.pred,self.done,self.modes,self.block,self._known = {},{},{},None,None,False,ExitStack(),ExitStack(),{}
-        self.block.enter_context(as_written())
-        self.hooks = [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
-        self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
+        self.hooks = []
+        try:
+            self.block.enter_context(as_written())
+            self.hooks += [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
+            self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
+        except BaseException:
+            self.remove()
+            raise
         return self
 
     def __exit__(self, *args): self.remove()
@@ -69,7 +65,7 @@ class Capture:
         self.modes.close()
 
     def remove(self):
-        "The end: no hooks, compiled modules run compiled again, and parameters are as they were"
+        "The end: no hooks, and compiled modules run compiled again"
         self.unhook()
         self.block.close()
 
@@ -89,7 +85,7 @@ class Capture:
         self.calls[name] = call
         if call!=lay.call: return
         torch.set_grad_enabled(True)
-        self.block.enter_context(_untracked(lay.order[lay.nth+1:]))
+        if not self.acts: self.modes.enter_context(_untracked(lay.behind))
         a,self.masks[name] = main_output(o),output_mask(o)
         self.acts[name] = a if a.requires_grad else a.detach().requires_grad_()
         return with_main(o, self.acts[name].clone())
@@ -97,6 +93,10 @@ class Capture:
     def _end(self, m, xb, pred):
         self.modes.close()
         if not self.done and pred is not None: self.pred,self.done = main_pred(pred),True          # None where the model failed
+
+    def untracked(self):
+        "A context for gradients: checkpointing computes anew in there, and must find parameters as they were in the call"
+        return _untracked(self.layers[first(self.acts)].behind)
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
@@ -122,7 +122,12 @@ def grads(self:Capture,
     if which is None: which = torch.arange(numbers.shape[1], device=numbers.device).expand(len(numbers), -1)
     k = which.shape[1]
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
-    gs = torch.autograd.grad(numbers, acts, cols if k>1 else cols[0], retain_graph=True, create_graph=create_graph, allow_unused=True, is_grads_batched=k>1)
+    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=True, create_graph=create_graph, allow_unused=True)
+    with self.untracked():
+        try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
+        except RuntimeError:                                         # not all that goes one by one goes at once
+            if k==1: raise
+            gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
     return {n: self.layers[n].to_grid(g.flatten(0,1) if k>1 else g).unflatten(0, (k,-1)) for n,g in zip(self.acts, gs)}
 
@@ -191,12 +196,12 @@ def tail(self:Capture,
     if rows is None: rows = torch.arange(len(a))%len(self.xb[0])
     lay,alone = self.layers[name],self._is_alone(name)
     with _replaced(lay.module, lay.from_grid(a, self.acts[name].detach(), rows), lay.call):
-        return main_pred(self.model(*[x[rows] for x in self.xb])) if not alone else self._rest(name)
+        return main_pred(self.model(*_rows_of(self.xb, rows))) if not alone else self._rest(name)
 
 @patch
 def _rest(self:Capture, name):
     "The model's prediction for an empty batch; what is before layer `name` is not run, once it is known not to matter"
-    with _skipped(self.layers[name].before.get(self.acts[name].dtype, ())): return main_pred(self.model(*[x[:0] for x in self.xb]))
+    with _skipped(self.layers[name].before.get(self.acts[name].dtype, ())): return main_pred(self.model(*_rows_of(self.xb, slice(0))))
 
 @patch
 def _again(self:Capture, name, module, o, call=0, hooks={}):

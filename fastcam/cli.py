@@ -7,7 +7,10 @@ __all__ = []
 
 # %% ../nbs/13_cli.ipynb #f1f215d5
 from fastai.vision.all import *
+from .perturb import *
+from .network import *
 from .target import *
+from .callback import _vocab
 from .learner import *
 from .export import *
 from .export import _folder_items,_rank_world
@@ -63,12 +66,12 @@ def _choices(learn,
     method:str='gradcam', # How: the name of a method, such as hirescam
     fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
     smooth:str=None, # Average over variants of the picture: tta, noise or windows
-    options:str=None # More for the method and for --smooth, such as 'eigen=True n=8'
+    options:str=None # More for the method and for --smooth, such as 'eigen=True', 'n=100' for scorecam or 'samples=8' for --smooth noise
 ):
     "Keywords for `Learner.cam`"
     if target is not None and top is not None: raise CliError("Give --target or --top, not both")
-    vocab = [str(o) for o in getattr(learn.dls, 'vocab', [])]
-    target = TopK(top) if top is not None else target if target in vocab else _values(target)
+    vocab = {str(o):o for o in ifnone(_vocab(learn.dls), [])}
+    target = TopK(top) if top is not None else vocab[target] if target in vocab else _values(target)
     pairs = [o.partition('=') for o in (options or '').split()]
     if bad := first(k for k,eq,_ in pairs if not eq): raise CliError(f"--options are pairs, such as 'eigen=True n=8'; this is none: {bad}")
     return dict(target=target, layer=_values(layer), method=method, fuse=fuse, smooth=smooth, **{k: _value(v) for k,_,v in pairs})
@@ -143,7 +146,7 @@ def export_main(
 ):
     "Save the class activation maps of all pictures in a folder as Parquet files; in several processes by `accelerate launch --no_python fastcam-export ...`"
     if out is None: raise CliError("Give a folder for the maps: --out PATH")
-    if not Path(folder).is_dir(): raise CliError(f"{folder}: there is no such folder")
+    if not Path(folder).is_dir(): raise CliError(f"{folder}: {'this is a file, and a folder is expected' if Path(folder).exists() else 'there is no such folder'}")
     learn = _load(model)
     try:
         dl = learn.dls.test_dl(_folder_items(folder, out), with_labels=labels, **{k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None})

@@ -9,14 +9,22 @@ __all__ = ['Concepts']
 from fastai.vision.all import *
 from .core import *
 from .core import _in_lines
+from .layer import *
 from .target import *
 from .learner import *
+from .learner import _check_pictures
 from matplotlib.patches import Patch
 
 # %% ../nbs/07a_concept.ipynb #7ca8f142
 class Concepts:
-    "`k` concepts over some items: `maps` `(n, k, *grid)` of how much of each is where, `vectors` (k, channels), and what the head calls them"
-    def __init__(self, maps, vectors, labels, probs, cams): store_attr()
+    "`k` concepts over some items: how much of each is where, and what the head calls them"
+    def __init__(self,
+        maps, # `TensorCAM` `(n, k, *grid)`, 0 or more: how much of each concept is where
+        vectors, # (k, channels)
+        labels, # `L` of k names, what the head calls each
+        probs, # (k,), 0..1: the head's probability of that
+        cams # `CAMs` of the items
+    ): store_attr()
     def __len__(self): return len(self.labels)
     def __repr__(self): return f"{len(self)} concepts over {len(self.maps)} items: {', '.join(self.labels)}"
 
@@ -31,6 +39,7 @@ def concepts(self:Learner,
     max_n=None # See `Learner.cam`
 ) -> Concepts:
     "Factor the layer's activations over the items into `k` concepts, each labelled by the head"
+    if is_listy(layer): raise ValueError("`layer` is a list: give one layer")
     from sklearn.decomposition import NMF
     passes,acts = [],[]
     def keep(o):
@@ -39,14 +48,14 @@ def concepts(self:Learner,
         return o.a.sum(1)
     with no_random(reproducible=False), torch.inference_mode(False), torch.no_grad():
         cams = self.cam(items, layer=layer, method=keep, target=TopK(1), with_preds=False, dl=dl, ds_idx=ds_idx, max_n=max_n)
+        _check_pictures(cams)
         a,o = torch.cat(acts),passes[0]
         if not 0<k<=a.shape[1]: raise ValueError(f"`k` is {k}, expected 1 to {a.shape[1]}, the layer's channels")
         nmf = NMF(k, init='nndsvda', random_state=0, max_iter=500, tol=1e-3)
         w = tensor(nmf.fit_transform(a.flatten(2).transpose(1,2).flatten(0,1).numpy())).float()
         maps,vecs = TensorCAM(w.unflatten(0, (len(a),-1)).transpose(1,2).unflatten(2, a.shape[2:]), nd=a.ndim-2),tensor(nmf.components_).float()
         whole = (vecs*w.amax(0)[:,None]).reshape(k, -1, *[1]*(a.ndim-2)).expand(-1, -1, *a.shape[2:]).to(o.a.device)
-        with as_before(self):
-            self.model.eval()
+        with evaluating(o.model):
             probs = o.target.read(o.tail(whole, torch.zeros(k, dtype=torch.long))).float().softmax(1).cpu()
     p,i = probs.max(1)
     return Concepts(maps, vecs, L(o.target.title(c, 0, cams.vocab) for c in i.tolist()), p, cams)

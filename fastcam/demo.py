@@ -7,7 +7,6 @@ __all__ = ['demo_photos', 'demo_learner']
 
 # %% ../nbs/14_demo.ipynb #54397a5b
 from fastai.vision.all import *
-from .network import *
 from .learner import *
 from .cli import _show_images
 import importlib.util, torchvision.transforms as tvt

@@ -314,6 +314,8 @@ class _Export(CAMCallback):
         (s,want),self.ready = self.shard,self.ready+len(rows)
         if found is not None:
             super().keep(rows, found)
+            for i in [i for i,c in zip(rows, found.idxs) if not len(c)]:
+                if i not in _noted(self.scratch): _note(self.scratch, i, "There is nothing to explain: it has none of the classes asked about")
             self.kept += rows
             if self.overlays: self.draw(s, rows, found)
         if self.ready<len(want): return
@@ -436,7 +438,7 @@ def export_cams(self:Learner,
             raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as "
                             "`learn.dls.test_dl(items)`")
         idxs,target,vocab = list(dl.get_idxs()),ifnone(target, task_target(self)),_vocab(self.dls)
-        choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=len(dl.dataset), **kwargs)
+        choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=min(len(dl.dataset), ifnone(max_n, math.inf)), **kwargs)
         asked = Explainer(**choices, vocab=vocab).target
         shards = _shards(len(idxs), dl.bs, shard)
         mine = range(rank, len(shards), world)
@@ -536,10 +538,14 @@ class SavedCAMs(CAMs):
         rows = np.concatenate([np.zeros(0, int), *(np.arange(self._ends[o]-self.ks[o], self._ends[o]) for o in i)])
         return SavedCAMs(self.path, self.table.take(rows), self.ks[i], self.manifest, self.learn)
 
+    def _check_files(self):
+        if None in self.files: raise ValueError("These items were not read from files: their maps and numbers are here, and their pictures are not")
+
     rows = property(lambda self: range(len(self)))
     @cached_property
     def dl(self):
         if self.learn is None: raise ValueError("What the model was given is read by its DataLoaders: give the learner, `load_cams(path, learn)`")
+        self._check_files()
         return _explained_dl(self.learn, list(self.files))
 
 # %% ../nbs/12_export.ipynb #9c4baa27
@@ -554,6 +560,7 @@ def _seen(pic, view):
 def _views_of(self:SavedCAMs, inp=0):
     if self.learn is not None: return CAMs._views_of.__get__(self)(inp)
     cols = [self._one(o) for o in ('view','orig','affine','box')]
+    self._check_files()
     if None in cols[0]:
         raise ValueError(f"How the model's view lies on {self.files[cols[0].index(None)]} was not written down: give the learner, `load_cams(path, learn)`")
     return L(CAMView(s, o, tensor(m).reshape(2,3), b) for s,o,m,b in zip(*cols))
@@ -564,6 +571,7 @@ def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self.learn is 
 @patch
 def originals(self:SavedCAMs, inp=0):
     "The items' files as pictures"
+    if self.learn is None: self._check_files()
     return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
 
 @patch

@@ -11,11 +11,11 @@ from .core import *
 from .core import _titled
 from .target import *
 from .callback import *
+from .callback import _types
 from .learner import *
-from .learner import _to_show
+from .learner import _check_fused, _to_show
 from .method import _keywords_of
 import copy, itertools
-from collections import Counter
 
 # %% ../nbs/08_interpret.ipynb #8bb23508
 def _columns(
@@ -40,9 +40,12 @@ def _columns(
             if name: _titled(part[0,0], f'{name}\n{part[0,0].get_title(loc=loc)}', loc=loc)
     return axs
 
-def _in_words(o):
-    if is_listy(o) and not isinstance(o, nn.Module): return f"[{', '.join(map(_in_words, o))}]"
-    return str(o) if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
+def _label(o):
+    "What a method or a layer is called"
+    if o is None: return 'default'
+    if isinstance(o, (list,tuple,L)): return ', '.join(map(str, map(_label, o)))
+    if isinstance(o, partial): return _label(o.func)
+    return o if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
 
 # %% ../nbs/08_interpret.ipynb #f0977f00
 @patch
@@ -65,13 +68,22 @@ def compare_cams(self:Learner,
     if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
     show,choices = _to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
     with self.no_bar(), _keywords_of(Learner.compare_cams): cams = [self.cam(items, max_n=max_n, **c, **kwargs) for c in choices]
-    _columns([', '.join(('layer ' if k=='layer' else '')+_in_words(o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
+    def said(k, o): return ('layer ' if k=='layer' else '') + (f'[{_label(o)}]' if is_listy(o) else str(_label(o)))
+    _columns([', '.join(said(k, o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
 
 # %% ../nbs/08_interpret.ipynb #a5b7ccf8
 @patch
 def _one_class(self:Interpretation):
     "Is the question, for each item, which one of the classes it is?"
-    return TensorCategory in L(getattr(self.dl, '_types', {}).values()).concat() and type(task_target(self.learn)) is TopK
+    return TensorCategory in _types(self.dl) and type(task_target(self.learn)) is TopK
+
+class _PredictedAndActual(Several):
+    "The class predicted, and the actual one where it is another"
+    def __init__(self): super().__init__(TopK(1), Actual())
+    def ask(self, pred, rows, yb=()):
+        q = super().ask(pred, rows, yb)
+        q.idx[:,1] = torch.where(q.idx[:,1]==q.idx[:,0], -2, q.idx[:,1])
+        return q
 
 @patch
 def _dl_of(self:Interpretation, idxs):
@@ -110,23 +122,20 @@ def plot_top_losses(self:Interpretation,
         raise ValueError(f"`k` is {k}, and there are {n} losses: expected 1 to {n}, or a list of positions below {n}")
     if not heatmap: return self._orig_plot_top_losses(k, largest, **kwargs)
     losses,idxs = (o[list(k)] for o in self.top_losses(None, largest)) if is_listy(k) or isinstance(k, range) else self.top_losses(k, largest)
+    _check_fused(kwargs)
     one,show = self._one_class(),_to_show(kwargs)
     both = one and kwargs.get('target') is None
-    if both: kwargs['target'] = [TopK(1), Actual()]
+    if both: kwargs['target'] = _PredictedAndActual()
     if hasattr(self.dl, 'sort_func'): return self.show_cam(idxs.tolist(), **kwargs, **show)        # texts are no grid of pictures: they follow each other
-    cams = self.learn.cam(dl=self._dl_of(idxs.tolist()), **kwargs)
+    cams = self.learn.cam(dl=self._dl_of(idxs.tolist()), **{**kwargs, 'with_preds':True})
     n,cols = len(cams),max(1, *map(len, cams._maps))
     ncols = show.pop('ncols', None) or cols*math.ceil(n/show['nrows'] if show.get('nrows') else math.sqrt(n/cols))
     figsize = show.pop('figsize', None) or (2.4*ncols, 2.8*math.ceil(n*cols/ncols))
     actuals,cams.targs = cams.actuals,None
     with plt.rc_context({'axes.titlesize':10}): axs = cams.show(**{**show, 'max_n':n}, ncols=ncols, figsize=figsize)
     for i,l in enumerate(losses.tolist()):
-        p,ours = cams.preds[i],axs[i*cols:(i+1)*cols]
-        head = f'{cams.vocab[p.argmax()]}/{actuals[i]} / {l:.2f} / {p.max():.2f}' if one else ('' if actuals is None else f'actual: {actuals[i]} / ')+f'loss {l:.2f}'
-        if both and len(set(cams.labels[i]))==1:                     # the prediction is right: there is nothing to compare
-            ours[1].clear()
-            ours[1].set_axis_off()
-            ours = ours[:1]
+        p,ours = cams.preds[i],axs[i*cols:i*cols+max(1, len(cams._maps[i]))]
+        head = f'{cams.vocab[p.argmax()]}/{actuals[i]} / {l:z.2f} / {p.max():.2f}' if one else ('' if actuals is None else f'actual: {actuals[i]} / ')+f'loss {l:z.2f}'
         for j,ax in enumerate(ours): _titled(ax, ('' if j else head) + '\n' + ax.get_title(), size=10)
     if one: axs[0].figure.suptitle('Prediction/Actual/Loss/Probability', weight='bold', size=14)
 
@@ -141,6 +150,7 @@ def most_confused_cam(self:ClassificationInterpretation,
     **kwargs # For `Learner.cam`
 ):
     "For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted"
+    _check_fused(kwargs)
     if not self._one_class(): raise TypeError("`most_confused_cam` is for items that have one class each")
     if hasattr(self.dl, 'sort_func'):
         raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, "
@@ -151,6 +161,7 @@ def most_confused_cam(self:ClassificationInterpretation,
     if not pairs:
         raise ValueError(f"No class was taken for another {min_val} times or more" + (f": most often it was {max(found.values())} times" if found else ", nor at all"))
     pairs = sorted(pairs, key=found.get, reverse=True)[:max_n]                                             # the order of `most_confused`
+    n_worst = min(n_worst, found[pairs[0]])
     axs = np.array(get_grid(len(pairs)*(2+n_worst), ncols=2+n_worst, figsize=figsize or (2.4*(2+n_worst), 2.8*len(pairs)), layout='constrained')).reshape(len(pairs), -1)
     for (t,d),row in zip(pairs, axs):
         idxs = ((targs==t)&(decoded==d)).nonzero().flatten()

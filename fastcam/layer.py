@@ -10,8 +10,8 @@ __all__ = ['evaluating', 'as_written', 'GridLayer', 'main_output', 'with_main', 
 from fastai.vision.all import *
 from fastcore.basics import basic_repr
 from torch.func import functional_call
-from contextlib import ExitStack
-import difflib, numbers, re, weakref
+from contextlib import ExitStack, suppress
+import difflib, itertools, numbers, re, weakref
 
 # %% ../nbs/01_layer.ipynb #09b4ab9e
 def _all_modules(model):
@@ -33,11 +33,24 @@ def evaluating(model:nn.Module):
         for m in [m for m in mods if m.training]: m.training = False                 # the model itself may change modes
         for m in train: m.training = True
 
+@contextmanager
+def _untracked(mods):
+    "What is computed with the parameters of these modules keeps nothing for gradients of them, which nobody asks for"
+    ps = [p for m in mods for p in m._parameters.values() if p is not None and p.requires_grad and p.is_leaf]
+    try:
+        for p in ps: p.requires_grad = False
+        yield
+    finally:
+        for p in ps: p.requires_grad = True
+
 _stance,_written = ExitStack(),[]
 @contextmanager
 def as_written():
-    "A context in which compiled modules run as they are written, so that hooks are called; until the last is left of those that were entered, in whatever order"
-    if not _written: _stance.enter_context(torch.compiler.set_stance('force_eager'))
+    "A context in which compiled modules, and torch's transformer layers, run as they are written, so that hooks are called; until the last is left of those that were entered, in whatever order"
+    if not _written:
+        _stance.enter_context(torch.compiler.set_stance('force_eager'))
+        _stance.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
     _written.append(None)
     try: yield
     finally:
@@ -46,16 +59,17 @@ def as_written():
 
 _spare_bits = []
 @contextmanager
-def _own_random(seed=42):
+def _own_random():
     "Random numbers in this block are the same each time, and those drawn after it are as if it had not been"
     was,gpus = (random.getstate(),np.random.get_bit_generator(),torch.get_rng_state()),torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     bits = _spare_bits.pop() if _spare_bits else np.random.MT19937()
-    # numpy's state is large: another generator in its place is quicker than a copy
-    np.random.set_bit_generator(bits)
-    # `torch.manual_seed`, and so `no_random`, writes the call stack down for a GPU that is not there
-    random.seed(seed); np.random.seed(seed); torch.default_generator.manual_seed(seed)
-    if gpus: torch.cuda.manual_seed_all(seed)
-    try: yield
+    try:
+        # numpy's state is large: another generator in its place is quicker than a copy
+        np.random.set_bit_generator(bits)
+        # `torch.manual_seed`, and so `no_random`, writes the call stack down for a GPU that is not there
+        random.seed(42); np.random.seed(42); torch.default_generator.manual_seed(42)
+        if gpus: torch.cuda.manual_seed_all(42)
+        yield
     finally:
         for f,s in zip((random.setstate,np.random.set_bit_generator,torch.set_rng_state), was): f(s)
         _spare_bits.append(bits)
@@ -81,8 +95,8 @@ class GridLayer:
         store_attr()
         # modules that pool what it gives; those that are done before it with what they give of an empty batch, by its dtype: once they are known
         self.feeds,self.before = (),{}
-        # weak references to the modules in the order in which they are done, and its own place there
-        self.order,self.nth = (),0
+        # weak references to the modules in the order in which they are done, its own place there, and the most numbers that one gives from there on
+        self.order,self.nth,self.wide = (),0,0
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -91,6 +105,10 @@ class GridLayer:
     def key(self):
         "The name; with `@` and the number of the call where there are several"
         return self.name if self.calls==1 else f'{self.name}@{self.call}'
+    @property
+    def behind(self):
+        "The modules that are done after it"
+        return [m for r in self.order[self.nth+1:] if (m := r()) is not None]
     @property
     def depth(self): return self.name.count('.')
     __repr__ = basic_repr('name,channels,grid,share')
@@ -132,6 +150,10 @@ def token_ids(xb):
     for x in xs:
         if x.is_floating_point() or x.ndim>2: return None
     return first(x for x in xs if x.ndim==2 and not x.is_complex() and x.dtype!=torch.bool)
+
+def _rows_of(xb, rows):
+    "These rows of a model's inputs; what is not one for each item, such as a temperature, is handed on as it is"
+    return tuple(x[rows] if isinstance(x, Tensor) and x.ndim and len(x)==len(xb[0]) else x for x in xb)
 
 def pad_index(model:nn.Module):
     "Number of the padding token, as an embedding of `model` or its `config` knows it; None if neither does"
@@ -248,20 +270,22 @@ class _DryPass(nn.Module):
         return [(*o,*g) for o,*g in zip(self.outs, gs, others, maps)],p
 
 def _dry_pass(model, xb):
-    "`[(name, module, output, its shape, whether it has a mask, whether the model cut the gradient, gradient, gradient of the other predictions, gradient of one class)]` in the order the outputs are made, and the first prediction"
+    "`[(name, module, output, its shape, whether it has a mask, whether the model cut the gradient, gradient, gradient of the other predictions, gradient of one class)]` in the order the outputs are made, the first prediction, and whether it takes no gradients of parameters"
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. "
                         f"Give the `nn.Module` it was made from.")
-    dry,hooks = _DryPass(model),[]
+    dry,hooks,own = _DryPass(model),[],[]
     try:
+        hooks += [p.register_hook(lambda g: own.append(None)) for p in model.parameters() if p.requires_grad and p.is_leaf]        # asked for by the model itself
         for name,m in model.named_modules():
-            if name: hooks.append(m.register_forward_hook(partial(dry.keep, name)))
+            with suppress(RuntimeError):                             # what is scripted takes no hooks
+                if name: hooks.append(m.register_forward_hook(partial(dry.keep, name)))
         with torch.inference_mode(False), torch.enable_grad(), as_written(), _own_random(), evaluating(model):
             ids = token_ids(xb)
             i = 0 if ids is None else (ids!=ifnone(pad_index(model), -1)).sum(1).argmax().item()        # padding would hide cells
-            xb = [x[i:i+1].detach().clone() if isinstance(x, Tensor) else x for x in xb]
+            xb = [x.detach().clone() if isinstance(x, Tensor) else x for x in _rows_of(xb, slice(i, i+1))]
             xb = [x.nan_to_num_(0., 0., 0.).requires_grad_()*1 if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
-            return functional_call(dry, {f'model.{n}':p for n,p in _not_zero(model).items()}, tuple(xb))
+            return *functional_call(dry, {f'model.{n}':p for n,p in _not_zero(model).items()}, tuple(xb)),not own
     finally:
         for h in hooks: h.remove()
 
@@ -282,14 +306,15 @@ def _size(xb):
 
 def _find(model, xb):
     "The `GridLayer`s of `model`, and for every other module why it is none"
-    outs,pred = _dry_pass(model, xb)
+    outs,pred,free = _dry_pass(model, xb)
     size,nd = _size(xb),len(_size(xb))
     dense = pred.ndim==nd+2 and pred.shape[2:].numel()>1
     grids = _conv_grids([tuple(o.shape[2:]) for _,m,o,*_ in outs if isinstance(m, _convs) and o is not None and o.ndim==nd+2], size, dense)
     found,seen,pooled,own,by_name = {},{},set(),set(),{n:'is not used when the model is called' for n,_ in model.named_modules()}
     calls,nth = collections.Counter(n for n,*_ in outs),collections.Counter()
     n_grids = sum(isinstance(x, Tensor) and x.ndim==nd+2 for x in xb)
-    text,order = token_ids(xb) is not None,[weakref.ref(m) for _,m,*_ in outs]
+    text,order = token_ids(xb) is not None,[weakref.ref(m) for _,m,*_ in outs] if free else []
+    wide = list(itertools.accumulate([math.prod(s) if isinstance(s, tuple) else 0 for _,_,_,s,*_ in reversed(outs)], max))[::-1]
     for i,(name,m,o,shape,masked,cut,g,other,cls) in enumerate(outs):
         call,nth[name] = nth[name],nth[name]+1
         # one body for several inputs, as in a siamese network: the first unless `@1`, `@2`, ... is said
@@ -309,7 +334,7 @@ def _find(model, xb):
                 by_name[name] = 'is off the way: the prediction does not depend on it, or the model cuts the gradient behind it (`detach`, `torch.no_grad()`)'
             continue
         new = by_name[f'{name}@{call}'] = GridLayer(name, m, 0, grid, kind, prefix, dense=dense, calls=calls[name], call=call, cut=cut)
-        new.order,new.nth = order,i
+        new.order,new.nth,new.wide = order,i,wide[i]
         if not twin: by_name[name] = new
         live = (new.to_grid(other if g is None else g)!=0).any(1).float()
         # one token, such as the class token or the last: no map of a text
@@ -335,6 +360,7 @@ def _all_layers(model, xb, mods=None):
     mods,cache = mods or _all_modules(model)[0],_found.setdefault(model, {})
     key = (hash(tuple(mods)), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
     # forgotten with the first of the modules that goes
+    if len(cache)>63: cache.pop(next(iter(cache)))                      # texts of any length
     if key not in cache: cache[key] = _find(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
     return cache[key][0]
 
@@ -451,7 +477,7 @@ def find_layers(
     mods=None # All modules of `model`, if they are known already
 ) -> dict: # Of `GridLayer` by name
     "The layers that `layer` stands for; ValueError for one that is not there or has no grid, IndexError for an index that is out of range"
-    if is_listy(layer) and not isinstance(layer, nn.Module):
+    if is_listy(layer):
         if not len(layer): raise ValueError("`layer` is an empty list; None is the default layer")
         return {o.key:o for o in (_one_layer(model, xb, l, mods) for l in layer)}
     res = _one_layer(model, xb, layer, mods)

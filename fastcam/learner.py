@@ -14,9 +14,10 @@ from .target import *
 from .capture import *
 from .method import *
 from .callback import *
+from .callback import _types
 from .method import _keywords_of
 from .view import *
-import inspect, operator
+import inspect, numbers, operator
 from fastcore.basics import basic_repr
 from contextlib import nullcontext
 from PIL import UnidentifiedImageError
@@ -88,6 +89,11 @@ def _text():
     "The module of texts, which builds on this one"
     from fastcam import text
     return text
+
+def _check_max_n(n):
+    if n is None or isinstance(n, numbers.Integral) and n>=1: return
+    kind = ValueError if isinstance(n, numbers.Integral) else TypeError
+    raise kind(f"`max_n` is {n!r}: expected at least one item, or None for all. What is explained is `target=`")
 
 def _many(items):
     "`items` as a list, or DataFrame; a Series with names is a row of one, and an item"
@@ -164,7 +170,7 @@ def _first_items(batches, n):
 
 def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, as a `DataLoader` in order; only the first `n` items if given"
-    if n is not None and n<1: raise ValueError(f"`max_n` is {n}: expected at least one item")
+    _check_max_n(n)
     kinds = {c.__name__ for o in learn.dls.loaders[:1] for c in type(o).__mro__}
     if kinds & {'TabDataLoader'}: raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals, volumes and texts")
     if kinds & {'LMDataLoader'}:
@@ -196,8 +202,9 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
 def _as_batch(items):
     "Tensors, or tuples of a model's inputs, as a batch"
     its = [tuplify(o) for o in _many(items)]
-    if not all(isinstance(x, Tensor) for o in its for x in o):
-        raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {type(its[0][0]).__name__}: give a tensor "
+    if not its: raise ValueError("`items` is empty: there is nothing to explain")
+    if no := [type(x).__name__ for o in its for x in o if not isinstance(x, Tensor)]:
+        raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {no[0]}: give a tensor "
                         f"as the model takes it, without the batch dimension, or `dl=`")
     return tuple(torch.stack(x) for x in zip(*its))
 
@@ -249,12 +256,15 @@ class CAMs:
     @property
     def predicted(self):
         "Names of the most probable classes; None where there is no single one"
-        single = self.preds is not None and self.vocab is not None and (self.targs is None or all(t.ndim==0 and not t.is_floating_point() for t in self.targs))
-        return L(str(self.vocab[p.argmax()]) if single else None for p in ifnone(self.preds, [None]*len(self)))
+        single = (self.preds is not None and TensorMultiCategory not in _types(self.dl) and
+                  (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
+        return L(str(p.argmax().item() if self.vocab is None else self.vocab[p.argmax()]) if single else None for p in ifnone(self.preds, [None]*len(self)))
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))
-    def __repr__(self): return f"CAMs of {len(self)} items, maps {tuple(self.maps.shape) if isinstance(self.maps, Tensor) else 'of different sizes or numbers'}"
+    def __repr__(self):
+        if not len(self): return "CAMs of 0 items"
+        return f"CAMs of {len(self)} items, maps {tuple(self.maps.shape) if isinstance(self.maps, Tensor) else 'of different sizes or numbers'}"
     def __getitem__(self, i):
         "Item `i`; for a slice, a list or a mask the `CAMs` of these items"
         n,one = len(self),not (isinstance(i, slice) or is_listy(i) or getattr(i, 'ndim', 0)==1)
@@ -291,15 +301,16 @@ def where(self:CAMs,
     health=None # True: all maps are well; False: some mean little; or how their health begins, such as 'negative'
 ):
     "The items for which all of this holds, as `CAMs`"
-    ok = [True]*len(self)
+    ok,vocab = [True]*len(self),set(map(str, ifnone(self.vocab, [])))
     def keep(vals, f): ok[:] = [o and f(v) for o,v in zip(ok, vals)]
     for vals,names,what in ((self.labels,label,'class explained'),(self.actuals,actual,'true class'),(self.predicted,predicted,'predicted class')):
         if names is None: continue
         if vals is None: raise ValueError("The true classes are not known: give items with labels, as by `dl=learn.dls.test_dl(items, with_labels=True)`")
         if None in vals:
             raise ValueError("The predicted classes are not known: they are where the model was asked for one class of several, and the predictions were kept")
-        vals = vals.map(lambda o: o if is_listy(o) else [o])
-        known = {*vals.concat(), *map(str, ifnone(self.vocab, []))}
+        parts = lambda o: ps if (ps := set(o.split(', ')))<=vocab else ()
+        vals = vals.map(lambda o: o if is_listy(o) else [o, *parts(o)])                      # of several true classes, each and all
+        known = {*vals.concat(), *vocab}
         for n in L(names):
             if str(n) not in known: raise ValueError(f"There is no {what} {n!r}. {close_matches(n, known)}")
         keep(vals, lambda o: any(str(n) in o for n in L(names)))
@@ -393,7 +404,7 @@ def _picture(o):
 # %% ../nbs/07_learner.ipynb #1332b603
 @patch
 def show(self:CAMs,
-    max_n=9, # Show at most so many items
+    max_n=9, # Show at most so many items, the first; all if None
     ctxs=None, # Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
     nrows=None, # Rows of the grid
     ncols=None, # Columns of the grid; several targets give a column each
@@ -408,27 +419,32 @@ def show(self:CAMs,
     original=False # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
 ):
     "Draw the maps over the items, each with a title; gives the axes"
-    if max_n<1: raise ValueError(f"`max_n` is {max_n}: expected at least one item")
+    _check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k = max(1, *map(len, cams._maps))
-    if ctxs is None: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
-    ctxs = list(np.ravel(ctxs))
-    if len(ctxs)<len(cams)*k:
-        raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" +
-                         (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
+    pics,views = (cams.originals(inp),cams._views_of(inp)) if original else (cams.pictures(inp),[None]*len(cams))
     kw = dict(scale=scale, relu=relu, clip=clip, cmap=ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha=alpha, interpolation=interpolation)
     if scale=='shared': scale = cams._top(relu)
     if isinstance(scale, (int,float)): kw.update(scale=None, vmin=0. if relu else -scale, vmax=scale)
-    pics,views = (cams.originals(inp),cams._views_of(inp)) if original else (cams.pictures(inp),[None]*len(cams))
-    for i,(pic,view,maps) in enumerate(zip(pics, views, cams._maps)):
-        for j in range(k):
-            ctx = ctxs[i*k+j]
-            if j>=max(1, len(maps)): ctx.set_axis_off(); continue
-            pic.show(ctx=ctx)
-            if view is not None: view.shade(ctx)
-            if j<len(maps): maps[j].show(ctx=ctx, view=view, **kw)
-            _titled(ctx, cams._title(i, j, relu))
+    mine = ctxs is None
+    if mine: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
+    ctxs = list(np.ravel(ctxs))
+    try:
+        if len(ctxs)<len(cams)*k:
+            raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" +
+                             (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
+        for i,(pic,view,maps) in enumerate(zip(pics, views, cams._maps)):
+            for j in range(k):
+                ctx = ctxs[i*k+j]
+                if j>=max(1, len(maps)): ctx.set_axis_off(); continue
+                pic.show(ctx=ctx)
+                if view is not None: view.shade(ctx)
+                if j<len(maps): maps[j].show(ctx=ctx, view=view, **kw)
+                _titled(ctx, cams._title(i, j, relu))
+    except Exception:
+        if mine: plt.close(ctxs[0].figure)                          # half a drawing
+        raise
     return ctxs
 
 @patch
@@ -439,9 +455,10 @@ def _top(self:CAMs, relu=True):
 @patch
 def _title(self:CAMs, i, j, relu=True):
     "What is explained, its probability, the true class, and the map's doubts"
-    res = [] if self.actuals is None else [f'actual: {self.actuals[i]}']
+    one = self._sub([i])                                                     # names and numbers of this item only
+    res = [] if one.actuals is None else [f'actual: {one.actuals[0]}']
     if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
-    head,p = self.labels[i][j],self.probs[i][j]
+    head,p = self.labels[i][j],one.probs[0][j]
     if p is not None: head += f' {p:.2f}'
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
     return '\n'.join([head + ('' if relu else ', raised by red'), *res])
@@ -459,6 +476,14 @@ def _unbury(e):
         try: return type(e)(str(e).strip().splitlines()[-1].split(': ', 1)[-1])
         except Exception: pass
     return e
+
+def _check_pictures(cams):
+    if type(cams) is CAMs: return
+    raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
+
+def _check_fused(kwargs):
+    if 'fuse' in kwargs and kwargs['fuse'] is None:
+        raise ValueError("`fuse` is None, which gives maps by layer: ask about one layer at a time, or let them be fused")
 
 def _as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
@@ -508,14 +533,14 @@ def _to_show(kwargs):
 @delegates(Learner.cam, keep=True)
 def show_cam(self:Learner,
     items=None, # What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
-    max_n=9, # Explain and show only so many items
+    max_n=9, # Explain and show only so many items, the first; all if None
     **kwargs # For `Learner.cam` and `CAMs.show`
 ):
     "Show why the model predicted what it predicted: the maps drawn over the items"
     show = _to_show(kwargs)
     with _keywords_of(Learner.show_cam): cams = self.cam(items, max_n=max_n, **kwargs)
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
-        takes = [k for k in inspect.signature(c.show).parameters]
+        takes = list(inspect.signature(c.show).parameters)
         if no := [k for k in show if k not in takes]:
             raise TypeError(f"{str(no)[1:-1]} is for pictures, and these items are texts: to draw them there are {str(takes)[1:-1]}")
         axs = c.show(max_n=max_n, **show)

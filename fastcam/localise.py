@@ -11,10 +11,10 @@ from .core import *
 from .target import *
 from .method import *
 from .learner import *
+from .learner import _check_fused
 from .method import _keywords_of
-from .metric import _label, _names, _sample, _usual
+from .metric import _bar, _label, _names, _sample, _usual
 from scipy import ndimage
-import sys
 
 # %% ../nbs/11a_localise.ipynb #2d9254cd
 def _items(cams):
@@ -50,6 +50,14 @@ def _boxes(truth, size, label=None):
     else: b = TensorCAM(object_mask(truth, size, label).float()[None]).bbox(1., components='all').as_subclass(Tensor)
     return b[(b[:,2:]>b[:,:2]).all(1)]
 
+def _mask(truth):
+    "A mask as a tensor; TypeError for what is none"
+    m = tensor(np.array(truth)) if isinstance(truth, (Image.Image,np.ndarray)) else truth
+    if isinstance(m, Tensor) and m.ndim in (1,2,3): return m
+    raise TypeError(f"The truth is a {type(truth).__name__}{f' {tuple(m.shape)}' if isinstance(m, Tensor) else ''}: expected fastai's `TensorBBox`, "
+                    f"`LabeledBBox`, `TensorMask` or `TensorPoint`, or a mask (height, width). "
+                    "Boxes in a list become one by `TensorBBox.create(boxes)`, with their labels by `LabeledBBox(TensorBBox.create(boxes), labels)`")
+
 def object_mask(
     truth, # `TensorBBox`, `LabeledBBox`, `TensorMask`, `PILMask`, `TensorPoint`, or an array or tensor that is not zero where the object is
     size=None, # (height, width) of the result; if None that of the mask, or the `img_size` of boxes and points
@@ -68,11 +76,7 @@ def object_mask(
         else:
             for x1,y1,x2,y2 in (_boxes(truth, size, label)-.5).ceil().long().clamp(min=0).tolist(): res[y1:y2,x1:x2] = True
         return res
-    m = tensor(np.array(truth)) if isinstance(truth, (Image.Image,np.ndarray)) else truth
-    if not isinstance(m, Tensor) or m.ndim not in (1,2,3):
-        raise TypeError(f"The truth is a {type(truth).__name__}{f' {tuple(m.shape)}' if isinstance(m, Tensor) else ''}: expected fastai's `TensorBBox`, "
-                        f"`LabeledBBox`, `TensorMask` or `TensorPoint`, or a mask (height, width). "
-                        "Boxes in a list become one by `TensorBBox.create(boxes)`, with their labels by `LabeledBBox(TensorBBox.create(boxes), labels)`")
+    m = _mask(truth)
     codes = getattr(m, 'codes', None)
     m = m.as_subclass(Tensor).cpu()
     m = m!=0 if codes is None or label is None else m==list(map(str, codes)).index(str(label)) if str(label) in map(str, codes) else torch.zeros_like(m, dtype=torch.bool)
@@ -121,10 +125,11 @@ def energy_inside(
 
 def _overlaps(f, maps, truth, size, label, thresh):
     "`f(map, truth, size, label, threshold)`, (n, thresholds), or (n,) for one threshold; NaN for a map of NaN"
+    ts = thresh if is_listy(thresh) else [thresh]
     def each(m, *o):
         m = m.resize(o[1])
-        return [np.nan if m.isnan().any() else f(m, *o, t) for t in (thresh if is_listy(thresh) else [thresh])]
-    res = tensor([each(*o) for o in _paired(maps, truth, size, label)]).float().reshape(len(maps), -1)
+        return [np.nan if m.isnan().any() else f(m, *o, t) for t in ts]
+    res = tensor([each(*o) for o in _paired(maps, truth, size, label)]).float().reshape(len(maps), len(ts))
     return res if is_listy(thresh) else res[:,0]
 
 def mask_iou(
@@ -166,7 +171,7 @@ def _seen(truth, view):
         b = xy.reshape(-1,2,2)
         b = torch.cat([b.amin(1), b.amax(1)], 1)
         return TensorBBox(torch.minimum(b.clamp(min=0), tensor(size[::-1]).repeat(2)), img_size=fastuple(size[::-1]))
-    m = tensor(np.array(truth)) if not isinstance(truth, Tensor) else truth.as_subclass(Tensor).cpu()
+    m = _mask(truth).as_subclass(Tensor).cpu()
     y,x = torch.meshgrid(*[torch.arange(n)+.5 for n in size], indexing='ij')
     x,y = (view.points(torch.stack([x,y], -1))/tensor(view.orig[::-1])*tensor(m.shape[::-1])).floor().long().unbind(-1)
     ok = (x>=0) & (y>=0) & (x<m.shape[1]) & (y<m.shape[0])
@@ -187,19 +192,28 @@ def _targets(cams):
                          "for each item")
     return [o[-1] if len(o) else None for o in its]
 
+def _each_truth(truth, n):
+    if not is_listy(truth) and not isinstance(truth, (Tensor,np.ndarray)):
+        raise TypeError(f"`truth` is a {type(truth).__name__}: expected a function of an item, or a list with one for each item")
+    if len(truth)!=n: raise ValueError(f"There are {len(truth)} truths for {n} items: give one for each, or a function of an item")
+    return list(truth)
+
 def _truths(cams, truth, original):
     "What is true of each item, on the picture shown, and the size of that"
     if truth is None: res,original = _targets(cams),False
     elif callable(truth): res = [truth(o) for o in _items(cams)]
-    elif len(truth)==len(cams): res = list(truth)
-    else: raise ValueError(f"There are {len(truth)} truths for {len(cams)} items: give one for each, or a function of an item")
+    else: res = _each_truth(truth, len(cams))
     if original: return [t if t is None else _seen(t, v) for t,v in zip(res, cams.views)],[v.size for v in cams.views]
     return res,cams._sizes()
 
+def _class_names(cams):
+    "For each item the names of the classes explained, None for what has none"
+    return [[None if c<0 or cams.vocab is None else cams.vocab[c] for c in o.tolist()] for o in cams._idxs]
+
 def _held(cams, truths, sizes, thresh, tol):
     rows,files = [],cams.files
-    for i,(m,idx,t,size) in enumerate(zip(cams._maps, cams._idxs, truths, sizes)):
-        args = m,ifnone(t, torch.zeros(size)),size,[cams.vocab[c] if c>=0 and cams.vocab is not None else None for c in idx.tolist()]
+    for i,(m,t,size,names) in enumerate(zip(cams._maps, truths, sizes, _class_names(cams))):
+        args = m,ifnone(t, torch.zeros(size)),size,names
         rows.append(pd.DataFrame(dict(item=i, file=files[i], label=cams.labels[i], pointing_game=pointing_game(*args, tol=tol), energy_inside=energy_inside(*args),
                                       mask_iou=list(mask_iou(*args, thresh=thresh).numpy()), box_iou=list(box_iou(*args, thresh=thresh).numpy()))))
     return pd.concat(rows, ignore_index=True)
@@ -218,8 +232,7 @@ def localize(self:CAMs,
 
 def _for_rows(truth, cams):
     "Of a list with one for each item of the dataset, those of `cams`"
-    n = len(getattr(cams.dl, 'dataset', cams)) if cams.xb is None else len(cams)
-    if len(truth)!=n: raise ValueError(f"There are {len(truth)} truths for {n} items: give one for each, or a function of an item")
+    truth = _each_truth(truth, len(getattr(cams.dl, 'dataset', cams)) if cams.xb is None else len(cams))
     return [truth[r] for r in cams.rows]
 
 def _summed(df):
@@ -233,10 +246,6 @@ def _summed(df):
         if c.endswith('iou'): res[f'{c} ↑','thresh'] = _cuts[best]
         n = vals[best].count()
     return {**res, ('n',''):n}
-
-def _check_fused(kwargs):
-    if 'fuse' in kwargs and kwargs['fuse'] is None:
-        raise ValueError("`fuse` is None, which gives maps by layer: ask about one layer at a time, or let them be fused")
 
 def _middle(o):
     g = torch.meshgrid(*[(torch.arange(n)+.5)/n-.5 for n in o.a.shape[2:]], indexing='ij')
@@ -257,11 +266,11 @@ def cam_localize(self:Learner,
     **kwargs # For `Learner.cam`: `target`, `layer`, ...
 ) -> pd.DataFrame: # A row for each method; columns (metric, 'mean') and (metric, 'se'), the best thresholds, and n
     "Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`"
-    loud,res,held = hasattr(self, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty()),{},None
+    bar,res,held = _bar(self),{},None
     _check_fused(kwargs)
     methods = [*(m for m in _names(methods) if m!='random'), 'random', _middle]
     with as_before(self), self.no_bar(), _keywords_of(Learner.cam_localize):
-        for m in (progress_bar(methods, leave=False) if loud else methods):
+        for m in bar(methods):
             cams = _sample(self, items, dl, ds_idx, max_n, method=m, with_preds=False, **kwargs)
             if held is None: held = _truths(cams, truth if truth is None or callable(truth) else _for_rows(truth, cams), original)
             res[_label(m)] = _summed(_held(cams, *held, _cuts, tol))
@@ -309,12 +318,13 @@ def to_df(self:CAMs,
 ) -> pd.DataFrame: # A row for each item and target
     "File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box"
     rows = []
-    for i,(m,p,f,size) in enumerate(zip(self._maps, self.probs, self.files, self._sizes())):
+    actuals = ifnone(self.actuals, [None]*len(self))
+    for i,(m,p,f,a,size) in enumerate(zip(self._maps, self.probs, self.files, actuals, self._sizes())):
         b = m.bbox(thresh, size, components)
         score = [energy_inside(m[j:j+1], b[j:j+1], size).item() for j in range_of(m)]
         if original: b = self.views[i].boxes(b)
         box = torch.where((b[:,2:]>b[:,:2]).all(1, keepdim=True), b, np.nan).as_subclass(Tensor).T.numpy().round(2)
         rows.append(pd.DataFrame({'file':None if f is None else str(f), 'class':self.labels[i], 'probability':np.array(p, dtype=float), **dict(zip(('x1','y1','x2','y2'), box)), 'score':score,
-                                  'actual':None if self.actuals is None else self.actuals[i], 'health':self.health[i]}))
+                                  'actual':a, 'health':self.health[i]}))
     if not rows: return pd.DataFrame(columns=['file','class','probability','x1','y1','x2','y2','score','actual','health'])
     return pd.concat(rows, ignore_index=True)

@@ -10,7 +10,7 @@ __all__ = ['Pass', 'register_method', 'cam_methods', 'UnknownKeyword', 'as_metho
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import _close, _found, _own_random, _tensors
+from .layer import _close, _found, _own_random, _rows_of, _tensors
 from .target import *
 from .target import _like
 from .capture import *
@@ -32,7 +32,9 @@ class Pass:
         self.layer,self.j,self._made = first(cap.acts),0,{}            # what was made once is shared by all columns
         self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
         self.rows,self.real = None,None                              # all items, all cells
-        self.at_once = max(1, _at_once//sum(a.numel() for a in cap.acts.values()))    # columns that there are gradients of: they are not to fill the memory
+        # columns that there are gradients of: they are not to fill the memory, nor is what they are computed from
+        most = max(len(self.idx)*max(l.wide for l in cap.layers.values()), sum(a.numel() for a in cap.acts.values()))
+        self.at_once = max(1, _at_once//most)
 
     def at(self, layer, j):
         "The same pass, at another layer or column; at a `slice` of columns `a` and `g` hold the batch for each of these, one after the other"
@@ -46,7 +48,7 @@ class Pass:
 
     def _only(self, rows, real):
         res = _like(self)
-        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],tuple(x[rows] for x in self.xb)
+        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],_rows_of(self.xb, rows)
         if isinstance(self.pred, Tensor): res.pred = self.pred[rows]
         return res
 
@@ -87,18 +89,19 @@ class Pass:
 
     def grad(self, create_graph=False):
         "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
-        j,n = (self.j.start if isinstance(self.j, slice) else self.j),self.at_once
-        first,key = j//n*n,('grads',create_graph,j//n)
+        j,n = (self.j.start if isinstance(self.j, slice) else self.j),1 if create_graph else self.at_once
+        start,key = j//n*n,('grads',create_graph,j//n)
         if key not in self._made:
             for k in [k for k in self._made if k[0]=='grads']: del self._made[k]
             numbers,which = self.asked
-            with torch.enable_grad(): self._made[key] = self.cap.grads(numbers, which[:,first:first+n], create_graph)
+            with torch.enable_grad(): self._made[key] = self.cap.grads(numbers, which[:,start:start+n], create_graph)
         g = self._made[key][self.layer]
         if self.rows is not None: g = g[:,self.rows][...,self.real]
-        return torch.as_subclass(g.flatten(0,1) if isinstance(self.j, slice) else g[j-first], Tensor).float()
+        return torch.as_subclass(g.flatten(0,1) if isinstance(self.j, slice) else g[j-start], Tensor).float()
 
     def scores(self, pred, rows=None):
         "The numbers explained (rows, k), of all columns"
+        pred = main_pred(pred)
         return self.target.scores(pred, self._rows(len(pred), rows))
 
     def score(self, pred, rows=None):
@@ -123,6 +126,7 @@ class Pass:
         if self.rows is not None: xb = [x.index_copy(0, self.rows, n) for x,n in zip(self.cap.xb, xb)]
         with Capture(self.model, self.cap.layers, self.cap.pad) as cap: self.model(*xb)
         res = Pass(cap, self.target).at(self.layer, self.j)
+        if not isinstance(self.j, slice): res.at_once = 1              # of the other columns nobody asks this pass
         return res if self.rows is None else res._only(self.rows, self.real)
 
     def dense(self):
@@ -198,7 +202,9 @@ def as_method(
     if not any(p.kind is p.VAR_KEYWORD for p in ps+ss):
         takes = [p.name for p in ps+ss]
         unknown = [k for k in kwargs if k not in takes]
-        if unknown: raise UnknownKeyword(unknown, f"method {method if isinstance(method, str) else getattr(f, '__name__', f)!r}", takes)
+        if unknown:
+            said = f"method {method if isinstance(method, str) else getattr(f, '__name__', f)!r}"
+            raise UnknownKeyword(unknown, said if s is None else f"{said} with smooth {smooth if isinstance(smooth, str) else getattr(s, '__name__', s)!r}", takes)
     mine = {p.name for p in ss} - {p.name for p in ps}
     f = partial(f, **{k:v for k,v in kwargs.items() if k not in mine})
     return f if s is None else partial(s, f, **{k:v for k,v in kwargs.items() if k in mine})
@@ -308,7 +314,8 @@ def _second(o):
     with torch.enable_grad():
         g = o.grad(create_graph=True)
         ga = (g*o.a).sum()
-        return g,(torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0] if ga.requires_grad else None)
+        if not ga.requires_grad: return g,None
+        with o.cap.untracked(): return g,torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0]
 
 # %% ../nbs/04_method.ipynb #9f1defec
 @register_method('shapleycam', paper='2501.06261', grads=True)
@@ -533,10 +540,16 @@ def cam_maps(
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         f"files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
+    if not len(xb[0]): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
     with torch.inference_mode(False), torch.no_grad(), _own_random(), evaluating(model) as mods:
-        with explain.capture(model, xb, mods=mods) as cap:
-            model(*xb)
-            o,maps = explain.maps(cap, range(len(xb[0])))
+        try:
+            with explain.capture(model, xb, mods=mods) as cap:
+                model(*xb)
+                o,maps = explain.maps(cap, range(len(xb[0])))
+        except Exception as e:
+            if xb[0].ndim==3 and xb[0].is_floating_point():
+                e.add_note(f"`xb` is {tuple(xb[0].shape)}: expected a batch (batch, channels, *size); of one picture it is `x[None]`")
+            raise
         keep = o.idx!=-2
         maps = {n: stack_alike(_asked_for(m, keep)) for n,m in maps.items()}
         return maps if fuse is None else maps[None]

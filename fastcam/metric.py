@@ -11,6 +11,7 @@ __all__ = ['Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insert
 from fastai.vision.all import *
 from .core import *
 from .layer import *
+from .layer import _rows_of
 from .target import *
 from .capture import *
 from .method import *
@@ -18,7 +19,8 @@ from .method import _keywords_of, _named
 from .perturb import _blur, _noise
 from .callback import *
 from .learner import *
-from .learner import _explained_dl
+from .learner import _check_fused, _check_max_n, _check_pictures, _explained_dl
+from .interpret import _label
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import splu
 import html, inspect, itertools, sys, time
@@ -65,13 +67,14 @@ class Scorer:
         self.shape = maps.shape[:-nd]
         k = self.shape.numel()//n
         self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd)
-        with _asking(self.model): self.pred = to_concat([self.model(*self._inputs(r)) for r in torch.arange(n).split(bs)])
+        with _asking(self.model): self.pred = to_concat([self._ask(r) for r in torch.arange(n).split(bs)])
         q = as_target(target, n=n).ask(self.pred, range(n))
         if q.idx.shape[1]!=k: raise ValueError(f"There are {k} maps for each item, and {q.idx.shape[1]} targets: give the `target` that the maps explain")
         self.at,j = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(n), torch.arange(k), indexing='ij'))
         self.q,self.act = _One(q, self.at, j),noop if not _of_classes(q) else ifnone(act, _probs)
 
-    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *[o[rows] for o in self.rest])
+    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *_rows_of((self.x,*self.rest), rows)[1:])
+    def _ask(self, rows, x=None): return main_pred(self.model(*self._inputs(rows, x)))
 
     @property
     def size(self): return self.x.shape[2:]
@@ -101,7 +104,7 @@ class Scorer:
         "The number for each of `n` changes of the input of each row"
         r,i = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(len(self.maps)), torch.arange(n), indexing='ij'))
         with _asking(self.model):
-            s = [self.q.scores(self.act(self.model(*self._inputs(self.at[a], change(self.x[self.at[a]], a, b)))), a) for a,b in zip(r.split(self.bs), i.split(self.bs))]
+            s = [self.q.scores(self.act(self._ask(self.at[a], change(self.x[self.at[a]], a, b))), a) for a,b in zip(r.split(self.bs), i.split(self.bs))]
         return torch.cat(s)[:,0].float().reshape(-1, n)
 
     def again(self,
@@ -129,7 +132,7 @@ def register_metric(
     parts=(), # Metrics that it is made of, so that a table need not compute them twice
     **quick # Settings for a quick look
 ):
-    "Decorator: make a function `f(model, xb, maps, ...)`, giving (batch,), known as a metric"
+    "Decorator: make a function `f(model, xb, maps, ...)`, giving (batch,) or (batch, k), known as a metric"
     if better not in ('↑','↓'): raise ValueError(f"`better` is {better!r}, expected '↑' or '↓'")
     def _f(f):
         f.better,f.range,f.paper,f.join,f.parts,f.quick = better,range,paper,join,parts,quick
@@ -160,7 +163,7 @@ def deletion_auc(model, xb, maps,
     steps=None, # In how many steps; if None as many as the picture is wide, for 224 x 224 pixels 224 of 224
     base=0., # What a place becomes: a number, or a tensor that broadcasts to the input; 0 is the mean colour of a normalised picture
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Probability while the most relevant places go: how soon it falls"
     o = Scorer(model, xb, maps, **kwargs)
     return _curve_area(o, o.x, torch.zeros_like(o.x)+base, steps)
@@ -171,7 +174,7 @@ def insertion_auc(model, xb, maps,
     steps=None, # As in `deletion_auc`
     sigma=5., # Standard deviation of the blur, whose kernel is 11 wide
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Probability while the most relevant places come back to a blurred picture: how soon it rises"
     o = Scorer(model, xb, maps, **kwargs)
     return _curve_area(o, _blur(o.x.flatten(0,1), sigma, 5).reshape(o.x.shape), o.x, steps)
@@ -184,14 +187,14 @@ def _seen(o):
 
 @register_metric('↓', '0..1', '1710.11063')
 @delegates(Scorer)
-def average_drop(model, xb, maps, **kwargs) -> Tensor: # (batch,)
+def average_drop(model, xb, maps, **kwargs) -> Tensor: # (batch,), or (batch, k) for k targets
     "Share of the probability that is lost where only what the map lights is seen"
     o = Scorer(model, xb, maps, **kwargs)
     return o.result((o.y-_seen(o)).relu()/o.y.abs().clamp(min=1e-8))
 
 @register_metric('↑', '0 or 1', '1710.11063')
 @delegates(Scorer)
-def confidence_increase(model, xb, maps, **kwargs) -> Tensor: # (batch,)
+def confidence_increase(model, xb, maps, **kwargs) -> Tensor: # (batch,), or (batch, k) for k targets
     "Is the probability higher where only what the map lights is seen?"
     o = Scorer(model, xb, maps, **kwargs)
     return o.result((_seen(o)>o.y).float())
@@ -239,7 +242,7 @@ def road_morf(model, xb, maps,
     percentiles=_percentiles, # All places above this percentile of relevance are taken away, for each of these, 0..100
     noise=.01, # Standard deviation of the noise on what is filled in, in units of the input
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Change in probability where the most relevant places are filled in"
     return _removed(model, xb, maps, percentiles, noise, True, **kwargs)
 
@@ -249,7 +252,7 @@ def road_lerf(model, xb, maps,
     percentiles=_percentiles, # So many of the most relevant places are kept, for each of these, 0..100
     noise=.01, # As in `road_morf`
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Change in probability where the least relevant places are filled in"
     return _removed(model, xb, maps, percentiles, noise, False, **kwargs)
 
@@ -261,7 +264,7 @@ def road(model, xb, maps,
     percentiles=_percentiles, # As in `road_morf`
     noise=.01, # As in `road_morf`
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "How much more the most relevant places count than the least: (`road_lerf` - `road_morf`)/2"
     return _half(*[f(model, xb, maps, percentiles, noise, **kwargs) for f in (road_lerf,road_morf)])
 
@@ -280,7 +283,7 @@ def infidelity(model, xb, maps,
     base=0., # What a square becomes
     act=noop, # As in `Scorer`: the output itself
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "How far the map's sums over squares are from what the output loses without them, squared"
     o = Scorer(model, xb, maps, act=act, **kwargs)
     lo,hi = (t.to(o.x.device) for t in _squares(o.size, samples))
@@ -303,7 +306,7 @@ def max_sensitivity(model, xb, maps,
     radius=.2, # Each value of the input changes by at most so much, in units of the input
     samples=50, # How many noisy inputs; this and the radius are those of the authors' code (Captum has .02 and 10, Quantus .2 and 200)
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "The farthest that raw maps move under noise, as a share of their norm"
     o = Scorer(model, xb, maps, **kwargs)
     m,g = o.maps.as_subclass(Tensor).flatten(1),torch.Generator().manual_seed(0)
@@ -324,7 +327,7 @@ def _correlate(a, b):
 def flip_agreement(model, xb, maps,
     explain, # Function `explain(xb, target=)` that made the maps
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Correlation of raw maps with those of the mirror image, turned back"
     o = Scorer(model, xb, maps, **kwargs)
     return o.result(_correlate(o.maps, o.again(explain, lambda x,r: x.flip(-1)).flip(-1)))
@@ -332,7 +335,7 @@ def flip_agreement(model, xb, maps,
 # %% ../nbs/11_metric.ipynb #87c2fc6e
 @register_metric('↓', '0..1', '2104.10252')
 @delegates(Scorer)
-def complexity(model, xb, maps, **kwargs) -> Tensor: # (batch,)
+def complexity(model, xb, maps, **kwargs) -> Tensor: # (batch,), or (batch, k) for k targets
     "How much of the picture is lit: the mean of the map scaled to 0..1"
     o = Scorer(model, xb, maps, **kwargs)
     return o.result(o.mask.flatten(1).mean(1))
@@ -342,7 +345,7 @@ def complexity(model, xb, maps, **kwargs) -> Tensor: # (batch,)
 def coherency(model, xb, maps,
     explain, # Function `explain(xb, target=)` that made the maps
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Correlation of a map with that of what it lights: 0 opposite, .5 unrelated, 1 the same"
     o = Scorer(model, xb, maps, **kwargs)
     m = o.mask
@@ -355,29 +358,22 @@ def _harmonic(drop, coh, compl): return 3/(1/(1-drop) + 1/coh + 1/(1-compl))
 def adcc(model, xb, maps,
     explain, # Function `explain(xb, target=)` that made the maps
     **kwargs
-) -> Tensor: # (batch,)
+) -> Tensor: # (batch,), or (batch, k) for k targets
     "Harmonic mean of what is not lost (1 - `average_drop`), `coherency`, and what is not lit (1 - `complexity`)"
     return _harmonic(average_drop(model, xb, maps, **kwargs), coherency(model, xb, maps, explain, **kwargs), complexity(model, xb, maps, **kwargs))
 
 # %% ../nbs/11_metric.ipynb #ba532511
-def _names(o): return list(o) if is_listy(o) and not isinstance(o, nn.Module) else [o]
-
-def _label(o):
-    "What a method or a layer is called in a table"
-    if o is None: return 'default'
-    if isinstance(o, (list,tuple,L)): return ', '.join(map(str, map(_label, o)))
-    if isinstance(o, partial): return _label(o.func)
-    return o if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
+def _names(o): return list(o) if is_listy(o) else [o]
 
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
 def _sample(learn, items, dl, ds_idx, max_n, **kwargs):
     "`CAMs`, see `Learner.cam`, of at most `max_n` items, drawn with a fixed seed; TypeError for texts"
+    _check_max_n(max_n)
     dl = _explained_dl(learn, items, dl, ds_idx)
     if max_n is not None and isinstance(dl, DataLoader) and dl.indexed and dl.n>max_n: dl = dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
     cams = learn.cam(dl=dl, **kwargs)
-    if type(cams) is not CAMs:
-        raise TypeError("This is for pictures, signals and volumes, and these items are texts: see `learn.cam(texts)[0].words()` for their words and values")
+    _check_pictures(cams)
     return cams[_drawn(len(cams), max_n)]                                # batches that cannot be indexed are explained first
 
 def _act(learn):
@@ -396,23 +392,28 @@ def _values(fs, model, xb, maps, act, quick, **kwargs):
     for f in fs: value(f)
     return {f.__name__:res[f.__name__] for f in fs}
 
+def _bar(learn):
+    "Shows how far a loop has come, where `learn` does so and somebody may look"
+    return partial(progress_bar, leave=False) if hasattr(learn, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty()) else noop
+
 def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs):
     "Values of metrics, a row for each item, columns (method, layer, metric); passes and seconds for a map, by method and layer"
+    _check_fused(kwargs)
     fs = [_metric(f) for f in _names(metrics)]
+    if not fs: raise ValueError("`metrics` is empty: there is nothing to measure")
     for o in (methods,layers):
         if dup := [k for k,n in Counter(map(_label, o)).items() if n>1]: raise ValueError(f"{dup[0]!r} comes twice: each row needs a name of its own")
-    loud = hasattr(learn, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty())
-    vals,cost,rows = defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
+    bar,vals,cost,rows = _bar(learn),defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
     with as_before(learn), learn.no_bar():
         cams = _sample(learn, items, dl, ds_idx, max_n, target=target, layer=first(layers), method=_look, with_preds=False)
         layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
-        t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab, len(cams)),learn.model,_act(learn)
+        t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab),learn.model,_act(learn)
         todo = list(itertools.product(range(0, len(cams), bs), layers, methods))
         seen = []
         h = model.register_forward_hook(lambda m,i,o: seen.append(find_bs(o)))
         try:
             now = None
-            for c,l,m in (progress_bar(todo, leave=False) if loud else todo):
+            for c,l,m in bar(todo):
                 if c!=now:
                     now,part = c,cams[c:c+bs]
                     xb,one,at = _questions(model, part, t)
@@ -439,9 +440,9 @@ def _questions(model, cams, target):
     "Inputs, a row for each item and target, the question of each row, and the item it belongs to"
     xb = to_device(tuplify(cams.inputs), getattr(first(model.parameters()), 'device', None))
     yb = () if cams.targs is None else (to_device(torch.stack(list(cams.targs)), xb[0].device),)
-    with _asking(model): q = target.ask(model(*xb), cams.rows, yb)
+    with _asking(model): q = target.ask(main_pred(model(*xb)), cams.rows, yb)
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
-    return tuple(x[i] for x in xb),_One(q, i, j),i
+    return _rows_of(xb, i),_One(q, i, j),i
 
 _last_two = (-1,-2)
 _usual = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')
@@ -476,7 +477,12 @@ def cam_metrics(self:Learner,
 # %% ../nbs/11_metric.ipynb #d598b130
 class BestCAM:
     "What `Learner.best_cam` found: `method` and `layer`, to be used as `learn.show_cam(img, **best)`, and the `ranking`"
-    def __init__(self, method, layer, ranking, beats_random): store_attr()
+    def __init__(self,
+        method, # Name or function
+        layer, # As in `find_layers`
+        ranking, # DataFrame by (method, layer), the best first: score, se, behind, behind_se, n, passes, tie
+        beats_random # Is it better than Random by more than two standard errors?
+    ): store_attr()
     def keys(self): return ['method','layer']
     def __getitem__(self, k): return getattr(self, k)
     def __repr__(self):

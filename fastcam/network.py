@@ -9,6 +9,7 @@ __all__ = []
 from fastai.vision.all import *
 from .core import *
 from .layer import *
+from .layer import _convs
 from .target import *
 from .capture import *
 from .capture import _replaced
@@ -50,7 +51,7 @@ def _guidedgradcam(o):
     return TensorCAM(as_method('gradcam')(o), nd=m.ndim-1).relu().resize(m.shape[1:]).as_subclass(Tensor)*m
 
 # %% ../nbs/05a_network.ipynb #5702ce3a
-_convs,_norms = (nn.Conv1d,nn.Conv2d,nn.Conv3d),(nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d)
+_norms = (nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d)
 
 def _bias(m):
     "Bias (channels,) that convolution or batchnorm `m` adds; None if it has none"

@@ -10,7 +10,8 @@ from fastai.vision.all import *
 from .core import *
 from .target import *
 from .method import *
-from .method import _smooths, _mean, _total, _sum
+from .layer import _rows_of
+from .method import _smooths, _sum, _total
 import itertools, sys
 
 # %% ../nbs/05_perturb.ipynb #f2ea006e
@@ -32,7 +33,7 @@ def _ask(o, which, bs, ask, *key):
         todo = list(zip(rows.split(bs), chs.split(bs)))
         loud = len(todo)>=20 and (IN_NOTEBOOK or sys.stdout.isatty())
         s = [o.scores(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
-        res = torch.zeros(*which.shape, o.idx.shape[1], device=which.device)
+        res = torch.zeros(*which.shape, o.idx.shape[1], dtype=torch.float32, device=which.device)
         return res.index_put((rows, chs), torch.cat(s)) if s else res
     return o.once(scores, *key)[...,o.j]
 
@@ -76,7 +77,7 @@ def _masked(o, n, bs, eigen, vary):
     live = which & (hi>lo)
     twin = _twins((flat-lo[...,None])/(hi-lo)[...,None], live)
     own,bs = live & (twin==torch.arange(a.shape[1], device=a.device)),ifnone(bs, _fitting(x))
-    def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *[r[rows] for r in rest])
+    def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *_rows_of((x,*rest), rows)[1:])
     s = (sum(_ask(o, own, bs, partial(ask, f), i) for i,f in enumerate(vary))/len(vary)).gather(1, twin)
     none = sum(o.once(lambda: o.scores(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)

@@ -16,9 +16,9 @@ from .method import *
 from .method import _keywords_of
 from .callback import *
 from .learner import *
-from .metric import _correlate, _label, _look, _names, _questions, _sample, _usual
+from .metric import _bar, _correlate, _label, _look, _names, _questions, _sample, _usual
 from scipy.stats import rankdata
-import bisect, copy, itertools, sys
+import bisect, copy, itertools
 
 # %% ../nbs/11b_sanity.ipynb #99d32ff5
 def _ranks(m): return tensor(rankdata(m.as_subclass(Tensor).cpu().flatten(1).numpy(), axis=1))
@@ -78,8 +78,6 @@ def _shuffle(model, names, rng):
         for n in names: ps[n].copy_(ps[n].flatten()[torch.randperm(ps[n].numel(), generator=rng).to(ps[n].device)].view_as(ps[n]))
 
 # %% ../nbs/11b_sanity.ipynb #22f240ea
-_least = .5
-
 class SanityCheck:
     "What `Learner.sanity_check` found: how alike maps stay, by method and stage, and a verdict on each method"
     def __init__(self,
@@ -96,8 +94,8 @@ class SanityCheck:
         "Mean similarity to the maps of the trained model by method and stage, and its standard error, which counts both items and draws"
         by,res = ['method','stage'],{}
         for c in _alike:
-            se = lambda k: self.values.groupby([*by,k], sort=False)[c].mean().groupby(by, sort=False).sem().fillna(0)
-            res[c],res[f'{c} se'] = self.values.groupby(by, sort=False)[c].mean(),(se('item')**2+se('draw')**2)**.5
+            se = lambda k: self.values.groupby([*by,k], sort=False)[c].mean().groupby(by, sort=False).sem()
+            res[c],res[f'{c} se'] = self.values.groupby(by, sort=False)[c].mean(),(se('item')**2+se('draw').fillna(0)**2)**.5
         return pd.DataFrame(res).assign(n=self.values.dropna().groupby(by, sort=False).item.nunique()).fillna({'n':0})
 
     @property
@@ -131,24 +129,25 @@ def sanity_check(self:Learner,
     target=None, # See `Learner.cam`; the classes stay those that the trained model was asked about
     max_n=16, # At most so many items, drawn with a fixed seed; None for all
     draws=3, # How often the weights are shuffled anew
-    least=_least, # Rank correlation above which maps count as the same
+    least=.5, # Rank correlation above which maps count as the same
     show_n=4, # Keep maps of so many items for `SanityCheck.show`
     bs=32, # Items that are held at once
     **kwargs # For the methods, and `smooth`, see `as_method`
 ) -> SanityCheck: # Shows the verdict; `df`, `verdict`, `plot()`, `show()`
     "Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model"
-    if is_listy(layer) and not isinstance(layer, nn.Module): raise ValueError("`layer` is a list: check one layer at a time")
+    if is_listy(layer): raise ValueError("`layer` is a list: check one layer at a time")
+    if not len(_names(methods)): raise ValueError("`methods` is empty: there is nothing to check")
     if draws<1: raise ValueError(f"`draws` is {draws}: expected at least one")
     names = [_label(m) for m in _names(methods)]
     with _keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, _names(methods))}
     if len(fs)<len(names): raise ValueError(f"{first(n for n in names if names.count(n)>1)!r} comes twice: each method needs a name of its own")
-    loud,rows,examples = hasattr(self, 'progress') and (IN_NOTEBOOK or sys.stdout.isatty()),[],{}
+    bar,rows,examples = _bar(self),[],{}
     def every(o):
         for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
         return _look(o)
     with as_before(self), self.no_bar():
         cams = _sample(self, items, dl, ds_idx, max_n, target=target, layer=layer, method=_look, with_preds=False)
-        t,model = as_target(ifnone(target, task_target(self)), cams.vocab, len(cams)),copy.deepcopy(self.model)
+        t,model = as_target(ifnone(target, task_target(self)), cams.vocab),copy.deepcopy(self.model)
         chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()
         key,parts = first(find_layers(model, chunks[0][0], layer)),weight_stages(model, chunks[0][0])
@@ -160,7 +159,7 @@ def sanity_check(self:Learner,
         trained,was = maps(),copy.deepcopy(model.state_dict())
         flat = {n: ~(m.flatten(1).amax(1)>m.flatten(1).amin(1)) for n,m in trained.items()}         # the same everywhere, or NaN: there is nothing to follow
         todo = [(d,s) for d in range(draws) for s in parts]
-        for d,s in (progress_bar(todo, leave=False) if loud else todo):
+        for d,s in bar(todo):
             if s==first(parts):
                 model.load_state_dict(was)
                 rng = torch.Generator().manual_seed(d)
@@ -170,9 +169,10 @@ def sanity_check(self:Learner,
                 sims = dict(spearman=spearman(trained[n], m), spearman_abs=spearman(trained[n], m, True),
                             ssim=map_ssim(trained[n], m), ssim_abs=map_ssim(trained[n], m, True))
                 rows.append(pd.DataFrame(dict(method=n, stage=s, draw=d, item=at, **{k:v.masked_fill(flat[n], np.nan).numpy() for k,v in sims.items()})))
-    keep = [at.index(i) for i in range(min(show_n, len(cams)))]
+    shown = list(dict.fromkeys(at))[:show_n]                                 # not those that nothing is asked about
+    keep = [at.index(i) for i in shown]
     examples = {k: TensorCAM(m[keep], nd=m.ndim-1) for k,m in {**{(n,'trained'):m for n,m in trained.items()}, **examples}.items()}
-    return SanityCheck(pd.concat(rows, ignore_index=True), examples, cams[:show_n], least)
+    return SanityCheck(pd.concat(rows, ignore_index=True), examples, cams[shown], least)
 
 # %% ../nbs/11b_sanity.ipynb #7bafd2bc
 @patch

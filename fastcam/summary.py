@@ -11,7 +11,8 @@ from .core import *
 from .target import *
 from .learner import *
 from .localise import *
-from .localise import _check_fused, _for_rows, _truths
+from .learner import _check_fused
+from .localise import _class_names, _for_rows, _truths
 from .method import _keywords_of
 from .metric import _sample
 
@@ -83,7 +84,7 @@ def cam_summary(self:Learner,
         df['outside'],df['area'] = np.nan,np.nan
         if truth is not None:
             truths,sizes = _truths(cams, truth if callable(truth) else _for_rows(truth, cams), original)
-            names = [[cams.vocab[c] if c>=0 and cams.vocab is not None else None for c in idx.tolist()] for idx in cams._idxs]
+            names = _class_names(cams)
             df['outside'] = 1-torch.cat([energy_inside(m, t, s, n) if t is not None else torch.full((len(m),), np.nan)
                                          for m,t,s,n in zip(cams._maps, truths, sizes, names)]).numpy()
             df['area'] = [1-object_mask(t, s, l).float().mean().item() if t is not None else np.nan for t,s,n in zip(truths, sizes, names) for l in n]

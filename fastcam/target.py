@@ -28,11 +28,12 @@ def _indices(cs, vocab=None):
     def index(c):
         c = _plain(c)
         if where and isinstance(c, Hashable) and (type(c),c) in where: return where[type(c),c]
+        if isinstance(c, bool): raise TypeError(f"The class is {c!r}: expected one of the vocab, or an index")
         if isinstance(c, int):
-            c = int(c)
             if c<0 or (names and c>=len(names)):
                 raise IndexError(f"Class index {c} is out of range" + (f": there are {len(names)} classes" if names else ": it cannot be negative"))
             return c
+        if is_listy(c): raise ValueError(f"The class is a list, {c!r}: for classes item by item give `PerItem([...])`, or a tensor of indices (n,k)")
         if not names: raise ValueError(f"The class {c!r} is given by name, but there is no vocab: give its index")
         raise ValueError(f"There is no class {c!r}. {close_matches(c, names)}")
     return list(map(index, cs))
@@ -96,7 +97,7 @@ class Target:
         return _take(self.read(pred), self.idx[rows])
     def picks(self, pred):
         "Of a question: numbers (batch, n) with their graph, and which of them (batch, k) are explained"
-        if getattr(self.scores, '__func__', None) is Target.scores: return self.read(pred),self.idx.clamp(min=0)
+        if type(self).scores is Target.scores: return self.read(pred),self.idx.clamp(min=0)
         s = self.scores(pred)
         return s,torch.arange(s.shape[1], device=s.device).expand(len(s), -1)
     def title(self,
@@ -133,6 +134,7 @@ class TopK(Target):
 class Above(Target):
     "Every class whose probability (sigmoid) is above `thresh`, highest first, and the highest where none is: the default for several labels"
     def __init__(self, thresh=.5): store_attr()
+    def ask(self, pred, rows, yb=()): return Region().ask(pred, rows, yb) if is_dense(pred) else super().ask(pred, rows, yb)
     def idxs(self, pred, rows, yb):
         p,i = pred.sigmoid().sort(1, descending=True)
         return _first(i, (p>self.thresh).sum(1).clamp(min=1))
@@ -141,9 +143,16 @@ class Outputs(Target):
     "Every output as it is, of either sign: what raises it, and what lowers it. The default for regression and points"
     signed = True
     def __init__(self,
-        names='output {}' # Names of the outputs: a list, or a form that the number is put in
-    ): store_attr()
-    def idxs(self, pred, rows, yb): return torch.arange(pred.shape[1], device=pred.device).expand(len(pred), -1)
+        names='output {}', # Names of the outputs: a list, or a form that the number is put in
+        which=None # Numbers of the outputs, a list; all if None
+    ):
+        if not isinstance(names, str) and not is_listy(names): raise TypeError(f"`names` is {names!r}: expected a list, a name for each output")
+        store_attr()
+    def idxs(self, pred, rows, yb):
+        n = pred.shape[1]
+        if not isinstance(self.names, str) and len(self.names)!=n: raise ValueError(f"There are {len(self.names)} names for {n} outputs")
+        which = torch.arange(n, device=pred.device) if self.which is None else _check(tensor(_indices(self.which)), pred)
+        return which.expand(len(pred), -1)
     def title(self, i, j, vocab=None): return self.names.format(i) if isinstance(self.names, str) else str(self.names[i])
 
 # %% ../nbs/02_target.ipynb #d26bbde1
@@ -179,6 +188,8 @@ class Actual(Target):
         y = yb[0].as_subclass(Tensor) if len(yb) else None
         if y is not None and y.ndim==1 and not y.is_floating_point(): return y[:,None]
         if y is not None and y.shape==pred.shape and ((y==0)|(y==1)).all(): return _first(y.argsort(dim=1, descending=True, stable=True), y.sum(1).long())
+        if y is not None:
+            raise ValueError(f"`Actual()` needs items with a true class, or several: here the true value is {tuple(y.shape[1:]) or y.dtype} for each item")
         raise ValueError("`Actual()` needs items with a true class: a labelled `dl`, or the validation set")
 
 # %% ../nbs/02_target.ipynb #588aeafd
@@ -196,7 +207,7 @@ class Fn(Target):
         if len(s)!=len(rows): raise ValueError(f"The target function gave {len(s)} values for a batch of {len(rows)} items")
         q.idx = torch.full_like(s, -1, dtype=torch.long)
         return q
-    def title(self, i, j, vocab=None): return getattr(self.f, '__name__', type(self.f).__name__)
+    def title(self, i, j, vocab=None): return getattr(self.f, '__name__', type(self.f).__name__) + (f' {j}' if self.idx.shape[1]>1 else '')
 
 class Similar(Fn):
     "How similar the prediction, an embedding (batch, d), is to that of a query: their cosine"
@@ -265,6 +276,7 @@ class Region(Target):
         pred,m = self.read(pred),self.mask[rows]
         i = self.idx[rows].clamp(min=0).reshape(*m.shape[:2], *[1]*(m.ndim-2)).expand(-1, -1, *m.shape[2:])
         return (pred.gather(1, i)*m).flatten(2).sum(2)/m.flatten(2).sum(2)
+    def title(self, i, j, vocab=None): return (super() if self.target is None else self.target).title(i, j, vocab)
     def summary(self, pred): return self.share
 
 # %% ../nbs/02_target.ipynb #d9784742
@@ -321,6 +333,9 @@ class Versus(_Of):
         alpha=1., # Strength of the comparison
         weigh=True # Weigh rivals by their probability (2501.11309, as the authors' code and pytorch-grad-cam), or take their mean (as torchcam, with alpha .6)
     ):
+        if not isinstance(rivals, int):
+            raise TypeError(f"`rivals` is {rivals!r}: expected how many of the nearest classes; two classes of your own compare by "
+                            "`lambda pred: pred[:,i]-pred[:,j]`")
         if rivals<1: raise ValueError(f"`rivals` is {rivals}: at least one other class is needed")
         store_attr()
     def scores(self, pred, rows=slice(None)):

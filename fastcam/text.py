@@ -12,6 +12,7 @@ from .core import _in_lines, _titled
 from .layer import *
 from .callback import *
 from .learner import *
+from .learner import _check_max_n
 from html import escape
 import itertools
 
@@ -159,8 +160,8 @@ TextCAMs._item = TextCAMItem
 _for,_against = (251,106,74),(107,174,214)
 
 def _colour(v):
-    "Red, green, blue and how much of it, for a value of -1..1"
-    return (*(_for if v>0 else _against), round(min(abs(v), 1), 2))
+    "Red, green, blue and how much of it, for a value of -1..1; none of it for NaN"
+    return (*(_for if v>0 else _against), 0. if math.isnan(v) else round(min(abs(v), 1), 2))
 
 def _glued(w, prev):
     "Is there no space before word `w`?"
@@ -173,11 +174,12 @@ def _scaled(self:TextCAMs, scale, relu, clip):
     "Maps as they are coloured, -1..1"
     if scale not in ('image','shared'):
         raise ValueError(f"`scale` is {scale!r}, expected 'image', each text by its own largest value, or 'shared', all by the largest of all")
-    top = max((m.relu() if relu else m.abs()).max().item() for m in self._maps) if scale=='shared' else 0
-    return [((m.relu() if relu else m)/(top or 1)).clamp(-1,1) if scale=='shared' else m.normalize('image', relu, ifnone(clip, 1.)) for m in self._maps]
+    if scale=='image': return [m.normalize('image', relu, ifnone(clip, 1.)) for m in self._maps]
+    top = self._top(relu)
+    return [((m.relu() if relu else m)/top).clamp(-1,1) for m in self._maps]
 
-@patch
-def _notes(self:TextCAMs, ws):
+def _notes(ws):
+    "Says how many of a text's words were not scored; empty if all were"
     n = next((i for i,(*_,v) in enumerate(ws) if not all(map(math.isnan, v))), len(ws))
     n += sum(all(map(math.isnan, v)) for *_,v in ws[n:])
     return f"{n} of {len(ws)} words were not scored: the text is longer than what the encoder hands on (`max_len`)" if n else ''
@@ -196,12 +198,12 @@ def html(self:TextCAMs,
             spans,prev = [],''
             for w,t,v in ws:
                 v = v[j] if j<len(v) else 0.
-                r,g,b,a = _colour(0 if math.isnan(v) else v)
+                r,g,b,a = _colour(v)
                 style = 'opacity:.45;font-style:italic' if math.isnan(v) else f'background:rgba({r},{g},{b},{a});border-radius:3px;padding:1px 2px' + (';color:#000' if a>.3 else '')
                 tip = 'not scored' if math.isnan(v) else f'{v:.2f}  {t}'
                 spans.append(('' if not spans or _glued(w, prev) else ' ') + f'<span style="{style}" title="{escape(tip)}">{escape(_seen(w))}</span>')
                 prev = w
-            note = self._notes(ws)
+            note = _notes(ws)
             res.append(f'<div style="margin:.4em 0 .9em;max-width:60em;line-height:1.7"><div style="font-weight:600">{escape(self._title(i, j, relu)).replace(chr(10), " · ")}</div>'
                        f'{"".join(spans)}{f"""<div style="opacity:.6;font-size:.85em">{escape(note)}</div>""" if note else ""}</div>')
     return '\n'.join(res)
@@ -220,25 +222,28 @@ def _draw_words(ctx, ws, j, title, note):
     x,y,prev = 0,line*.65,''
     for n,(w,t,v) in enumerate(ws):
         v = v[j] if j<len(v) else 0.
-        glued = _glued(w, prev)
-        if x and not glued: x += gap
-        r,g,b,a = _colour(0 if math.isnan(v) else v)
-        o = put(x, y, _seen(w), **(dict(color='0.6', style='italic') if math.isnan(v) else dict(color='k')), bbox=dict(boxstyle='square,pad=.12', fc=(r/255,g/255,b/255,a), ec='none'))
-        wide = o.get_window_extent(draw).width
-        if x and x+wide>box.width:
-            x,y = 0,y+line
-            o.set_position((0, 1-y/box.height))
-        if y+line*.35>box.height+1:
+        r,g,b,a = _colour(v)
+        kw = dict(color='0.6', style='italic') if math.isnan(v) else dict(color='k')
+        for i,part in enumerate(_seen(w).split() or [_seen(w)]):                   # a word that is repeated comes as one, and may be longer than a line
+            if x and (i or not _glued(w, prev)): x += gap
+            o = put(x, y, part, **kw, bbox=dict(boxstyle='square,pad=.12', fc=(r/255,g/255,b/255,a), ec='none'))
+            wide = o.get_window_extent(draw).width
+            if x and x+wide>box.width:
+                x,y = 0,y+line
+                o.set_position((0, 1-y/box.height))
+            if full := y+line*.35>box.height+1: break
+            x = x+wide
+        if full:
             o.set_text(f'… {len(ws)-n} more words')
             o.set_bbox(dict(fc='none', ec='none'))
             o.set_color('0.4')
             break
-        x,prev = x+wide,w
+        prev = w
     if note: put(0, min(y+line, box.height), note, color='0.4')
 
 @patch
 def show(self:TextCAMs,
-    max_n=9, # Show at most so many texts
+    max_n=9, # Show at most so many texts, the first; all if None
     ctxs=None, # Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
     figsize=None, # Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
     scale='image', # 'image' colours each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
@@ -246,7 +251,7 @@ def show(self:TextCAMs,
     clip=None # See `TensorCAM.normalize`
 ):
     "Show the texts as coloured words, each under a title; gives the axes, or None for HTML"
-    if max_n<1: raise ValueError(f"`max_n` is {max_n}: expected at least one item")
+    _check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     if ctxs is None and figsize is None and IN_NOTEBOOK:
@@ -257,7 +262,7 @@ def show(self:TextCAMs,
     def title(i, j): return cams._title(i, j, relu).replace('\n', ' · ')
     if ctxs is None:
         wide,row = figsize[0] if figsize else 8,_pt*1.75/72
-        body = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(cams._notes(ws)) for ws in all_ws for _ in range(k)]
+        body = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(_notes(ws)) for ws in all_ws for _ in range(k)]
         head = [.3+.15*_in_lines(title(i, j), .98*wide*72-6, _title_pt).count('\n') for i in range(len(cams)) for j in range(k)]
         need = [b+h+.06 for b,h in zip(body, head)]
         fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need))))
@@ -269,7 +274,7 @@ def show(self:TextCAMs,
     for i,ws in enumerate(all_ws):
         for j in range(k):
             if j>=max(1, len(cams.labels[i])): ctxs[i*k+j].set_axis_off()
-            else: _draw_words(ctxs[i*k+j], ws, j, title(i, j), cams._notes(ws))
+            else: _draw_words(ctxs[i*k+j], ws, j, title(i, j), _notes(ws))
     return ctxs
 
 @patch

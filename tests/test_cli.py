@@ -42,7 +42,7 @@ def learn(folder):
 def test_show(folder, learn, tmp_path):
     "The class and its probability for each picture; a broken one is named, the others are done; nothing else is said"
     fs = get_image_files(folder/'pics').sorted()
-    out,err = run('show', folder/'model.pkl', *fs, '--out', 'cams', '--method', 'hirescam', '--layer', '-2', cwd=tmp_path, ok=False)
+    out,err = run('show', folder/'model.pkl', *fs, '--out', 'cams', '--method', 'fullgrad', '--layer', '-2', cwd=tmp_path, ok=False)
     assert re.fullmatch(r'.*broken.png: cannot identify image file.*\n1 of 9 photos could not be read\n', err)
     good = [f for f in fs if f.stem!='broken']
     cams = learn.cam(good)
@@ -105,3 +105,10 @@ def test_nothing_to_do(folder, monkeypatch):
     with pytest.raises(CliError, match='--out'): cli.export_main('model.pkl', 'pics')
     with pytest.raises(CliError, match='no such folder'): cli.export_main('model.pkl', 'nowhere', out='x')
     with pytest.raises(CliError, match='no picture in the folder'): cli.export_main('model.pkl', 'empty', out='x')
+
+def test_target_of_a_class_that_is_a_number():
+    "'6' on the command line is the class 6, not the index"
+    files = drawn_files()[0]
+    dls = ImageDataLoaders.from_lists('.', files, [5+i%3 for i in range(len(files))], bs=4, num_workers=0)
+    learn = Learner(dls, small_net(), loss_func=CrossEntropyLossFlat())
+    for given,idxs in (('6',[1]), ('5,7',[0,2])): assert as_target(cli._choices(learn, target=given)['target'], dls.vocab).all.tolist()==idxs

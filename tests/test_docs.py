@@ -3,7 +3,6 @@ import html, json, re, shutil, subprocess
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 import pytest

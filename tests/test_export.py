@@ -527,3 +527,36 @@ def test_nan_everywhere(learn, tmp_path):
     fs = poisoned(tmp_path/'pics', range(7), n=7)
     with pytest.raises(ValueError, match='None of the 7 items could be explained; .*0000_checked.png: The prediction is NaN'):
         small_learner(Poisoned(small_net())).export_cams(tmp_path/'nan', fs, shard=5)
+
+def test_some_items_with_targets(learn, tmp_path):
+    "Classes item by item are those of the first `max_n`, as in `learn.cam`"
+    files = drawn_files()[0][:6]
+    cams = load_cams(learn.export_cams(tmp_path, files, max_n=3, target=tensor([2,0,1])))
+    assert torch.allclose(cams.maps, learn.cam(files, max_n=3, target=tensor([2,0,1])).maps, atol=1e-3) and cams.targets.flatten().tolist()==[2,0,1]
+
+class SomeActual(Actual):
+    "The true class; of every third item there is none"
+    def idxs(self, pred, rows, yb): return torch.where(tensor(rows)[:,None]%3==0, -2, super().idxs(pred, rows, yb))
+
+def test_nothing_to_explain(learn, tmp_path):
+    "An item that nothing is asked about is noted as left out, and has no place, box or share in what is said of the others"
+    dl,n = learn.dls.valid,len(learn.dls.valid_ds)
+    with pytest.warns(UserWarning, match='left out'): cams = load_cams(learn.export_cams(tmp_path, dl=dl, target=SomeActual()))
+    assert list(cams.errors.item)==list(range(0, n, 3)) and cams.errors.reason.str.contains('nothing to explain').all() and len(cams)==n-len(range(0, n, 3))
+    held = learn.cam(dl=dl, target=SomeActual()).localize(lambda o: drawn_files()[1][o])
+    assert list(held.item)==[i for i in range(n) if i%3]
+    check = learn.sanity_check(dl=dl, target=SomeActual(), methods='gradcam', draws=1, max_n=None, show_n=3)
+    assert sorted(check.values.item.unique())==[i for i in range(n) if i%3] and len(check.cams)==3
+    check.show()
+    plt.close('all')
+
+def test_without_files(learn, tmp_path):
+    "Items that were not read from files: their numbers are there, and what is missing is said"
+    dl = DataLoader([(o,i%3) for i,o in enumerate(drawn_batch(5))], bs=2)
+    other = Learner(DataLoaders(dl, dl), small_net(), loss_func=CrossEntropyLossFlat())
+    other.remove_cbs(other.cbs.filter(lambda o: o.name=='progress'))
+    cams = load_cams(other.export_cams(tmp_path))
+    assert torch.allclose(cams.maps, other.cam().maps, atol=1e-3*cams.maps.abs().max().item())
+    for c in (cams, load_cams(tmp_path, other)):
+        for f in (c.show, c.to_df, c[0].show):
+            with pytest.raises(ValueError, match='not read from files'): f()

@@ -1,8 +1,8 @@
 "A film of a training leaves the training as it is, bit for bit; its frames go on over fits, and what is made of them shows them"
-import contextlib, copy, io, pytest, sys, types, warnings
+import contextlib, io, pytest, sys, types, warnings
 from utils import *
 from fastai.callback.training import GradientAccumulation
-from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback, TerminateOnNaNCallback
+from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.callback.mixup import MixUp
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 "No trace: however a call ends, learner, model and the state of torch are afterwards what they were"
-import pytest, sys
+import pytest
 from contextlib import nullcontext, suppress
 from utils import *
 
@@ -368,6 +368,37 @@ def test_callback_observes(kw, frozen):
     cb = cbs[0]
     assert cb.acts and all(o.isfinite().all() for o in cb.acts.values())
     assert frozen or set(cb.grads)==set(cb.acts) and all(o.abs().sum()>0 for o in cb.grads.values())
+
+class Twice(nn.Module):
+    "A convolution that is called twice, and gives a tuple if `wrapped`"
+    def __init__(self, wrapped): super().__init__(); self.conv,self.head,self.wrapped = Tupled(wrapped),nn.Linear(3,3),wrapped
+    def forward(self, x):
+        x = main_output(self.conv(main_output(self.conv(x)).tanh()))
+        return self.head(x.mean((2,3)))
+
+class Tupled(nn.Module):
+    def __init__(self, wrapped): super().__init__(); self.conv,self.wrapped = nn.Conv2d(3,3,3,padding=1),wrapped
+    def forward(self, x): return (self.conv(x),x) if self.wrapped else self.conv(x)
+
+@pytest.mark.parametrize('wrapped', [False,True])
+@pytest.mark.parametrize('layer', ['conv@0', 'conv@1', ['conv@0','conv@1']])
+def test_callback_observes_calls(wrapped, layer):
+    "In a fit, of a module that is called several times the calls that were asked for, also where it gives a tuple"
+    class Keep(Callback):
+        order = 71
+        def after_batch(self): seen.append((self.xb[0].clone(), {n:p.clone() for n,p in self.model.state_dict().items()}))
+        def before_batch(self): before.append({n:p.clone() for n,p in self.model.state_dict().items()})
+    seen,before,learn = [],[],small_learner(Twice(wrapped))
+    cb = CAMCallback(layer=layer)
+    with learn.no_logging(): learn.fit(1, cbs=[cb, Keep()])
+    x,net = [x for x,_ in seen if x.shape[0]==seen[0][0].shape[0]],Twice(wrapped)
+    n = len(learn.dls.train)-1
+    net.load_state_dict(before[n])
+    one = main_output(net.conv(seen[n][0]))
+    want = {'conv@0':one, 'conv@1':main_output(net.conv(one.tanh()))}
+    assert set(cb.acts)==set(cb.grads)=={*L(layer)}
+    for k in cb.acts: assert torch.allclose(cb.acts[k], want[k], atol=1e-6) and cb.grads[k].shape==cb.acts[k].shape
+    if len(cb.grads)==2: assert not torch.equal(cb.grads['conv@0'], cb.grads['conv@1'])
 
 def test_callback_fails_in_fit(learn):
     "An exception in a fit that is observed takes the hooks off"

@@ -1,5 +1,5 @@
 "Items of every kind, models in every state, targets and layers by every name; and what is said to bad input"
-import inspect, pytest, re
+import inspect, pytest, re, warnings
 from copy import deepcopy
 from contextlib import nullcontext
 from utils import *
@@ -638,3 +638,96 @@ def test_positions():
         for heatmap in (True, False):
             with pytest.raises(ValueError, match=f'`k` is .*{n} losses'): interp.plot_top_losses(k, heatmap=heatmap)
     with pytest.raises(IndexError, match=f'no item {n}.*{n}'): interp.show_cam(n)
+
+# ---- parts of models
+
+class Encoder(nn.Module):
+    "torch's own transformer, which takes a shortcut with padded texts where no gradient is asked for"
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.e,self.enc,self.head = nn.Embedding(30,16,padding_idx=0),nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2),nn.Linear(16,3)
+    def forward(self, ids):
+        mask = ids==0
+        h = self.enc(self.e(ids), src_key_padding_mask=mask)
+        return self.head(h.masked_fill(mask[...,None], 0).sum(1)/(~mask).sum(1, keepdim=True))
+
+@pytest.mark.parametrize('layer', ['e','enc.layers.0','enc.layers.1.norm1','enc'])
+def test_transformer_encoder(layer):
+    "Every layer of it; the map of a text is that of the same text without padding, and the shortcut is on again afterwards"
+    model,ids = Encoder().eval(),tensor([[3,4,5,6,0,0],[7,8,9,1,2,3]])
+    maps = cam_maps(model, ids, 0, layer)
+    assert torch.allclose(maps[0], cam_maps(model, ids[:1,:4], 0, layer)[0], atol=1e-5) and maps[0].shape==(1,4) and maps[1].any()
+    assert torch.backends.mha.get_fastpath_enabled()
+
+def test_scripted_part():
+    "A part that is scripted has no layers, and does not matter to those of the rest"
+    body,head = nn.Conv2d(3,8,3),nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,4))
+    x = torch.randn(2,3,9,9)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        scripted = torch.jit.script(head)
+    assert torch.allclose(cam_maps(nn.Sequential(body, scripted).eval(), x, 1), cam_maps(nn.Sequential(body, head).eval(), x, 1), atol=1e-6)
+
+class Warm(nn.Module):
+    "A model with a temperature for all items"
+    def __init__(self): super().__init__(); self.net = small_net()
+    def forward(self, x, t): return self.net(x)/t
+
+@pytest.mark.parametrize('t', [tensor(2.), tensor([2.])], ids=['scalar','one'])
+@pytest.mark.parametrize('method', ['gradcam','ablationcam','scorecam','headcam'])
+def test_input_for_all(method, t):
+    "An input that is not one for each item is handed on as it is"
+    warm = Warm().eval()
+    x = drawn_batch(3)
+    assert torch.allclose(cam_maps(warm, (x,t), 1, method=method), cam_maps(warm, (x,t.expand(3,1)), 1, method=method), rtol=1e-4, atol=1e-6)
+
+def test_double_by_default():
+    model,x = small_net().double().eval(),drawn_batch(2).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        for m in ('ablationcam','scorecam'): assert cam_maps(model, x, method=m).any()
+    finally: torch.set_default_dtype(torch.float32)
+
+def test_forgotten_batch_dimension():
+    with pytest.raises(Exception) as e: cam_maps(small_net().eval(), drawn_batch(2)[0])
+    assert any('expected a batch' in o for o in e.value.__notes__)
+    with pytest.raises(ValueError, match='no items'): cam_maps(small_net().eval(), drawn_batch(2)[:0])
+
+def test_how_many():
+    "A number of items, or all"
+    learn = shared()
+    for n,error in ((0,ValueError), ('cat',TypeError), (1.5,TypeError)):
+        for call in (learn.cam, learn.show_cam, learn.cam_metrics, learn.sanity_check, learn.cam_summary, learn.cam().show):
+            with pytest.raises(error, match='expected at least one item'): call(max_n=n)
+    with pytest.raises(TypeError, match='`target=`'): learn.show_cam(f, 'level')
+    learn.show_cam(files[:11], max_n=None)
+    assert len([ax for ax in plt.gcf().axes if ax.get_images()])==11
+    plt.close('all')
+
+@pytest.mark.parametrize('kw', [dict(cmap='jett'), dict(nrows=1, ncols=1), dict(alpha=60), dict(scale='all')], ids=str)
+def test_no_half_drawn_figure(kw):
+    "A figure that cannot be finished is not left open; one that was given is"
+    with pytest.raises(Exception): shared().show_cam(files[:3], **kw)
+    assert not plt.get_fignums()
+    axs = plt.subplots(1,2)[1]
+    with pytest.raises(ValueError): shared().show_cam(files[:3], ctxs=axs)
+    assert len(plt.get_fignums())==1
+    plt.close('all')
+
+@pytest.mark.parametrize('call,error,said', [
+    (lambda l: l.cam(f, target=True), TypeError, 'True'),
+    (lambda l: l.cam(f, target=[[0],[1]]), ValueError, 'PerItem'),
+    (lambda l: Versus('level','upright'), TypeError, 'how many'),
+    (lambda l: l.cam_metrics(metrics=[]), ValueError, 'metrics'),
+    (lambda l: l.sanity_check(methods=[]), ValueError, 'methods'),
+    (lambda l: l.cam(files[:2]).localize([[10,10,20,20]]*2), TypeError, 'TensorBBox.create'),
+    (lambda l: l.cam(files[:2]).localize({files[0]:1, files[1]:2}), TypeError, 'a dict'),
+    (lambda l: l.cam_summary(truth=3), TypeError, 'a int'),
+    (lambda l: l.cam(f, smooth='tta', n=8), TypeError, "with smooth 'tta' takes"),
+], ids=lambda o: o if isinstance(o, str) else '')
+def test_said_in_words(call, error, said):
+    with pytest.raises(error, match=re.escape(said)): call(shared())
+
+def test_columns_of_a_function():
+    assert shared().cam(f, target=lambda p: p)[0].labels==[f'<lambda> {j}' for j in range(3)]

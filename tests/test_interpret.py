@@ -156,6 +156,13 @@ def test_confused_refuses():
     texts.dl = SimpleNamespace(_types=interp().dl._types, sort_func=len)
     with pytest.raises(TypeError, match='texts have no places in common'): texts.most_confused_cam()
 
+@pytest.mark.parametrize('call', [lambda it, **kw: it.plot_top_losses(2, heatmap=True, **kw), lambda it, **kw: it.most_confused_cam(**kw)], ids=['top','confused'])
+def test_choices_for_one_map(call):
+    "Maps of layers kept apart are refused; that predictions are not asked for does not matter, since they are in the titles"
+    with pytest.raises(ValueError, match='fuse'): call(interp(), fuse=None)
+    call(interp(), with_preds=False)
+    assert re.search(r'\d\.\d\d', titles()[0]) or 'taken for' in titles()[0]
+
 # ---- compare_cams
 
 def test_compare():
@@ -166,6 +173,11 @@ def test_compare():
     assert first_lines()[:4]==['gradcam, layer -1', 'gradcam, layer [-1, -2]', 'hirescam, layer -1', 'hirescam, layer [-1, -2]']
     for j,c in enumerate(choices):
         for ax,m in zip(axes()[j::4], learn.cam(files, **c).maps[:,0]): np.testing.assert_allclose(drawn(ax), m.normalize(), atol=1e-5)
+
+def test_compare_names():
+    "What is no name is called by what it does"
+    interp().learn.compare_cams(interp().dl.items[0], layers=[None,-2], methods=[as_method('gradcam')])
+    assert first_lines()==['gradcam, layer default', 'gradcam, layer -2']
 
 def test_compare_targets():
     "A target that is several makes several columns; true classes are said once in a row"

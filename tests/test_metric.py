@@ -341,8 +341,8 @@ def test_table_options():
     again = learn.cam_metrics(max_n=8, **kw)
     eq(df.drop(columns='seconds', level=0).to_numpy(), again.drop(columns='seconds', level=0).to_numpy())
     assert list(df.index)==['gradcam','ablationcam','random'] and list(df.columns.levels[1])
-    # its prediction, five rows that check how the head pools, and the head for each of 32 channels, few of them dead
-    assert 30 < df.loc['ablationcam']['passes'].item() <= 1+5+32
+    # its prediction, at most seven passes that look for how the head pools and what lies before it, and the head for each of 32 channels, few of them dead
+    assert 30 < df.loc['ablationcam']['passes'].item() <= 1+7+32
     first8 = learn.cam_metrics(drawn_files(240)[0][:8], **kw)
     assert not np.allclose(df['complexity ↓','mean'], first8['complexity ↓','mean'])
     nan = learn.cam_metrics(max_n=8, metrics='complexity', methods=[nans_for_some])
@@ -431,3 +431,19 @@ def test_says_that_random_is_as_good():
     def noise(o): return torch.rand(o.a[:,0].shape, generator=torch.Generator().manual_seed(1))
     best = trained_learner().best_cam(max_n=6, methods=[noise], layers=-1)
     assert not best.beats_random and 'before you trust' in repr(best)
+
+def test_targets_by_item():
+    "Classes given item by item belong to the items that are drawn"
+    learn = trained_learner()
+    files = drawn_files(240)[0][:12]
+    idx = tensor([i%3 for i in range(12)])
+    kw = dict(metrics='average_drop', methods='gradcam')
+    df,by_name = learn.cam_metrics(files, max_n=4, target=idx, **kw),learn.cam_metrics(files, max_n=4, target=PerItem([learn.dls.vocab[i] for i in idx.tolist()]), **kw)
+    at = fastcam.metric._drawn(12, 4)
+    chosen = learn.cam_metrics([files[i] for i in at], target=idx[at], **kw)
+    for o in (by_name,chosen): eq(df.drop(columns='seconds', level=0).to_numpy(), o.drop(columns='seconds', level=0).to_numpy())
+    assert len(learn.sanity_check(files, max_n=4, target=idx, methods='gradcam', draws=1).values.item.unique())==4
+
+@pytest.mark.parametrize('f', ['cam_metrics','best_cam'])
+def test_layers_apart_are_refused(f):
+    with pytest.raises(ValueError, match='fuse'): getattr(trained_learner(), f)(max_n=2, fuse=None)

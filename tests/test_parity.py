@@ -1,5 +1,5 @@
 "The maps are those of the book's recipe and of the peers, before anyone scales them; CAM is exact where it claims to be"
-import os, pytest
+import pytest
 from utils import *
 from captum.attr import LayerGradCam
 from pytorch_grad_cam import GradCAM, HiResCAM

@@ -150,3 +150,10 @@ def test_drawn():
     st = check.df.loc['edges'].index.tolist()
     assert axs.shape==(2,1+len(st)) and [o.get_title() for o in axs[1]]==['edges',*st]
     plt.close('all')
+
+def test_one_item():
+    "One item says nothing of others"
+    check = trained_learner().sanity_check(max_n=1, draws=2, methods=['gradcam','random'])
+    assert check.verdict.verdict.str.startswith('not told').all() and not check.ignores
+    check.plot()
+    plt.close('all')

@@ -1,5 +1,5 @@
 "On pictures whose answer is known, the maps point at it; and fastcam's names are its own"
-import pytest, sys
+import pytest
 from utils import *
 
 def hits(learn, cams, masks):

@@ -455,3 +455,76 @@ def test_tail_fails_and_puts_back():
     model.mix = broken
     with pytest.raises(KeyError): cap.tail('b', cap.a('b'))
     assert [vars(m).get('forward') for m in model.modules()]==own
+
+# ---- what is done for speed gives way where it does not hold
+class Adapts(nn.Module):
+    "Changes a weight of its own by a gradient before it predicts"
+    def __init__(self): super().__init__(); torch.manual_seed(0); self.conv,self.fast,self.out = nn.Conv2d(3,8,3),nn.Linear(8,8),nn.Linear(8,4)
+    def forward(self, x):
+        h = self.conv(x).relu().mean((2,3))
+        with torch.enable_grad(): g, = torch.autograd.grad((self.fast(h)-h).pow(2).sum(), self.fast.weight, create_graph=True)
+        return self.out(h@(self.fast.weight-.1*g).T)
+
+def test_gradients_of_parameters():
+    "A model that takes them itself, a method that asks for them, and a callback that does between the call and the map"
+    model = Adapts().eval()
+    a = model.conv(x).detach().requires_grad_()
+    h = model.conv.register_forward_hook(lambda m,i,o: a)
+    g, = torch.autograd.grad(model(x)[:,1].sum(), a)
+    h.remove()
+    close(cam_maps(model, x, 1, 'conv')[:,0], (g.mean((2,3), keepdim=True)*a).sum(1))
+    def norm(o):
+        with torch.enable_grad(): return o.a.sum(1)*torch.autograd.grad(o.score(o.model(*o.xb)).sum(), o.model[1][4].weight)[0].norm()
+    assert cam_maps(net(), x, 0, '0.3', norm).any()
+    class Asks(Callback):
+        order = 65
+        def after_pred(self):
+            with torch.enable_grad(): self.model(*self.xb).sum().backward()
+            had.append([p.grad is not None for p in self.model.parameters()])
+            self.model.zero_grad()
+    had,learn = [],small_learner()
+    with learn.no_bar(): learn.get_preds(cbs=[CAMCallback(), Asks()])
+    assert had and all(map(all, had))
+
+class Sign(torch.autograd.Function):
+    "Its gradient cannot be asked for in a batch"
+    @staticmethod
+    def forward(ctx, x): ctx.save_for_backward(x); return x.sign()
+    @staticmethod
+    def backward(ctx, g):
+        res,i = torch.zeros_like(g),ctx.saved_tensors[0].abs()<1
+        res[i] = g[i]
+        return res
+
+class Binary(nn.Module):
+    def forward(self, x): return Sign.apply(x)
+
+def test_columns_one_by_one():
+    "What has no batched gradient is asked column by column"
+    model = nn.Sequential(nn.Conv2d(3,8,3), Binary(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,4)).eval()
+    close(cam_maps(model, x, [2,0,1], '0'), torch.cat([cam_maps(model, x, c, '0').as_subclass(Tensor) for c in (2,0,1)], 1))
+
+@pytest.mark.parametrize('kw,n', [(dict(smooth='noise', samples=2), 2), (dict(method='smoothgradcampp', samples=2), 2), (dict(method='shapleycam'), 0)], ids=str)
+def test_no_column_is_asked_for_in_vain(monkeypatch, kw, n):
+    "Where each column has passes of its own, gradients are those of that column"
+    asked,real = [],Capture.grads
+    def grads(self, numbers, which=None, create_graph=False):
+        asked.append(which.shape[1])
+        return real(self, numbers, which, create_graph)
+    monkeypatch.setattr(Capture, 'grads', grads)
+    cam_maps(net(7), x, list(range(7)), '0.3', **kw)
+    assert asked.count(1)>=7*max(n, 1) and sum(asked)<=7*(n+1)
+
+def test_chunks_of_what_is_behind():
+    "Columns at once are as many as what follows the layer has room for, not the layer alone"
+    up = nn.Sequential(nn.Conv2d(3,2,4,stride=4), nn.Upsample(scale_factor=4), nn.Conv2d(2,16,1), nn.Conv2d(16,9,1)).eval()
+    lay = first(find_layers(up, x, '0').values())
+    assert lay.wide==16*48*48>math.prod(lay.grid)*lay.channels
+    with torch.no_grad(), Capture(up, {'0':lay}) as cap: up(x)
+    assert fastcam.method.Pass(cap, as_target(0).ask(up(x).mean((2,3)), range(4))).at_once==fastcam.method._at_once//(4*lay.wide)
+
+def test_sizes_are_forgotten():
+    "What is remembered of a model does not grow without end"
+    model = net()
+    for n in range(8, 88): grid_layers(model, torch.randn(1,3,n,8))
+    assert len(fastcam.layer._found[model])==64

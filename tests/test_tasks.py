@@ -69,6 +69,18 @@ def test_single_label():
     assert np.mean(same)>.95 and torch.equal(right.maps[same], cams.maps[same])
     assert [len(o) for o in learn.cam(its[:3], target=TopK(2)).labels]==[2]*3
 
+def test_no_vocab():
+    "Without names, classes are numbers: what is wrong is known all the same"
+    x = torch.stack([image2tensor(scene(i)[0])/255. for i in range(6)])
+    dl = DataLoader([(o,i%3) for i,o in enumerate(x)], bs=2)
+    learn = Learner(DataLoaders(dl, dl), pooled(3), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    cams = learn.cam()
+    assert cams.predicted==[str(o) for o in cams.preds.argmax(1).tolist()] and cams.actuals==['0','1','2']*2
+    assert len(cams.where(error=True))==sum(a!=b for a,b in zip(cams.predicted, cams.actuals)) and len(cams.where(predicted=cams.predicted[0]))
+    with pytest.raises(TypeError, match='cannot read a int'): learn.cam((x[0], 1))
+    with pytest.raises(ValueError, match='empty'): learn.cam([])
+
 # ---- several labels
 
 def test_multi_label():
@@ -88,6 +100,9 @@ def test_multi_label():
     item = learn.cam(two)[0]
     assert [t.split()[0] for t in titles(item)]==item.labels
     assert learn.cam(two, target='blue')[0].labels==['blue']
+    for c in learn.dls.vocab: assert cams.where(actual=c).rows==[i for i,t in enumerate(its) if c in scene(t)[1]]
+    assert len(cams.where(actual=cams.actuals[0]))==sum(a==cams.actuals[0] for a in cams.actuals)
+    assert learn.cam(two).predicted==[None] and cams.predicted==[None]*len(its)                        # no single one, with labels and without
 
 @pytest.mark.parametrize('loss,several', [(BCEWithLogitsLossFlat(),True), (nn.BCEWithLogitsLoss(),True), (F.binary_cross_entropy_with_logits,True), (nn.CrossEntropyLoss(),False)])
 def test_loss_says(loss, several):
@@ -127,6 +142,18 @@ def test_several_outputs():
     assert cams.labels==[['output 0','output 1']]*len(both) and cams.maps.shape[:2]==(len(both),2)
     for j,c in enumerate(('red','blue')): assert np.mean([peaks_at(m[j], scene(i)[1][c]) for i,m in zip(both, cams.maps)])>.9
     assert learn.cam(both[:1], target=Outputs(['redness','blueness'])).labels==[['redness','blueness']]
+
+def test_outputs_by_number():
+    "Numbers of outputs are these outputs, as they are drawn by default; names fit the outputs, or are refused"
+    learn = small_learner(small_net())
+    learn.loss_func = MSELossFlat()
+    files = drawn_files()[0][:2]
+    every,two = learn.cam(files),learn.cam(files, target=[2,0])
+    assert every.signed and two.signed and every.labels==[['output 0','output 1','output 2']]*2 and two.labels==[['output 2','output 0']]*2
+    assert torch.equal(two.maps, every.maps[:,[2,0]]) and learn.cam(files, target=1).labels==[['output 1']]*2
+    with pytest.raises(ValueError, match='2 names for 3 outputs'): learn.cam(files, target=Outputs(['a','b']))
+    with pytest.raises(TypeError, match='expected a list'): Outputs(3)
+    with pytest.raises(IndexError, match='3 outputs'): learn.cam(files, target=3)
 
 def test_points():
     "Where is the disc? Its x and y are columns, by name; what moves them is on the disc"
@@ -173,6 +200,13 @@ def test_segmentation():
     assert torch.allclose(cams.preds, share)                                                            # what the titles say
     with_red = [i for i in its if 'red' in scene(i)[1]]
     assert all(peaks_at(m[0], scene(i)[1]['red']) for i,m in zip(with_red, learn.cam(with_red, target='red').maps))
+
+def test_segmentation_other_targets():
+    "`Above` is about labels; of what is predicted everywhere it is each class that is predicted. A title is that of the target inside"
+    learn,i = segments(),first(i for i in valid(segments()) if len(scene(i)[1])>1)
+    default,above,outs = learn.cam(i),learn.cam(i, target=Above(.2)),learn.cam(i, target=Outputs())
+    assert above.labels==default.labels and torch.equal(above.maps, default.maps)
+    assert outs.labels==[[f'output {c}' for c in range(len(codes))]]
 
 def test_segmentation_region():
     "Asked about one region or pixel, only what lies around it counts; it is the gradient of these places"
@@ -284,3 +318,29 @@ def test_inputs():
     for n,s in enumerate(shown): assert np.abs(s.astype(int)-np.array(scene(its[0]+1000*n, only)[0])).max()<2
     with pytest.raises(IndexError, match='2 inputs'): b.show(inp=2)
     plt.close('all')
+
+# ---- a prediction inside of an object, as Hugging Face's models give it
+
+class Output(dict):
+    "A dict whose entries are attributes, too"
+    __getattr__ = dict.__getitem__
+
+class HasLogits(nn.Module):
+    def __init__(self, model): super().__init__(); self.model = model
+    def forward(self, x): return Output(logits=self.model(x))
+
+@pytest.mark.parametrize('kw', [dict(method=m) for m in ['gradcam','ablationcam','headcam','cam','scorecam','sscam','iscam','smoothgradcampp','guidedbackprop','guidedgradcam','fullgrad']] +
+                               [dict(smooth=o) for o in ('tta','noise','windows')], ids=lambda kw: first(kw.values()))
+def test_logits(kw):
+    "Every method takes the `logits` of such an object for the prediction"
+    model,x = small_net().eval(),drawn_batch(2)
+    assert torch.equal(cam_maps(HasLogits(model), x, [2,0], 'model.0', **kw), cam_maps(model, x, [2,0], '0', **kw))
+    assert cam_maps(HasLogits(model), x, [2,0], 'model.0', **kw).any()
+
+@pytest.mark.parametrize('metric', [insertion_auc, average_drop, max_sensitivity])
+def test_logits_measured(metric):
+    "So do the metrics"
+    model,x = small_net().eval(),drawn_batch(3)
+    maps = cam_maps(model, x)[:,0]
+    kw = lambda m: dict(explain=partial(cam_maps, m)) if metric is max_sensitivity else {}
+    assert torch.equal(metric(HasLogits(model), x, maps, **kw(HasLogits(model))), metric(model, x, maps, **kw(model)))

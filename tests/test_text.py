@@ -292,7 +292,23 @@ def test_interpretation():
     assert [c.actual for c in cams]==[val.actuals[i] for i in idxs]
     for c,i in zip(cams, idxs): assert torch.allclose(c.maps, val[i].maps, atol=1e-5)
     interp.plot_top_losses(2, heatmap=True, figsize=(6,3))
-    assert len(plt.gcf().axes)==4 and 'actual: ' in plt.gcf().axes[0].get_title(loc='left')
+    assert len(plt.gcf().axes)==2*(1+any(cams.predicted[i]!=cams.actuals[i] for i in range(2))) and 'actual: ' in plt.gcf().axes[0].get_title(loc='left')
+    plt.close('all')
+
+def test_nothing_to_explain():
+    "Texts that nothing is asked about are shown without colours"
+    cams = text_learner().cam()[:2]
+    cams._maps,cams._idxs,cams.labels,cams.health = cams._maps.map(lambda m: m[:0]),cams._idxs.map(lambda o: o[:0]),L([[],[]]),L([[],[]])
+    for scale in ('image','shared'):
+        assert 'rgba(107,174,214,0.0)' in cams.html(scale=scale) and 'nothing to explain' in cams.html(scale=scale)
+
+def test_repeated_word_is_broken():
+    "A word that is repeated comes as one: it goes on in the next line, and nothing is outside of the axes"
+    learn = text_learner()
+    ax, = learn.cam('it was '+'very '*60+'good').show(figsize=(4,3))
+    ax.figure.canvas.draw()
+    draw,box = ax.figure.canvas.get_renderer(),ax.get_window_extent()
+    assert all(t.get_window_extent(draw).x1<=box.x1+1 for t in ax.texts) and sum(t.get_text()=='very' for t in ax.texts)>=50
     plt.close('all')
 
 def test_html_in_a_notebook(monkeypatch):
