@@ -183,7 +183,11 @@ def main():
     print()
     line('case', 'way', 'ms', 'lowest-highest', 'x base', 'bound')
     began = time.perf_counter()
+    def save():
+        res['head']['seconds'] = round(time.perf_counter()-began)
+        if a.json: a.json.write_text(json.dumps(res, indent=1)+'\n')
     for name in names:
+        save()                                                              # what there is so far
         if name=='memory':
             for n,ways in memory(a).items():
                 f = ways[next(iter(ways))]
@@ -203,10 +207,9 @@ def main():
         for k,t in r['notes'].items(): line('', f'{k}: {t}')
         if not a.cpu_time and r['load'] is not None and r['load']>.1:
             line('', f"disturbed: others kept {r['load']:.1f} processors busy; {r['thrown']} rounds were thrown away")
-    res['head']['seconds'] = round(time.perf_counter()-began)
+    save()
     bad = [n for n,r in res['cases'].items() if any(o['off']>o['limit'] for o in r.get('equal',{}).values())]
     print(f"\n{res['head']['seconds']} s" + (f"; maps differ: {', '.join(bad)}" if bad else ''))
-    if a.json: a.json.write_text(json.dumps(res, indent=1)+'\n')
     return bool(bad)
 
 if __name__=='__main__': sys.exit(main())
