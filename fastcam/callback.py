@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from .core import *
 from .layer import *
 from .target import *
+from .target import _plain
 from .capture import *
 from .method import *
 import numbers
@@ -37,8 +38,9 @@ def _asked(learn, target):
     "`target`, or what the task asks for; where that is every output as it is, numbers of outputs are these outputs, as they are"
     task = task_target(learn)
     if target is None: return task
+    target = _plain(target)
     which = list(target) if is_listy(target) else [target]
-    return Outputs(task.names, which) if isinstance(task, Outputs) and all(isinstance(o, numbers.Integral) for o in which) else target
+    return Outputs(task.names, which) if isinstance(task, Outputs) and which and all(isinstance(o, numbers.Integral) for o in which) else target
 
 def _vocab(dls):
     "Names of the classes, if there is one set of them; a mask's are with the transform that adds them"

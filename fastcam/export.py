@@ -13,7 +13,7 @@ from .target import *
 from .capture import *
 from .method import *
 from .callback import *
-from .callback import _vocab
+from .callback import _asked, _vocab
 from .view import *
 from .learner import *
 from .localise import *
@@ -437,7 +437,7 @@ def export_cams(self:Learner,
         if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):
             raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as "
                             "`learn.dls.test_dl(items)`")
-        idxs,target,vocab = list(dl.get_idxs()),ifnone(target, task_target(self)),_vocab(self.dls)
+        idxs,target,vocab = list(dl.get_idxs()),_asked(self, target),_vocab(self.dls)
         choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=min(len(dl.dataset), ifnone(max_n, math.inf)), **kwargs)
         asked = Explainer(**choices, vocab=vocab).target
         shards = _shards(len(idxs), dl.bs, shard)

@@ -13,7 +13,7 @@ from .target import *
 from .capture import *
 from .method import *
 from .callback import *
-from .callback import _vocab, _pad_index
+from .callback import _asked, _vocab, _pad_index
 from .learner import *
 from .learner import _explained_dl, _as_cams, _text
 from .interpret import _columns
@@ -77,7 +77,7 @@ def _setup(self:CAMFilm):
         bs = [self.learn._set_device(tuplify(b)) for b in dl]
         n_inp = getattr(dl, 'n_inp', max(1, len(bs[0])-1))
         rows = list(dl.get_idxs()) if getattr(dl, 'n', None) is not None else range(sum(len(b[0]) for b in bs))
-        self.explain = self.explainer(ifnone(self.target, task_target(self.learn)), vocab=_vocab(self.dls), n_items=len(rows))
+        self.explain = self.explainer(_asked(self.learn, self.target), vocab=_vocab(self.dls), n_items=len(rows))
         self.batches,self.pad,n = [],_pad_index(dl),0
         for b in bs:
             layers = find_layers(model, b[:n_inp], self.layer)

@@ -45,7 +45,7 @@ def _label(o):
     if o is None: return 'default'
     if isinstance(o, (list,tuple,L)): return ', '.join(map(str, map(_label, o)))
     if isinstance(o, partial): return _label(o.func)
-    return o if isinstance(o, (str,int)) else getattr(o, '__name__', type(o).__name__)
+    return o if isinstance(o, (str,int,np.integer)) else getattr(o, '__name__', type(o).__name__)
 
 # %% ../nbs/08_interpret.ipynb #f0977f00
 @patch

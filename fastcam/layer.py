@@ -288,6 +288,8 @@ def _dry_pass(model, xb):
             return *functional_call(dry, {f'model.{n}':p for n,p in _not_zero(model).items()}, tuple(xb)),not own
     finally:
         for h in hooks: h.remove()
+        for p in model.parameters():
+            if not p._backward_hooks: p._backward_hooks = None       # as it was
 
 # %% ../nbs/01_layer.ipynb #dfae9afa
 _convs = nn.Conv1d,nn.Conv2d,nn.Conv3d
@@ -360,7 +362,7 @@ def _all_layers(model, xb, mods=None):
     mods,cache = mods or _all_modules(model)[0],_found.setdefault(model, {})
     key = (hash(tuple(mods)), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
     # forgotten with the first of the modules that goes
-    if len(cache)>63: cache.pop(next(iter(cache)))                      # texts of any length
+    if key not in cache and len(cache)>63: cache.pop(next(iter(cache)))                      # texts of any length
     if key not in cache: cache[key] = _find(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
     return cache[key][0]
 

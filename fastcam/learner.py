@@ -258,7 +258,7 @@ class CAMs:
         "Names of the most probable classes; None where there is no single one"
         single = (self.preds is not None and TensorMultiCategory not in _types(self.dl) and
                   (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
-        return L(str(p.argmax().item() if self.vocab is None else self.vocab[p.argmax()]) if single else None for p in ifnone(self.preds, [None]*len(self)))
+        return L(str(p.argmax().item() if self.vocab is None else self.vocab[p.argmax()]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))

@@ -193,16 +193,17 @@ def _targets(cams):
     return [o[-1] if len(o) else None for o in its]
 
 def _each_truth(truth, n):
-    if not is_listy(truth) and not isinstance(truth, (Tensor,np.ndarray)):
+    if isinstance(truth, pd.Series): truth = list(truth)
+    if isinstance(truth, (str,dict,set)) or not hasattr(truth, '__len__') or not hasattr(truth, '__getitem__'):
         raise TypeError(f"`truth` is a {type(truth).__name__}: expected a function of an item, or a list with one for each item")
     if len(truth)!=n: raise ValueError(f"There are {len(truth)} truths for {n} items: give one for each, or a function of an item")
-    return list(truth)
+    return truth
 
 def _truths(cams, truth, original):
     "What is true of each item, on the picture shown, and the size of that"
     if truth is None: res,original = _targets(cams),False
     elif callable(truth): res = [truth(o) for o in _items(cams)]
-    else: res = _each_truth(truth, len(cams))
+    else: res = list(_each_truth(truth, len(cams)))
     if original: return [t if t is None else _seen(t, v) for t,v in zip(res, cams.views)],[v.size for v in cams.views]
     return res,cams._sizes()
 

@@ -333,7 +333,7 @@ class Versus(_Of):
         alpha=1., # Strength of the comparison
         weigh=True # Weigh rivals by their probability (2501.11309, as the authors' code and pytorch-grad-cam), or take their mean (as torchcam, with alpha .6)
     ):
-        if not isinstance(rivals, int):
+        if not isinstance(rivals, (int,np.integer)):
             raise TypeError(f"`rivals` is {rivals!r}: expected how many of the nearest classes; two classes of your own compare by "
                             "`lambda pred: pred[:,i]-pred[:,j]`")
         if rivals<1: raise ValueError(f"`rivals` is {rivals}: at least one other class is needed")

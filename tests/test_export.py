@@ -560,3 +560,11 @@ def test_without_files(learn, tmp_path):
     for c in (cams, load_cams(tmp_path, other)):
         for f in (c.show, c.to_df, c[0].show):
             with pytest.raises(ValueError, match='not read from files'): f()
+
+def test_numbers_of_outputs(tmp_path):
+    "An output by its number is saved as it is explained: both signs answer"
+    learn = small_learner()
+    learn.loss_func = MSELossFlat()
+    files = drawn_files()[0][:3]
+    cams = load_cams(learn.export_cams(tmp_path, files, target=2))
+    assert cams.signed and cams.labels==learn.cam(files, target=2).labels==[['output 2']]*3 and cams.manifest['target'][0]=='Outputs'

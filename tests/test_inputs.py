@@ -729,5 +729,16 @@ def test_no_half_drawn_figure(kw):
 def test_said_in_words(call, error, said):
     with pytest.raises(error, match=re.escape(said)): call(shared())
 
+def test_truth_of_any_list():
+    "One for each item: a list, a column of a DataFrame, or what has a length and gives them by number"
+    learn,n = shared(),len(shared().dls.valid_ds)
+    masks = [torch.ones(48,48)]*n
+    class Masks:
+        def __len__(self): return n
+        def __getitem__(self, i): return masks[i]
+    want = learn.cam().localize(masks)
+    for o in (pd.Series(masks, index=range(5, n+5)), Masks()): assert learn.cam().localize(o).equals(want)
+    assert len(learn.cam_localize(truth=Masks(), methods='gradcam', max_n=3))
+
 def test_columns_of_a_function():
     assert shared().cam(f, target=lambda p: p)[0].labels==[f'<lambda> {j}' for j in range(3)]

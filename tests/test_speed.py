@@ -527,4 +527,8 @@ def test_sizes_are_forgotten():
     "What is remembered of a model does not grow without end"
     model = net()
     for n in range(8, 88): grid_layers(model, torch.randn(1,3,n,8))
-    assert len(fastcam.layer._found[model])==64
+    known = list(fastcam.layer._found[model].values())
+    assert len(known)==64
+    for n in range(24, 88): grid_layers(model, torch.randn(1,3,n,8))
+    assert [id(o) for o in fastcam.layer._found[model].values()]==[id(o) for o in known]               # nor is what is known found again
+    assert all(p._backward_hooks is None for p in model.parameters())

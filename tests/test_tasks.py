@@ -78,6 +78,8 @@ def test_no_vocab():
     cams = learn.cam()
     assert cams.predicted==[str(o) for o in cams.preds.argmax(1).tolist()] and cams.actuals==['0','1','2']*2
     assert len(cams.where(error=True))==sum(a!=b for a,b in zip(cams.predicted, cams.actuals)) and len(cams.where(predicted=cams.predicted[0]))
+    one = Learner(learn.dls, pooled(1), loss_func=BCEWithLogitsLossFlat())
+    assert one.cam(dl=[(x, tensor([0,1]*3))]).predicted==[None]*6                                     # one output is no class
     with pytest.raises(TypeError, match='cannot read a int'): learn.cam((x[0], 1))
     with pytest.raises(ValueError, match='empty'): learn.cam([])
 
@@ -143,6 +145,9 @@ def test_several_outputs():
     for j,c in enumerate(('red','blue')): assert np.mean([peaks_at(m[j], scene(i)[1][c]) for i,m in zip(both, cams.maps)])>.9
     assert learn.cam(both[:1], target=Outputs(['redness','blueness'])).labels==[['redness','blueness']]
 
+class ToZero(nn.MSELoss):
+    def forward(self, pred, y): return (pred**2).mean()
+
 def test_outputs_by_number():
     "Numbers of outputs are these outputs, as they are drawn by default; names fit the outputs, or are refused"
     learn = small_learner(small_net())
@@ -151,6 +156,12 @@ def test_outputs_by_number():
     every,two = learn.cam(files),learn.cam(files, target=[2,0])
     assert every.signed and two.signed and every.labels==[['output 0','output 1','output 2']]*2 and two.labels==[['output 2','output 0']]*2
     assert torch.equal(two.maps, every.maps[:,[2,0]]) and learn.cam(files, target=1).labels==[['output 1']]*2
+    assert learn.cam(files, target=tensor(1)).labels==[['output 1']]*2
+    film = CAMFilm(files, target=1)
+    learn.loss_func = ToZero()
+    with learn.no_logging(): learn.fit(1, 0., cbs=film)
+    assert film.frames[0].signed and film.frames[0].labels==[['output 1']]*2
+    with pytest.raises(ValueError, match='empty list'): learn.cam(files, target=[])
     with pytest.raises(ValueError, match='2 names for 3 outputs'): learn.cam(files, target=Outputs(['a','b']))
     with pytest.raises(TypeError, match='expected a list'): Outputs(3)
     with pytest.raises(IndexError, match='3 outputs'): learn.cam(files, target=3)
