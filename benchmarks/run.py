@@ -107,7 +107,8 @@ def summary(case, times):
 # ---- in a process of its own
 def alone(a, *what, **env):
     "The last line that this script prints if it is started with `what` as well"
-    out = subprocess.run([sys.executable, __file__, *what, '--rounds', str(a.rounds), '--device', a.device, '--dtype', a.dtype] + ['--cpu-time']*a.cpu_time, stdout=subprocess.PIPE, text=True, env=dict(os.environ, **env))
+    cmd = [sys.executable, __file__, *what, '--rounds', str(a.rounds), '--device', a.device, '--dtype', a.dtype] + ['--cpu-time']*a.cpu_time
+    out = subprocess.run(cmd, stdout=subprocess.PIPE, text=True, env=dict(os.environ, **env))
     if out.returncode: raise SystemExit(out.returncode)
     return json.loads(out.stdout.strip().split('\n')[-1])
 
@@ -118,7 +119,8 @@ def one(a):
     times,load,thrown = measure(case, Clock(a), a.rounds)
     ways = summary(case, times)
     equal = {k: dict(off=o, limit=t) for k,(o,t) in (case.equal() if case.equal else {}).items()}
-    print(json.dumps(dict(base=case.base, rounds=len(load), thrown=thrown, load=max((l for l in load if l is not None), default=None), ways=ways, equal=equal, notes=case.notes() if case.notes else {})))
+    print(json.dumps(dict(base=case.base, rounds=len(load), thrown=thrown, load=max((l for l in load if l is not None), default=None), ways=ways, equal=equal,
+                          notes=case.notes() if case.notes else {})))
 
 # ---- memory
 def _status(key): return next(int(l.split()[1])*1024 for l in Path('/proc/self/status').read_text().splitlines() if l.startswith(key))

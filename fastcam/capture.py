@@ -46,10 +46,10 @@ class Capture:
     ): self.model,self.layers,self.pad = model,layers,pad
 
     def __enter__(self):
-        self.acts,self.masks,self.calls,self.xb,self.pred,self.done,self.modes,self.block,self._known = {},{},{},None,None,False,ExitStack(),ExitStack(),{}
+        self.acts,self.masks,self.calls,self.xb,self.pred,self.done,self.modes,self.stance,self._known = {},{},{},None,None,False,ExitStack(),ExitStack(),{}
         self.hooks = []
         try:
-            self.block.enter_context(as_written())
+            self.stance.enter_context(as_written())
             self.hooks += [self.model.register_forward_pre_hook(self._start), self.model.register_forward_hook(self._end, always_call=True)]
             self.hooks += [l.module.register_forward_hook(partial(self._keep, name)) for name,l in self.layers.items()]
         except BaseException:
@@ -67,7 +67,7 @@ class Capture:
     def remove(self):
         "The end: no hooks, and compiled modules run compiled again"
         self.unhook()
-        self.block.close()
+        self.stance.close()
 
     def _start(self, m, xb):
         if self.done: return
@@ -85,9 +85,9 @@ class Capture:
         self.calls[name] = call
         if call!=lay.call: return
         torch.set_grad_enabled(True)
-        if not self.acts: self.modes.enter_context(_untracked(lay.behind))
         a,self.masks[name] = main_output(o),output_mask(o)
         self.acts[name] = a if a.requires_grad else a.detach().requires_grad_()
+        if len(self.acts)==1: self.modes.enter_context(self.untracked())
         return with_main(o, self.acts[name].clone())
 
     def _end(self, m, xb, pred):
@@ -95,7 +95,7 @@ class Capture:
         if not self.done and pred is not None: self.pred,self.done = main_pred(pred),True          # None where the model failed
 
     def untracked(self):
-        "A context for gradients: checkpointing computes anew in there, and must find parameters as they were in the call"
+        "A context for what follows the first layer, in the call and for gradients: checkpointing computes anew there, and must find parameters as they were"
         return _untracked(self.layers[first(self.acts)].behind)
 
     def real(self, name):

@@ -36,7 +36,7 @@ def _load(model):
         if "attribute 'dls'" in str(e):
             raise CliError(f"{model} holds no learner, but perhaps weights, as `learn.save()` writes them. Give a model that `learn.export()` wrote")
         raise CliError(f"{model} needs a function or class that cannot be found: {str(e).splitlines()[-1].strip()}. It was defined where the model was "
-                       f"exported, perhaps a label function. Put it into a file of its own, "
+                       "exported, perhaps a label function. Put it into a file of its own, "
                        f"import it from there and export again. Or the model is of another version of fastai or torch: {mine}")
     except (pickle.UnpicklingError,EOFError,UnicodeDecodeError) as e:
         raise CliError(f"{model} is no exported learner, or was cut off: {e}. Give a model that `learn.export()` wrote")

@@ -9,6 +9,7 @@ __all__ = ['SavedCAMs', 'load_cams']
 from fastai.vision.all import *
 from .core import *
 from .layer import *
+from .layer import _rows_of
 from .target import *
 from .capture import *
 from .method import *
@@ -124,7 +125,7 @@ def _claimed(path, launch):
             if o==mine: continue
             if h==host and _born(int(p))!=born: shutil.rmtree(o, ignore_errors=True)              # it was killed
             elif 'single' in (l,launch) or l!=launch:
-                raise BlockingIOError(f"Process {p} on {h} exports into {path}. Wait for it" + ('' if h==host else f"; if it does not run any "
+                raise BlockingIOError(f"Process {p} on {h} exports into {path}. Wait for it" + ('' if h==host else "; if it does not run any "
                                                                                                 f"more, delete {o}"))
         yield mine
     finally: shutil.rmtree(mine, ignore_errors=True)
@@ -298,13 +299,18 @@ class _Export(CAMCallback):
             if e.weight: raise                               # it will be so for all
             self.stand_in(e.rows)
 
+    def leave_out(self, items, why):
+        "Write down these items, unless they are"
+        noted = _noted(self.scratch) if items else ()
+        for i in items:
+            if i not in noted: _note(self.scratch, i, why)
+
     def stand_in(self, nan):
         "Leave out the items `nan` of the batch: another of it is explained in their place, as for what cannot be read"
-        rows,noted = self.rows[self.n_seen:self.n_seen+len(self.xb[0])],_noted(self.scratch)
-        for i in nan:
-            if i not in noted: _note(self.scratch, i, "The prediction is NaN: there is nothing to explain; is its input finite?")
+        rows = self.rows[self.n_seen:self.n_seen+len(self.xb[0])]
+        self.leave_out(nan, "The prediction is NaN: there is nothing to explain; is its input finite?")
         if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
-            self.learn.xb = tuple(x[[ok if i in nan else p for p,i in enumerate(rows)]] for x in self.xb)
+            self.learn.xb = _rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
             with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
             return super().after_pred()
         self.n_seen,self.hooks = self.n_seen+len(rows),None
@@ -314,8 +320,7 @@ class _Export(CAMCallback):
         (s,want),self.ready = self.shard,self.ready+len(rows)
         if found is not None:
             super().keep(rows, found)
-            for i in [i for i,c in zip(rows, found.idxs) if not len(c)]:
-                if i not in _noted(self.scratch): _note(self.scratch, i, "There is nothing to explain: it has none of the classes asked about")
+            self.leave_out([i for i,c in zip(rows, found.idxs) if not len(c)], "There is nothing to explain: it has none of the classes asked about")
             self.kept += rows
             if self.overlays: self.draw(s, rows, found)
         if self.ready<len(want): return

@@ -151,9 +151,10 @@ def token_ids(xb):
         if x.is_floating_point() or x.ndim>2: return None
     return first(x for x in xs if x.ndim==2 and not x.is_complex() and x.dtype!=torch.bool)
 
-def _rows_of(xb, rows):
-    "These rows of a model's inputs; what is not one for each item, such as a temperature, is handed on as it is"
-    return tuple(x[rows] if isinstance(x, Tensor) and x.ndim and len(x)==len(xb[0]) else x for x in xb)
+def _rows_of(xb, rows, n=None):
+    "These rows of a model's inputs for `n` items, by default as many as the first holds; what is not one for each item, such as a temperature, as it is"
+    if n is None: n = len(xb[0])
+    return tuple(x[rows] if isinstance(x, Tensor) and x.ndim and len(x)==n else x for x in xb)
 
 def pad_index(model:nn.Module):
     "Number of the padding token, as an embedding of `model` or its `config` knows it; None if neither does"
@@ -273,7 +274,7 @@ def _dry_pass(model, xb):
     "`[(name, module, output, its shape, whether it has a mask, whether the model cut the gradient, gradient, gradient of the other predictions, gradient of one class)]` in the order the outputs are made, the first prediction, and whether it takes no gradients of parameters"
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. "
-                        f"Give the `nn.Module` it was made from.")
+                        "Give the `nn.Module` it was made from.")
     dry,hooks,own = _DryPass(model),[],[]
     try:
         hooks += [p.register_hook(lambda g: own.append(None)) for p in model.parameters() if p.requires_grad and p.is_leaf]        # asked for by the model itself
@@ -302,7 +303,7 @@ def _size(xb):
                  [tuple(x.shape[1:]) for x in xs if x.ndim==2 and x.is_floating_point()] +
                  [tuple(o.shape[1:]) for o in [token_ids(xs)] if o is not None])
     if size is None:
-        raise ValueError(f"There is no place to show: expected an input (batch, channels, *size), or token numbers (batch, tokens), got "
+        raise ValueError("There is no place to show: expected an input (batch, channels, *size), or token numbers (batch, tokens), got "
                          f"{', '.join(str(tuple(x.shape)) for x in xs) or 'no tensor'}")
     return size
 
@@ -361,8 +362,8 @@ def _all_layers(model, xb, mods=None):
     if not isinstance(xb, tuple): xb = tuplify(xb)
     mods,cache = mods or _all_modules(model)[0],_found.setdefault(model, {})
     key = (hash(tuple(mods)), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
-    # forgotten with the first of the modules that goes
     if key not in cache and len(cache)>63: cache.pop(next(iter(cache)))                      # texts of any length
+    # forgotten with the first of the modules that goes
     if key not in cache: cache[key] = _find(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
     return cache[key][0]
 

@@ -160,7 +160,7 @@ def _check_dl(dl):
     if isinstance(dl, (list,L)) and all(isinstance(b, (tuple,list,L)) and len(b) and isinstance(b[0], Tensor) for b in dl): return
     hint = "one of its loaders, such as `dls.valid`" if isinstance(dl, DataLoaders) else "a `DataLoader`, or a list of batches such as [(xb,)]"
     raise TypeError(f"`dl` is {f'a list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) else f'a {type(dl).__name__}'}: expected {hint}. Files, "
-                    f"pictures and arrays are `items`")
+                    "pictures and arrays are `items`")
 
 def _first_items(batches, n):
     "Of a list of batches the first `n` items, or all if None"
@@ -180,7 +180,7 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
         if dl is not None: raise ValueError("Give `items` or `dl`, not both")
         if getattr(items, 'ndim', 0)==4 and isinstance(first(m for m in learn.model.modules() if isinstance(m, (nn.Conv2d,nn.Conv3d))), nn.Conv3d):
             raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip "
-                             f"(channels, depth, height, width) into a list, as in `learn.cam([x])`")
+                             "(channels, depth, height, width) into a list, as in `learn.cam([x])`")
         if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return _first_items([_as_batch(items)], n)
         items = _as_items(learn.dls, items)
         dl = learn.dls.test_dl(items, **({} if len(items)>learn.dls.valid.bs else dict(num_workers=0)))
@@ -205,7 +205,7 @@ def _as_batch(items):
     if not its: raise ValueError("`items` is empty: there is nothing to explain")
     if no := [type(x).__name__ for o in its for x in o if not isinstance(x, Tensor)]:
         raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {no[0]}: give a tensor "
-                        f"as the model takes it, without the batch dimension, or `dl=`")
+                        "as the model takes it, without the batch dimension, or `dl=`")
     return tuple(torch.stack(x) for x in zip(*its))
 
 # %% ../nbs/07_learner.ipynb #43be93db

@@ -55,7 +55,7 @@ def _mask(truth):
     m = tensor(np.array(truth)) if isinstance(truth, (Image.Image,np.ndarray)) else truth
     if isinstance(m, Tensor) and m.ndim in (1,2,3): return m
     raise TypeError(f"The truth is a {type(truth).__name__}{f' {tuple(m.shape)}' if isinstance(m, Tensor) else ''}: expected fastai's `TensorBBox`, "
-                    f"`LabeledBBox`, `TensorMask` or `TensorPoint`, or a mask (height, width). "
+                    "`LabeledBBox`, `TensorMask` or `TensorPoint`, or a mask (height, width). "
                     "Boxes in a list become one by `TensorBBox.create(boxes)`, with their labels by `LabeledBBox(TensorBBox.create(boxes), labels)`")
 
 def object_mask(

@@ -538,7 +538,7 @@ def cam_maps(
     xb,model = tuplify(xb),unwrap(model)
     if not all(isinstance(x, Tensor) for x in xb):
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
-                        f"files and arrays")
+                        "files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     if not len(xb[0]): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
     with torch.inference_mode(False), torch.no_grad(), _own_random(), evaluating(model) as mods:

@@ -73,7 +73,7 @@ class Scorer:
         self.at,j = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(n), torch.arange(k), indexing='ij'))
         self.q,self.act = _One(q, self.at, j),noop if not _of_classes(q) else ifnone(act, _probs)
 
-    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *_rows_of((self.x,*self.rest), rows)[1:])
+    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *_rows_of(self.rest, rows, len(self.x)))
     def _ask(self, rows, x=None): return main_pred(self.model(*self._inputs(rows, x)))
 
     @property

@@ -10,8 +10,8 @@ from fastai.vision.all import *
 from .core import *
 from .target import *
 from .learner import *
-from .localise import *
 from .learner import _check_fused
+from .localise import *
 from .localise import _class_names, _for_rows, _truths
 from .method import _keywords_of
 from .metric import _sample

@@ -66,10 +66,10 @@ class Target:
         "The model's prediction as (batch, classes)"
         if not isinstance(pred, Tensor):
             raise TypeError(f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers "
-                            f"(batch, k) of it")
+                            "(batch, k) of it")
         if pred.ndim not in (1,2):
             raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes): give `target=` a function that makes "
-                             f"(batch,) or (batch, k) of it")
+                             "(batch,) or (batch, k) of it")
         # fastai's own `as_subclass` keeps what it knows of a tensor, which takes its time
         return torch.as_subclass(pred if pred.ndim==2 else pred[:,None], Tensor)
     def idxs(self,
@@ -200,7 +200,7 @@ class Fn(Target):
         s = self.f(pred)
         if not isinstance(s, Tensor) or s.ndim not in (1,2):
             raise ValueError(f"The target function gave {tuple(s.shape) if isinstance(s,Tensor) else type(s).__name__}, expected a tensor (batch,) "
-                             f"or (batch, k)")
+                             "or (batch, k)")
         return s if s.ndim==2 else s[:,None]
     def ask(self, pred, rows, yb=()):
         q,s = _like(self),self.scores(pred)
@@ -217,7 +217,7 @@ class Similar(Fn):
     def setup(self, vocab=None, n=None):
         if not (isinstance(self.query, Tensor) and self.query.is_floating_point() and self.query.ndim in (1,2)):
             raise TypeError(f"The query is a {type(self.query).__name__}, expected an embedding (d,) or several (k, d); with `learn.cam(items, "
-                            f"target=Similar(item))` the model makes it")
+                            "target=Similar(item))` the model makes it")
         return self
     def f(self, pred):
         if not isinstance(pred, Tensor) or pred.ndim!=2 or pred.shape[1]!=self.query.shape[-1]:
@@ -256,7 +256,7 @@ class Region(Target):
         return m
     def read(self, pred):
         if not is_dense(pred):
-            raise ValueError(f"`Region` is for a prediction of every place (batch, classes, height, width), such as a segmentation; this one is "
+            raise ValueError("`Region` is for a prediction of every place (batch, classes, height, width), such as a segmentation; this one is "
                              f"{tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}")
         return pred.as_subclass(Tensor)
     def ask(self, pred, rows, yb=()):

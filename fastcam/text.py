@@ -44,7 +44,7 @@ def as_texts(
     for n,t in zip(names, texts):
         if t is None or isinstance(t, float) and math.isnan(t) or isinstance(t, str) and not t.strip() or is_listy(t) and not len(t):
             raise ValueError(f"Item {n} holds no text ({'missing' if not is_listy(t) and not isinstance(t, str) else 'empty'}): leave it out, as by "
-                             f"`df[df.text.str.strip().str.len()>0]`")
+                             "`df[df.text.str.strip().str.len()>0]`")
     return items
 
 # %% ../nbs/10_text.ipynb #1ea00026
@@ -128,7 +128,7 @@ class TextCAMs(CAMs):
         special,n = (hf.all_special_tokens if hf else ()),self._maps[i].shape[-1]
         if len(names)<n:
             raise ValueError(f"Item {self.rows[i]} has {len(names)} tokens and {n} values: where its padding is cannot be told. Give the model's embedding "
-                             f"its `padding_idx`, or pad with fastai's `Pad_Chunk`")
+                             "its `padding_idx`, or pad with fastai's `Pad_Chunk`")
         return toks if toks and len(toks)==len(names) else names,names,special,(lambda o: hf.convert_tokens_to_string(o).strip() or o[0]) if hf else _piece
 
     def _words(self, maps=None):

@@ -248,7 +248,7 @@ def _find(dl, inp, pic, item, check):
         last,p = A,_at(A, uv[held[ok]])
         lo,hi = p.amin(0),p.amax(0)
     raise ValueError(f"Where the model's view lies on the original, {w} pixels wide and {h} high, could not be found: the transforms must crop, pad, resize, "
-                     f"flip or turn it, "
+                     "flip or turn it, "
                      "whatever is in the picture. Without `original=True` the map is drawn on what the model saw")
 
 def find_view(
