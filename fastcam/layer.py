@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'untracked', 'as_written', 'own_random', 'GridLayer',
            'main_output', 'with_main', 'output_mask', 'token_ids', 'rows_of', 'pad_index', 'tensors_in', 'in_order',
-           'Seen', 'DryPass', 'lay_out', 'shares', 'Found', 'close_names', 'close_matches', 'default_layer', 'stages',
-           'forget_layers', 'grid_layers', 'find_layers', 'layers_table']
+           'Seen', 'DryPass', 'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'Found', 'close_names',
+           'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'find_layers', 'layers_table']
 
 # %% ../nbs/01_layer.ipynb #c1fee247
 from fastai.vision.all import *
@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from contextlib import ExitStack, nullcontext, suppress
 import difflib, itertools, numbers, re, threading, weakref
 
-# %% ../nbs/01_layer.ipynb #b58694f2
+# %% ../nbs/01_layer.ipynb #a3df310c
 def all_modules(model):
     "Each module of `model` once, as `modules()` gives them, but level by level and in a fraction of the time, since it is asked for in each call; and those in training mode"
     res,train = [model],[]
@@ -25,12 +25,17 @@ def all_modules(model):
         if m._modules: res += [o for o in m._modules.values() if o is not None]
     return list(dict.fromkeys(res)),train
 
+def _evaluate(model, train):
+    try: model.eval()
+    except NotImplementedError:                                                      # an exported program
+        for m in train: m.training = False
+
 @contextmanager
 def evaluating(model:nn.Module):
     "Put `model` in eval mode, and each of its modules back in its own mode afterwards; gives the modules"
     mods,train = all_modules(model)
     try:
-        if train: model.eval()
+        if train: _evaluate(model, train)
         yield mods
     finally:
         for m in [m for m in mods if m.training]: m.training = False                 # the model itself may change modes
@@ -170,17 +175,20 @@ def pad_index(model:nn.Module):
     known = [m.padding_idx for m in mods if isinstance(m, nn.Embedding)] + [getattr(getattr(m, 'config', None), 'pad_token_id', None) for m in mods]
     return first(o for o in known if o is not None)
 
-# %% ../nbs/01_layer.ipynb #c6c76653
+# %% ../nbs/01_layer.ipynb #828ffe8a
 def tensors_in(o):
     "The floating point tensors in a prediction, however nested"
     if isinstance(o, dict): o = list(o.values())
     if is_listy(o): return [t for p in o for t in tensors_in(p)]
     return [o] if isinstance(o, Tensor) and o.is_floating_point() else []
 
+_conv_functions = torch.conv1d,torch.conv2d,torch.conv3d
+
 class _NotZero(TorchFunctionMode):
-    "In this thread, small random numbers stand in for the parameters of `model` that are zero throughout"
+    "In this thread, small random numbers stand in for the parameters of `model` that are zero throughout; counts the convolutions, with or without a module"
     def __init__(self, model):
         super().__init__()
+        self.n_convs = 0
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p) for p in zero}
@@ -188,9 +196,10 @@ class _NotZero(TorchFunctionMode):
         if isinstance(o, (list,tuple)) and type(o) in (list,tuple): return type(o)(map(self._instead, o))
         return self.other.get(id(o), o) if isinstance(o, Tensor) else o
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.n_convs += func in _conv_functions
         return func(*map(self._instead, args), **{k:self._instead(v) for k,v in (kwargs or {}).items()})
 
-# %% ../nbs/01_layer.ipynb #3db3a259
+# %% ../nbs/01_layer.ipynb #4f35ce9b
 conv_types = nn.Conv1d,nn.Conv2d,nn.Conv3d
 _checkpointed = ("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
                  "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.")
@@ -210,7 +219,7 @@ class Seen:
     is_conv = property(lambda self: isinstance(self.module, conv_types))
     own_maps = property(lambda self: self.is_conv or isinstance(self.module, batchnorms))
 
-def _holds_grid(o): return isinstance(o, Tensor) and o.is_floating_point() and o.ndim>2 and 1 in (len(o), o.shape[1] if o.ndim==3 else 1)
+def _holds_grid(o): return isinstance(o, Tensor) and o.is_floating_point() and o.ndim>2 and (len(o)==1 or o.ndim==3 and o.shape[1]==1)
 
 class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
@@ -227,7 +236,8 @@ class DryPass:
                 with suppress(RuntimeError):                         # what is scripted takes no hooks
                     if name and (self.names is None or name in self.names): self.hooks.append(m.register_forward_hook(partial(self._keep, name)))
                     if isinstance(m, batchnorms): self.hooks.append(m.register_forward_hook(in_order))
-            for o in (torch.inference_mode(False), torch.enable_grad(), as_written(), own_random(), evaluating(self.model), _NotZero(self.model)): self.block.enter_context(o)
+            for o in (torch.inference_mode(False), torch.enable_grad(), as_written(), own_random(), evaluating(self.model)): self.block.enter_context(o)
+            self.mode = self.block.enter_context(_NotZero(self.model))
             xb = _one_item(self.model, self.xb)
             self.leaves = [x if isinstance(x, Tensor) and x.is_floating_point() else None for x in xb]
             self.given = [x*1 if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
@@ -247,8 +257,10 @@ class DryPass:
     def _keep(self, name, m, i, o):
         if self.done or threading.get_ident()!=self.thread: return   # checkpointing calls modules again in the backward pass
         out,o,mask = o,main_output(o),output_mask(o)
+        whole = isinstance(o, Tensor) and o.is_quantized             # in whole numbers, which have no gradients
+        if whole: o = o.dequantize()
         grid = _holds_grid(o)
-        cut = grid and not o.requires_grad
+        cut = grid and not o.requires_grad and not whole
         if cut:
             self.cut = True                                          # from here on: the model's own block may go on
             torch.set_grad_enabled(True)
@@ -386,17 +398,64 @@ def shares(
         return 0. if text and live.sum()<2 else live.mean().item()        # one token, such as the class token or the last: no map of a text
     return {l: share(l) for l in seen.layouts}
 
-# %% ../nbs/01_layer.ipynb #494a85f5
+# %% ../nbs/01_layer.ipynb #9b7b6ee2
+_ask_none = "Methods that need no layer may do: 'guidedbackprop', 'fullgrad'"
+
+def check_model(model):
+    "TypeError for a model whose inner layers cannot be watched"
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. "
+                        "Give the `nn.Module` it was made from.")
+    if isinstance(model, torch.fx.GraphModule) and 'torch.ops.aten' in model.code:
+        raise TypeError("This model is a program that `torch.export` made: it runs as one list of operations and calls no modules, so its inner layers cannot be watched. Give the `nn.Module` it was exported from.")
+
+def check_inputs(xb):
+    "TypeError or ValueError for inputs in which there is no place to show"
+    wanted = "expected tensors (batch, channels, *size), or token numbers (batch, tokens)"
+    for x in xb:
+        if isinstance(x, dict): raise TypeError(f"The model's input is a dict of {', '.join(map(repr, x))}: {wanted}. Put a module around the model that takes these tensors and makes the dict of them.")
+        if is_listy(x): raise TypeError(f"The model's input holds a {type(x).__name__} of {len(x)} {type(first(x)).__name__}: {wanted}. Put a module around the model that takes one tensor and makes the list of it.")
+    if _main_input(xb) is None:
+        raise ValueError(f"There is no place to show: {wanted}, got {', '.join(str(tuple(x.shape)) for x in xb if isinstance(x, Tensor)) or 'no tensor'}")
+
+def _hidden_text(xb):
+    "Token numbers beside a row of numbers, which are taken for a signal"
+    return first(x for x in xb if isinstance(x, Tensor) and x.ndim==2 and x.dtype in (torch.int32,torch.int64)) if token_ids(xb) is None else None
+
+def why_none(
+    found, # `Found`, without layers
+    dry # `DryPass`
+) -> str:
+    "Why no layer can be shown, and what to do"
+    size,shapes = tuple(found.x.shape[1:]),[s.shape for s in dry.outs if isinstance(s.shape, tuple)]
+    convs = [s.shape for s in dry.outs if s.is_conv and isinstance(s.shape, tuple)]
+    rows = first(s for s in shapes if len(s)>2 and s[0]>1)
+    ids = _hidden_text(dry.xb)
+    if ids is not None and found.x.ndim==2 and found.x.is_floating_point():
+        return f"The input holds token numbers {tuple(ids.shape)} beside numbers {tuple(found.x.shape)}, and only one of them can be shown: put a module around the model that takes the tokens alone, and adds the numbers itself."
+    if convs and found.x.ndim==2:
+        return (f"The input is a row of {size[0]} numbers, and the model itself makes {tuple(convs[0][2:])} of it: nobody knows which number lies where. "
+                "Give the model pictures (batch, channels, height, width), and flatten them in a module of its own if that is needed.")
+    if any(len(s)>2 and s[0]==1 and math.prod(s[2:])==1 for s in convs): return "All layers give one cell, which is no map. Is the input too small? Expected one of which the last convolution still gives a grid."
+    if rows: return f"The layers give {rows[0]} rows for one item, such as {rows}: the model puts parts of an item (frames, patches, pairs) into the batch, and which row is which part is not known. {_ask_none}."
+    if dry.mode.n_convs>len(convs): return f"The model's convolutions are functions (`F.conv2d`), not modules: nobody can watch what they give. Make modules of them (`nn.Conv2d`), or put an `nn.Identity` behind the last. {_ask_none}."
+    seen = ', '.join(map(str, dict.fromkeys(shapes[-3:])))
+    return f"No layer of this model keeps places: of an input {size} its modules give {seen or 'nothing that was seen'}, without a grid. {_ask_none}."
+
+# %% ../nbs/01_layer.ipynb #ed8a8263
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
 class Found:
     "What was found in a model for inputs of one size: its `layers`, for every other module by `name` why it is none, and what is still to be proven"
     def __init__(self, model, xb):
+        check_model(model)
+        check_inputs(xb)
         with DryPass(model, xb) as dry:
-            self.x,self.pred = _main_input(dry.given),None
+            self.x,self.refused = _main_input(dry.given),[]
             self.pred,self.graded = _ask_gradients(dry)
             self._name(dry)
+            self.why = '' if len(self.layers) else why_none(self, dry)
         self.x,self.pred = None,None
 
     def _lay_out(self, dry):
@@ -404,12 +463,12 @@ class Found:
         self.dense = self.pred.ndim==usual+2 and self.pred.shape[2:].numel()>1
         for nd in (None, usual+1) if usual+1<self.x.ndim else (None,):         # a picture without channels
             self.places = lay_out(dry, self.x, self.dense, nd)
-            if any(s.layouts for s in dry.outs): break
+            if any(s.layouts for s in dry.outs): return
 
     def _name(self, dry):
         self.text = token_ids(dry.xb) is not None
         self.by_name = {n:'is not used when the model is called' for n,_ in dry.model.named_modules()}
-        if self.x is not None: self._lay_out(dry)
+        self._lay_out(dry)
         self._modules(dry)
         found,own,linear = {},set(),[]
         for i,seen in enumerate(dry.outs):
@@ -434,8 +493,8 @@ class Found:
         self.order = [weakref.ref(s.module) for s in dry.outs] if not dry.own else []
         numbers = [math.prod(s.shape) if isinstance(s.shape, tuple) else 0 for s in reversed(dry.outs)]
         self.wide = list(itertools.accumulate(numbers, max))[::-1]
-        self.twins = sum(isinstance(x, Tensor) and self.x is not None and x.ndim==self.x.ndim for x in dry.xb)
-        self.straight = dry.straight or self.x is None or self.x.ndim>3
+        self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
+        self.straight = dry.straight or self.x.ndim>3
 
     # one body for several inputs
     def _is_twin(self, seen): return 1<self.calls[seen.name]==self.twins and seen.call>0
@@ -475,7 +534,7 @@ class Found:
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #71e62c8b
+# %% ../nbs/01_layer.ipynb #c099f2a5
 def _at_inputs(numbers, inputs):
     "`gradients` at each of the inputs, whose pieces are joined again"
     gs = iter(gradients(numbers, [t for _,ts in inputs for t in ts]))
@@ -504,6 +563,7 @@ def prove(self:Found,
         inputs = dry.inputs()
         for key,lay in wanted.items():
             if not self._settle(lay, seen.get(key), inputs): self._refuse(lay)
+    if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
 
 @patch
 def _settle(self:Found, lay, o, inputs):
@@ -546,11 +606,12 @@ def _lay(self:Found, lay, layout, shape):
 
 @patch
 def _refuse(self:Found, lay):
-    self.layers.remove(lay)
+    if lay in self.layers: self.layers.remove(lay)
     best = max(self.looks, key=lambda o: o.correlation, default=None)
     why = 'its cells could not be placed: ' + ('no gradient leads from it to the input' if best is None else
         f"laid out as {'x'.join(map(str, best.layout.grid))} they follow the input with a correlation of {best.correlation:.2f} at most, where a right layout has .9")
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
+    self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
 
 @patch
 def _is_halved(self:Found, lay):
@@ -566,6 +627,7 @@ def _is_halved(self:Found, lay):
 def settle(self:Found, model, xb, pick):
     "The layers that `pick(layers)` gives, once all of them are proven"
     while True:
+        if not len(self.layers): raise ValueError(self.why)
         layers = pick(self.layers)
         if not (open := [o for o in layers if not o.place]): return layers
         self.prove(model, xb, open)
@@ -593,12 +655,12 @@ def _outermost(layers):
 
 def _counting(layers): return first(filter(len, ([o for o in layers if o.share>least and o.spare<=spare] for spare in (False,True) for least in (.05, 0, -1))))
 
-# %% ../nbs/01_layer.ipynb #53c1fae8
+# %% ../nbs/01_layer.ipynb #34237be5
 def default_layer(
     layers:L # From `grid_layers`
 ) -> GridLayer:
     "The last layer whose cells count for the prediction"
-    if not len(layers): raise ValueError("No layer of this model gives a grid of more than one cell that the prediction depends on. Is the input too small?")
+    if not len(layers): raise ValueError("No layer of this model gives a grid of more than one cell that the prediction depends on")
     good = _counting(layers)
     if good[0].dense:
         least = min(math.prod(o.grid) for o in good)
@@ -668,7 +730,7 @@ def grid_layers(
     if len(found.layers): found.settle(model, xb, lambda layers: stages(layers) if len(layers) else [])
     return found.layers
 
-# %% ../nbs/01_layer.ipynb #116c48c4
+# %% ../nbs/01_layer.ipynb #69b6f444
 def _stage_list(st): return ', '.join(f'{i-len(st)} {o.name!r} {o.grid}' for i,o in enumerate(st))
 
 def _stage_at(layers, i):
@@ -697,7 +759,8 @@ def _one_layer(model, xb, layer, mods):
     elif isinstance(layer, str): name = layer
     else: raise TypeError(f"`layer` is {layer!r}: expected None, an index from the end such as -2, a name as in `named_modules`, a module, or a list of these")
     if not name: raise ValueError(f"`layer` is a {type(layer).__name__} that is not a part of this {type(model).__name__}")
-    return found.settle(model, xb, lambda layers: [_named_layer(found, model, name)])[0]
+    while not (lay := _named_layer(found, model, name)).place: found.prove(model, xb, [lay])
+    return lay
 
 # %% ../nbs/01_layer.ipynb #085d370b
 def find_layers(
