@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'halved', 'all_halves', 'factor_grids', 'Places', 'Maps',
            'ChannelsLast', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows', 'fitting_layouts',
-           'spread', 'Picks', 'gradients', 'axes_of', 'contrast', 'centers', 'Look', 'compare', 'widths', 'judge',
-           'best_look', 'extra_ends']
+           'spread', 'Picks', 'gradients', 'axes_of', 'placed', 'contrast', 'centers', 'Look', 'compare', 'middle',
+           'line', 'widths', 'judge', 'best_look', 'local', 'extra_ends']
 
 # %% ../nbs/00a_grid.ipynb #025f5bd3
 from fastai.vision.all import *
@@ -56,7 +56,7 @@ def register_layout(cls):
     layouts[cls.kind] = cls
     return cls
 
-# %% ../nbs/00a_grid.ipynb #696957b3
+# %% ../nbs/00a_grid.ipynb #76987b00
 def in_proportion(grid, size):
     "Does `grid` have the proportions of an input of this `size`, to within a cell?"
     if not 1<math.prod(grid) or any(g>s for g,s in zip(grid,size)): return False
@@ -77,11 +77,12 @@ def all_halves(grids):
     return res
 
 def factor_grids(n, size, most=.35):
-    "The grids of `n` cells whose proportions are those of `size`, to within a factor of about 1.4; the nearest first"
+    "The grids of `n` cells whose proportions are those of `size`, to within a factor of about 1.4, or that cut it into whole patches; the nearest first"
     if len(size)==1: return [(n,)]
-    def splits(n, nd): return [(n,)] if nd==1 else [(d,*o) for d in range(1, n+1) if n%d==0 for o in splits(n//d, nd-1)]
+    def whole(g): return all(s%a==0 for a,s in zip(g, size))
+    def splits(n, nd): return [(n,)] if nd==1 else [(d,*o) for d in range(2, n) if n%d==0 for o in splits(n//d, nd-1)]
     def off(g): return max(abs(math.log(g[i]*size[0]/(g[0]*size[i]))) for i in range(len(g)))
-    return sorted((g for g in splits(n, len(size)) if off(g)<=most and all(a<=s for a,s in zip(g, size))), key=off)
+    return sorted((g for g in splits(n, len(size)) if (off(g)<=most or whole(g)) and all(1<a<=s for a,s in zip(g, size))), key=off)
 
 # %% ../nbs/00a_grid.ipynb #b47f850d
 class Places:
@@ -170,19 +171,21 @@ class StepsFirst(Tokens):
     def to_grid(self, o): return super().to_grid(o.transpose(0, 1))
     def from_grid(self, a, o, rows=slice(None)): return super().from_grid(a, o.transpose(0, 1), rows).transpose(0, 1)
 
-# %% ../nbs/00a_grid.ipynb #a11313a6
+# %% ../nbs/00a_grid.ipynb #7204330c
 @register_layout
 class Flattened(Layout):
-    "(batch, channels, cells): maps whose grid was flattened"
+    "(batch, channels, cells): maps whose grid was flattened; there may be cells that have no place in front or behind"
     kind = 'NCL'
     @classmethod
     def fits(cls, shape, places):
         if len(shape)!=3 or places.nd==1: return []
         return [cls(g) for g,extra in places.grids_of(shape[2]) if not extra]
-    def to_grid(self, o): return o.unflatten(2, self.grid)
-    def from_grid(self, a, o, rows=slice(None)): return a.flatten(2)
+    def to_grid(self, o): return o[...,self.front:o.shape[2]-self.back].unflatten(2, self.grid)
+    def from_grid(self, a, o, rows=slice(None)):
+        o,n = o[rows].to(a.dtype),o.shape[2]
+        return torch.cat([o[...,:self.front], a.flatten(2), o[...,n-self.back:]], 2)
 
-# %% ../nbs/00a_grid.ipynb #91c83b37
+# %% ../nbs/00a_grid.ipynb #2ad90097
 def block_orders(
     grid # Size of the grid
 ) -> dict: # name -> tuple, for each cell of the grid, row by row, the number of its token
@@ -215,26 +218,28 @@ def _nested(t, units):
     return t.permute(*reversed(range(t.ndim)))
 
 @register_layout
-class Windows(Tokens):
-    "(batch, tokens, channels), the tokens in the order of windows or mask units"
+class Windows(Layout):
+    "Tokens in the order of windows or mask units"
     kind = 'NWC'
-    def __init__(self, grid, front=0, back=0, order=(), name=''):
-        super().__init__(grid, front, back)
-        self.order,self.name = tuple(order),name
-    __repr__ = basic_repr('grid,name')
-    def _key(self): return *super()._key(),self.order
+    def __init__(self,
+        row, # The layout of the row: `Tokens` or `StepsFirst`
+        order, # For each cell of the grid, row by row, the number of its token
+        name='' # Of the order
+    ):
+        super().__init__(row.grid, row.front, row.back)
+        self.row,self.order,self.name,self.batch_dim = row,tuple(order),name,row.batch_dim
+    __repr__ = basic_repr('row,name')
+    def _key(self): return *super()._key(),self.order,self.row
     @classmethod
-    def fits(cls, shape, places): return []
-    @classmethod
-    def of(cls, l):
-        "The orders that tokens of layout `l` may have besides the plain one"
-        return [cls(l.grid, l.front, l.back, o, n) for n,o in block_orders(l.grid).items()]
+    def of(cls, row):
+        "The orders that a row of tokens may have besides the plain one"
+        return [cls(row, o, n) for n,o in block_orders(row.grid).items()]
     def to_grid(self, o):
-        o = super().to_grid(o)
-        return o.flatten(2)[...,torch.tensor(self.order, device=o.device)].unflatten(2, self.grid)
+        o = self.row.to_grid(o).flatten(2)
+        return o[...,torch.tensor(self.order, device=o.device)].unflatten(2, self.grid)
     def from_grid(self, a, o, rows=slice(None)):
         back = torch.tensor(self.order, device=a.device).argsort()
-        return super().from_grid(a.flatten(2)[...,back].unflatten(2, self.grid), o, rows)
+        return self.row.from_grid(a.flatten(2)[...,back].unflatten(2, self.grid), o, rows)
 
 # %% ../nbs/00a_grid.ipynb #cec874dc
 def fitting_layouts(
@@ -244,7 +249,7 @@ def fitting_layouts(
     "All rows of the table that fit, the likeliest first"
     return [l for cls in layouts.values() for l in cls.fits(tuple(shape), places)]
 
-# %% ../nbs/00a_grid.ipynb #44309a65
+# %% ../nbs/00a_grid.ipynb #647c771d
 _steps = {1:(.618,), 2:(.7549,.5698), 3:(.8192,.6710,.5497)}
 
 def spread(
@@ -262,19 +267,18 @@ class Picks:
     def __init__(self,
         o, # What the layer gives for one item
         layouts, # That it may have
-        n=6, # Cells of each layout
-        both_ends=False # Pick the first and the last cell, too
+        n=8 # Cells of each layout
     ):
         self.o,self.layouts,self.cells,self.number = o,layouts,[],{}
         number = torch.arange(o.numel()).reshape(o.shape)
         self.at = {l: l.to_grid(number)[0].flatten(1) for l in layouts}                    # (channels, cells) as numbers of `o`
         self.names = {l: list(zip(at[0].tolist(), at[-1].tolist())) for l,at in self.at.items()}
         for l in layouts:
-            known = [o for o in self.names[l] if o in self.number]
-            if len(known)<min(n-1, len(self.names[l])): self._add(l, spread(l.grid, n))
-            if both_ends: self._add(l, [0, math.prod(l.grid)-1])
+            known = sum(name in self.number for name in self.names[l])
+            if known<min(n-2, len(self.names[l])): self.add(l, spread(l.grid, n))
 
-    def _add(self, l, cells):
+    def add(self, l, cells):
+        "Pick these cells of layout `l`, too"
         for c in cells:
             if self.names[l][c] in self.number: continue
             self.number[self.names[l][c]] = len(self.cells)
@@ -303,7 +307,7 @@ def gradients(numbers, inputs):
         except RuntimeError: gs = [None if g[0] is None else torch.stack(g) for g in zip(*map(ask, eye))]
     return [x.new_zeros(len(numbers), *x.shape) if g is None else g.detach() for g,x in zip(gs, inputs)]
 
-# %% ../nbs/00a_grid.ipynb #440eefda
+# %% ../nbs/00a_grid.ipynb #270612d3
 def axes_of(
     ndim, # Of an input, without the items
     nd # Number of axes of the grid
@@ -311,19 +315,26 @@ def axes_of(
     "The axes of an input that a grid of `nd` axes may lie along, the last ones first"
     return list(itertools.combinations(range(ndim), nd))[::-1]
 
+def _scaled(e):
+    total = e.flatten(1).sum(1)
+    return e/total.where(total>0, torch.ones_like(total)).reshape(-1, *[1]*(e.ndim-1))
+
+def placed(
+    g, # Gradients (cells, *shape) at the input
+    axes # That are its places
+):
+    "Where each cell looks: (cells, *places), each summing to 1, or to 0"
+    others = [i+1 for i in range(g.ndim-1) if i not in axes]
+    return _scaled(g.square().sum(others) if others else g.square())
+
 def contrast(
     g, # Gradients (cells, *shape) at the input
     axes, # That are its places
     apart=False # Take away the mean gradient before the square, too
 ):
     "Where each cell looks and others do not: (cells, *places), each summing to 1, or to 0"
-    others = [i+1 for i in range(g.ndim-1) if i not in axes]
-    def scaled(e):
-        total = e.flatten(1).sum(1)
-        return e/total.where(total>0, torch.ones_like(total)).reshape(-1, *[1]*(e.ndim-1))
-    def placed(g): return scaled(g.square().sum(others) if others else g.square())
-    e = placed(g-g.mean(0) if apart else g)
-    return scaled((e-e.mean(0)).clamp(min=0))
+    e = placed(g-g.mean(0) if apart else g, axes)
+    return _scaled((e-e.mean(0)).clamp(min=0))
 
 def centers(
     d # (cells, *places), each summing to 1
@@ -336,11 +347,11 @@ def centers(
         res.append((along*(torch.arange(n).to(along)+.5)/n).sum(1))
     return torch.stack(res, 1)
 
-# %% ../nbs/00a_grid.ipynb #3bb19a55
+# %% ../nbs/00a_grid.ipynb #aaf5d7e7
 class Look:
-    "What the probe saw of one layout: the least `correlation` of any axis, the `error` (root mean square, as a share of the axis), at which of the inputs (`source`) and along which of its `axes`"
-    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), seen=None, said=None, spread=1.): store_attr()
-    passed = property(lambda self: self.correlation>=.9)
+    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, at which of the inputs (`source`) and along which of its `axes`"
+    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False): store_attr()
+    passed = property(lambda self: self.correlation>=.9 and self.error<.2)
     __repr__ = basic_repr('layout,correlation,error,source,axes')
 
 def _correlation(p, q):
@@ -354,34 +365,52 @@ def compare(
     "How well `seen` follows `said`, along the axes where there is something to say"
     told = said.std(0, correction=0)>1e-6
     if len(said)<2 or not told.any(): return 0.,9.
-    return min(_correlation(p, q) for p,q in zip(seen.T[told], said.T[told])),(seen-said)[:,told].square().mean().sqrt().item()
+    return min(_correlation(p, q) for p,q in zip(seen.T[told], said.T[told])),(seen-said)[:,told].square().mean(0).sqrt().max().item()
 
-def _inner(cells, n):
-    "Which picks of a row of `n` steps are not its ends"
-    keep = [i for i,(c,) in enumerate(cells) if 0<c<n-1]
-    return keep if len(keep)>2 else list(range(len(cells)))
+def middle(
+    said # (picks,) places of the picks in a row, as shares
+):
+    "Which picks lie in the middle of a row"
+    for end in (.25,.1,0.):
+        if len(keep := ((said>end)&(said<1-end)).nonzero().flatten())>3: return keep
+    return torch.arange(len(said))
+
+def line(seen, said):
+    "Slope and offset of the line that `seen` follows over `said`"
+    p,q = seen-seen.mean(),said-said.mean()
+    slope = (p@q/(q@q)).item()
+    return slope,(seen.mean()-slope*said.mean()).item()
+
+def _compare_row(seen, said):
+    "`compare` for a row of steps"
+    keep = middle(said[:,0])
+    seen,said = seen[keep,0],said[keep,0]
+    slope,start = line(seen, said) if len(said)>1 else (0.,0.)
+    if not .4<slope<1.8: return 0.,9.
+    return _correlation(seen, said),(seen-start-slope*said).square().mean().sqrt().item()+.2*max(0., abs(start+(slope-1)/2)-.1)
 
 def widths(
     d, # (cells, *places), each summing to 1
     center # (cells, axes), as `centers` gives it
-) -> Tensor: # (cells,)
-    "How wide each cell looks: its standard deviation, as a share of the axis, at its widest"
+) -> Tensor: # (cells, axes)
+    "How wide each cell looks along each axis: its standard deviation, as a share of the axis"
     res = []
     for i,n in enumerate(d.shape[1:]):
         others = [j for j in range(1, d.ndim) if j!=i+1]
         along = d.sum(others) if others else d
         res.append((along*((torch.arange(n).to(along)+.5)/n-center[:,i:i+1]).square()).sum(1).sqrt())
-    return torch.stack(res, 1).amax(1)
+    return torch.stack(res, 1)
 
 def _look(l, picks, way):
-    "What is seen of layout `l` one way: `(source, axes, centers, widths, which picks look at anything)`"
-    source,axes,center,width,live = way
-    where = [(i,c) for i,c in picks.where(l) if live[i]]
-    if not where or len(axes)!=len(l.grid): return Look(l)
+    "What is seen of layout `l` one way: `(source, axes, apart, centers, widths, which picks look at anything)`"
+    source,axes,apart,center,width,live = way
+    cells = picks.where(l)
+    where = [(i,c) for i,c in cells if live[i]]
+    if len(axes)!=len(l.grid) or len(where)<.7*len(cells): return Look(l)
     nums,cells = map(list, zip(*where))
     said = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(l.grid)
-    keep = _inner(cells, l.grid[0]) if len(l.grid)==1 else list(range(len(cells)))
-    return Look(l, *compare(center[nums][keep], said[keep]), source, axes, width[nums].median().item())
+    judged = (_compare_row if len(l.grid)==1 else compare)(center[nums], said)
+    return Look(l, *judged, source, axes, width[nums].median(0).values.min().item(), apart)
 
 def judge(
     picks:Picks, # Of one layer
@@ -390,29 +419,46 @@ def judge(
     "What the gradients say of each layout; of the inputs and axes that tell as much, the first"
     ways = []
     for source,g in enumerate(grads):
-        for nd in {len(l.grid) for l in picks.layouts} if g.any() else ():
+        for nd in sorted({len(l.grid) for l in picks.layouts}) if g.any() else ():
             for axes,apart in itertools.product(axes_of(g.ndim-2, nd), (False,True)):
                 d = contrast(g[:,0].double(), axes, apart).cpu()
                 center = centers(d)
-                ways.append((source, axes, center, widths(d, center), g.flatten(1).any(1).cpu()))
+                ways.append((source, axes, apart, center, widths(d, center), g.flatten(1).any(1).cpu()))
     res = []
     for l in picks.layouts:
         looks = [Look(l), *[_look(l, picks, way) for way in ways]]
         best = max(o.correlation for o in looks)
-        res.append(first(o for o in looks if o.correlation>=best-.02))
+        good = [o for o in looks if o.correlation>=best-.02]
+        res.append(min((o for o in good if (o.source,o.axes)==(good[0].source,good[0].axes)), key=lambda o: o.error))
     return res
 
-# %% ../nbs/00a_grid.ipynb #829ffb2b
+# %% ../nbs/00a_grid.ipynb #61a7a0b6
 def best_look(
     looks # List of `Look`
 ):
     "The one of `looks` that is right; None if none is"
     good = [o for o in looks if o.passed]
-    most = max((o.correlation for o in good), default=0)
-    plain = [o for o in good if not o.layout.front+o.layout.back and o.correlation>=most-.05]
+    most = max((len(o.layout.grid) for o in good), default=0)
+    good = [o for o in good if len(o.layout.grid)==most]
+    least = min((o.error for o in good), default=0)
+    plain = [o for o in good if not o.layout.front+o.layout.back and o.error<=least+.03]
     return min(plain or good, key=lambda o: o.error, default=None)
 
-# %% ../nbs/00a_grid.ipynb #b1c3d08a
+# %% ../nbs/00a_grid.ipynb #2558d19d
+def local(
+    e, # (cells, steps) where each looks, each summing to 1
+    at, # (cells,) where each should look, as a share
+    reach, # How far around that place, as a share
+    others # Numbers of cells that have a place
+):
+    "How much more each cell looks at its place than other cells do, as a ratio of odds: about 1 for a token without a place"
+    steps = (torch.arange(e.shape[1]).to(e)+.5)/e.shape[1]
+    near = ((steps-at[:,None]).abs()<=reach).to(e)
+    back = (e*(1-near))[others]                                            # what those with a place see besides their own
+    seen,there = near@_scaled(back).mean(0),(e*near).sum(1)
+    def odds(p): return p/(1-p).clamp(min=1e-9)
+    return odds(there)/odds(seen).clamp(min=1e-9)
+
 def extra_ends(
     o, # What a layer gives for one item
     l, # A layout of one axis that passed
@@ -420,16 +466,24 @@ def extra_ends(
     inputs, # Inputs (1, *shape)
     most=16 # At each end
 ):
-    "Layout `l`, with the tokens at its ends that are no place counted as extra"
+    "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
     n = l.grid[0]
     ends = [c for c in dict.fromkeys([*range(most), *range(n-most, n)]) if 0<=c<n]
-    picks = Picks(o, [l], n=min(6, n))
-    picks._add(l, ends)
-    g = gradients(picks.numbers(), inputs)[look.source]
-    center = centers(contrast(g[:,0].double(), look.axes).cpu())[:,0]
-    live,at = g.flatten(1).any(1).cpu(),dict((c[0],i) for i,c in picks.where(l))
-    def has_place(c): return bool(live[at[c]]) and abs(center[at[c]]-(c+.5)/n).item()<=.25
-    front = first(c for c in range(n) if c not in at or has_place(c))
-    back = first(n-1-c for c in reversed(range(n)) if c not in at or has_place(c))
-    if front is None or front+back==0: return l
-    return (StepsFirst if l.batch_dim else Tokens)((n-front-back,), front, back)
+    picks = Picks(o, [l], 12)
+    picks.add(l, ends)
+    g = gradients(picks.numbers(), inputs)[look.source][:,0].double()
+    where = picks.where(l)
+    nums,cells = [i for i,_ in where],[c[0] for _,c in where]
+    said = (torch.tensor(cells).double()+.5)/n
+    center = centers(contrast(g, look.axes, look.apart).cpu())[nums,0]
+    slope,start = line(center[keep], said[keep]) if len(keep := middle(said))>1 else (1.,0.)
+    e = placed(g, look.axes).cpu()[nums]
+    lift = local(e, start+slope*said, 1.5/n, keep)
+    least = max(1.5, lift[keep].median().item()**.5)
+    place = dict(zip(cells, (lift>=least).tolist()))
+    front = next((c for c in range(n) if place.get(c, True)), 0)
+    back = next((c for c in range(n) if place.get(n-1-c, True)), 0)
+    if not front+back: return l
+    if lift[keep].median()<3 or n-front-back<2: return None
+    cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens
+    return cls((n-front-back,), front, back)
