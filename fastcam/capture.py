@@ -8,7 +8,6 @@ __all__ = ['unwrap', 'main_pred', 'Capture']
 # %% ../nbs/03_capture.ipynb #5367ca32
 from fastai.vision.all import *
 from .layer import *
-from .layer import _all_modules, _rows_of, _untracked
 import itertools, weakref
 from contextlib import ExitStack
 
@@ -96,7 +95,7 @@ class Capture:
 
     def untracked(self):
         "A context for what follows the first layer, in the call and for gradients: checkpointing computes anew there, and must find parameters as they were"
-        return _untracked(self.layers[first(self.acts)].behind)
+        return untracked(self.layers[first(self.acts)].behind)
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
@@ -150,7 +149,7 @@ def _replaced(module, a, call=0):
 
 def _can_skip(m, lay):
     "May module `m` be left out? Not if it holds the layer, or if others have hooks inside of it, as a U-Net has for its skip connections"
-    return not isinstance(m, torch.jit.ScriptModule) and not any(o is lay.module or o._forward_hooks or o._forward_pre_hooks for o in _all_modules(m)[0] if o is not m)
+    return not isinstance(m, torch.jit.ScriptModule) and not any(o is lay.module or o._forward_hooks or o._forward_pre_hooks for o in all_modules(m)[0] if o is not m)
 
 def _afresh(o): return o.detach() if isinstance(o, Tensor) else type(o)(map(_afresh, o))
 def _is_empty(o): return isinstance(o, Tensor) and not o.numel() or type(o) in (tuple,list) and all(map(_is_empty, o))
@@ -196,12 +195,12 @@ def tail(self:Capture,
     if rows is None: rows = torch.arange(len(a))%len(self.xb[0])
     lay,alone = self.layers[name],self._is_alone(name)
     with _replaced(lay.module, lay.from_grid(a, self.acts[name].detach(), rows), lay.call):
-        return main_pred(self.model(*_rows_of(self.xb, rows))) if not alone else self._rest(name)
+        return main_pred(self.model(*rows_of(self.xb, rows))) if not alone else self._rest(name)
 
 @patch
 def _rest(self:Capture, name):
     "The model's prediction for an empty batch; what is before layer `name` is not run, once it is known not to matter"
-    with _skipped(self.layers[name].before.get(self.acts[name].dtype, ())): return main_pred(self.model(*_rows_of(self.xb, slice(0))))
+    with _skipped(self.layers[name].before.get(self.acts[name].dtype, ())): return main_pred(self.model(*rows_of(self.xb, slice(0))))
 
 @patch
 def _again(self:Capture, name, module, o, call=0, hooks={}):
@@ -264,7 +263,7 @@ def _pooled(self:Capture, name):
     def linear(gave, m, i, o):
         if len(found)==1 and torch.equal(i[0], found[0][1].flatten(1)): found.append((m, o))                 # with every other channel left out, too
     mods = ([m for r in lay.feeds if (m := r()) is not None] or
-            [m for m in _all_modules(self.model)[0] if m is not lay.module and (_is_linear(m) or next(m.parameters(), None) is None)])
+            [m for m in all_modules(self.model)[0] if m is not lay.module and (_is_linear(m) or next(m.parameters(), None) is None)])
     self._known[name] = self._find_alone(name, torch.cat([a, a*odd, a*(1-odd)]), {m: linear if _is_linear(m) else pool for m in mods})
     lay.feeds = [weakref.ref(m) for m,_ in found]                                                            # they are asked first next time
     for m,o in reversed(found):

@@ -9,7 +9,6 @@ __all__ = ['SavedCAMs', 'load_cams']
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import _rows_of
 from .target import *
 from .capture import *
 from .method import *
@@ -310,7 +309,7 @@ class _Export(CAMCallback):
         rows = self.rows[self.n_seen:self.n_seen+len(self.xb[0])]
         self.leave_out(nan, "The prediction is NaN: there is nothing to explain; is its input finite?")
         if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
-            self.learn.xb = _rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
+            self.learn.xb = rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
             with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
             return super().after_pred()
         self.n_seen,self.hooks = self.n_seen+len(rows),None

@@ -10,7 +10,6 @@ __all__ = ['Pass', 'register_method', 'cam_methods', 'UnknownKeyword', 'as_metho
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import _close, _found, _own_random, _rows_of, _tensors
 from .target import *
 from .target import _like
 from .capture import *
@@ -48,7 +47,7 @@ class Pass:
 
     def _only(self, rows, real):
         res = _like(self)
-        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],_rows_of(self.xb, rows)
+        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],rows_of(self.xb, rows)
         if isinstance(self.pred, Tensor): res.pred = self.pred[rows]
         return res
 
@@ -177,7 +176,7 @@ class UnknownKeyword(TypeError):
     def __init__(self, unknown, what, takes): store_attr()
     def __str__(self):
         own = [] if self.to is None else [p.name for p in _keywords(self.to) if p.name!='self' and p.kind is not p.VAR_KEYWORD]
-        close = dict.fromkeys(c for o in self.unknown for c in _close(o, own+self.takes))
+        close = dict.fromkeys(c for o in self.unknown for c in close_names(o, own+self.takes))
         return (f"Unknown keyword {', '.join(map(repr, self.unknown))}.{f' Close matches: {str(list(close))[1:-1]}.' if close else ''}"
                 f"{f' `{self.to.__name__}` takes {str(own)[1:-1]};' if own else ''} {self.what} takes {str(self.takes)[1:-1] or 'none'}")
 
@@ -446,13 +445,13 @@ class Explainer:
     ) -> tuple: # `Pass`, and maps `(batch, k, *grid)` by layer, by None where layers are fused
         "The maps of a captured batch, a list of `(k, tokens)` where texts are padded; in the block of `cap`, and in one of `no_grad`"
         # the model switches gradients off by itself, and did not when its layers were found
-        if not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in _tensors(cap.pred)):
+        if not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in tensors_in(cap.pred)):
             for l in cap.layers.values(): l.cut = True
             cap.done = False
             cap.model(*cap.xb)
         cap.unhook()                                                 # methods call the model again
         if missing := [n for n in cap.layers if n not in cap.acts]:
-            _found.pop(cap.model, None)                              # the model takes another way by now: the next call looks again
+            forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
             raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         o = Pass(cap, self.target.ask(cap.pred, rows, yb))
         numbers,which = o.asked
@@ -541,7 +540,7 @@ def cam_maps(
                         "files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     if not len(xb[0]): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
-    with torch.inference_mode(False), torch.no_grad(), _own_random(), evaluating(model) as mods:
+    with torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
             with explain.capture(model, xb, mods=mods) as cap:
                 model(*xb)

@@ -11,7 +11,6 @@ __all__ = ['Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insert
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import _rows_of
 from .target import *
 from .capture import *
 from .method import *
@@ -73,7 +72,7 @@ class Scorer:
         self.at,j = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(n), torch.arange(k), indexing='ij'))
         self.q,self.act = _One(q, self.at, j),noop if not _of_classes(q) else ifnone(act, _probs)
 
-    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *_rows_of(self.rest, rows, len(self.x)))
+    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *rows_of(self.rest, rows, len(self.x)))
     def _ask(self, rows, x=None): return main_pred(self.model(*self._inputs(rows, x)))
 
     @property
@@ -442,7 +441,7 @@ def _questions(model, cams, target):
     yb = () if cams.targs is None else (to_device(torch.stack(list(cams.targs)), xb[0].device),)
     with _asking(model): q = target.ask(main_pred(model(*xb)), cams.rows, yb)
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
-    return _rows_of(xb, i),_One(q, i, j),i
+    return rows_of(xb, i),_One(q, i, j),i
 
 _last_two = (-1,-2)
 _usual = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')

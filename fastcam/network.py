@@ -9,7 +9,6 @@ __all__ = []
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import _convs
 from .target import *
 from .capture import *
 from .capture import _replaced
@@ -55,7 +54,7 @@ _norms = (nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d)
 
 def _bias(m):
     "Bias (channels,) that convolution or batchnorm `m` adds; None if it has none"
-    if isinstance(m, _convs) or m.running_mean is None: return m.bias
+    if isinstance(m, conv_types) or m.running_mean is None: return m.bias
     scale = (m.running_var+m.eps).rsqrt() * (1 if m.weight is None else m.weight)
     return -m.running_mean*scale + (0 if m.bias is None else m.bias)
 
@@ -74,7 +73,7 @@ def _fullgrad(o):
         if out.ndim==o.xb[0].ndim and _bias(m) is not None:
             outs.append((m, out))
             return out.clone()
-    with _hooked(o.model, _convs+_norms, keep): x,s = _from_input(o)
+    with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o)
     gx,*gs = torch.autograd.grad(s, [x, *[t for _,t in outs]], allow_unused=True)
     size = x.shape[2:]
     res = _scaled_sum(x.detach().as_subclass(Tensor).float()*gx.as_subclass(Tensor).float()).unflatten(1, size)

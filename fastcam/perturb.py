@@ -10,7 +10,7 @@ from fastai.vision.all import *
 from .core import *
 from .target import *
 from .method import *
-from .layer import _rows_of
+from .layer import *
 from .method import _smooths, _sum, _total
 import itertools, sys
 
@@ -77,7 +77,7 @@ def _masked(o, n, bs, eigen, vary):
     live = which & (hi>lo)
     twin = _twins((flat-lo[...,None])/(hi-lo)[...,None], live)
     own,bs = live & (twin==torch.arange(a.shape[1], device=a.device)),ifnone(bs, _fitting(x))
-    def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *_rows_of(rest, rows, len(x)))
+    def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *rows_of(rest, rows, len(x)))
     s = (sum(_ask(o, own, bs, partial(ask, f), i) for i,f in enumerate(vary))/len(vary)).gather(1, twin)
     none = sum(o.once(lambda: o.scores(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)

@@ -3,7 +3,7 @@ import json, runpy, sys
 import pytest
 from utils import *
 import fastcam.method, fastcam.perturb
-from fastcam.layer import _all_modules, _own_random
+from fastcam.layer import all_modules, own_random
 
 x = drawn_batch(4)
 
@@ -230,7 +230,7 @@ def test_modules():
     model.again,model.none = model[0],None
     model.register_module('empty', nn.Sequential())
     model[1].train()
-    mods,train = _all_modules(model)
+    mods,train = all_modules(model)
     assert set(mods)==set(model.modules()) and len(mods)==len(list(model.modules())) and set(train)=={m for m in mods if m.training} and 0<len(set(train))<len(mods)
 
 def test_evaluating_puts_back():
@@ -248,15 +248,15 @@ def test_own_random():
     draw = lambda: (random.random(), np.random.rand(), torch.rand(1).item())
     was,seen = rng_state(),[]
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), _own_random():
+        with pytest.raises(ZeroDivisionError), own_random():
             seen.append(draw())
             1/0
     assert rng_state()==was and seen[0]==seen[1]
-    with _own_random():
+    with own_random():
         first = draw()
-        with _own_random(): draw()
+        with own_random(): draw()
         second = draw()
-    with _own_random(): assert (draw(),draw())==(first,second)                                         # one within another
+    with own_random(): assert (draw(),draw())==(first,second)                                         # one within another
     assert rng_state()==was
 
 def test_changed_model_is_looked_at_again():
