@@ -94,8 +94,6 @@ class GridLayer:
         spare=False # Is it no good unless there is nothing else: a map of the classes themselves, or a grid made by pooling to a given size?
     ):
         store_attr()
-        # modules that pool what it gives; those that are done before it with what they give of an empty batch, by its dtype: once they are known
-        self.feeds,self.before = (),{}
         # weak references to the modules in the order in which they are done, its own place there, and the most numbers that one gives from there on
         self.order,self.nth,self.wide = (),0,0
     @property
@@ -110,6 +108,16 @@ class GridLayer:
     def behind(self):
         "The modules that are done after it"
         return [m for r in self.order[self.nth+1:] if (m := r()) is not None]
+    @property
+    def front(self): return self.prefix
+    @property
+    def back(self):
+        "Tokens behind those of the grid"
+        return 0
+    @property
+    def batch_dim(self):
+        "The dimension of what the module gives that holds the items"
+        return 0
     @property
     def depth(self): return self.name.count('.')
     __repr__ = basic_repr('name,channels,grid,share')

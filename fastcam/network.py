@@ -8,10 +8,10 @@ __all__ = []
 # %% ../nbs/05a_network.ipynb #27fb4091
 from fastai.vision.all import *
 from .core import *
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
-from .capture import _replaced
 from .method import *
 from torch.overrides import TorchFunctionMode
 
@@ -161,7 +161,7 @@ def _legrad(o):
     end = max(outs)
     mods,res = dict(o.model.named_modules()),[]
     for l,(_,tokens) in sorted(outs.items()):
-        with torch.enable_grad(), _replaced(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
+        with torch.enable_grad(), giving(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
         g, = torch.autograd.grad(sl, att[l], retain_graph=True)
         res.append(g.reshape(len(o.idx), -1, *g.shape[-2:]).relu().mean((1,2)))
     return _on_grid(o, torch.stack(res).mean(0))

@@ -4,6 +4,7 @@ import pytest
 from utils import *
 import fastcam.method, fastcam.perturb
 from fastcam.layer import all_modules, own_random
+from fastcam.tail import _learned, is_alone, pooled, shortcuts, tail, without
 
 x = drawn_batch(4)
 
@@ -202,7 +203,7 @@ def test_ablation_further_on(head):
     # differences of scores that are alike; what pools is known the second time
     for _ in range(2): close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], want, 1e-4)
     with torch.no_grad(), Capture(model, find_layers(model, x, '1')) as cap: model(x)
-    with torch.no_grad(): pool = cap._pool('1')
+    with torch.no_grad(): pool = pooled(cap, '1')
     assert pool is None if where[head] is None else isinstance(pool[0], where[head])
 
 def test_ablation_read_twice():
@@ -221,7 +222,7 @@ def test_ablation_head_is_another():
     model.eval()
     close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], ablation_loop(model, '1', x, 1), 1e-4)
     with torch.no_grad(), Capture(model, layers) as cap: model(x)
-    with torch.no_grad(): assert cap._pool('1')[0] is model[5]
+    with torch.no_grad(): assert pooled(cap, '1')[0] is model[5]
 
 # ---- per call
 def test_modules():
@@ -275,7 +276,8 @@ def test_heads_come_and_go():
         model[1][4] = nn.Linear(16, 3+i%3)
         cam_maps(model, x, 2+i%3, method='ablationcam')
         lay = first(find_layers(model, x).values())
-        assert lay.module is not None and len(lay.before) and len(lay.feeds) and all(r() is not None for r in lay.feeds)
+        known = _learned(lay)
+        assert lay.module is not None and len(known.before) and len(known.pools) and all(r() is not None for r in known.pools)
     assert len(fastcam.layer._found[model])==1
 
 # ---- benchmarks
@@ -322,7 +324,7 @@ def tails(model):
         with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: model(x)
         a = cap.a('b')[rows]*.9
         model.ran.clear()
-        with torch.no_grad(): res.append(cap.tail('b', a, tensor(rows)))
+        with torch.no_grad(): res.append(tail(cap, 'b', a, tensor(rows)))
         ran.append(''.join(model.ran))
     h = model.b.register_forward_hook(lambda m,i,o: a)
     with torch.no_grad(): want = model(x[rows])
@@ -415,7 +417,7 @@ def test_tail_of_a_renamed_layer():
     model._modules.clear()
     for n,m in names.items(): model._modules[n.upper()] = m
     model.mix = lambda m, x: m.HEAD(m.C(m.B(m.A(x))).tanh().mean((2,3)))
-    with torch.no_grad(): close(cap.tail('b', cap.a('b')), want)
+    with torch.no_grad(): close(tail(cap, 'b', cap.a('b'), torch.arange(len(x))), want)
 
 @pytest.mark.parametrize('how', ['hook','forward'])
 def test_ablation_of_a_linear_layer_that_is_changed(how):
@@ -438,9 +440,9 @@ def test_tail_after_half_precision():
     for half in (False,True,False):
         with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16, enabled=half), Capture(model, find_layers(model, x, 'b')) as cap:
             pred = model(x)
-            got = cap.tail('b', cap.a('b'))
+            got = tail(cap, 'b', cap.a('b'), torch.arange(len(x)))
         assert got.dtype==pred.dtype==(torch.bfloat16 if half else torch.float32) and torch.equal(got, pred)
-    assert set(cap.layers['b'].before)=={torch.float32,torch.bfloat16}
+    assert set(_learned(cap.layers['b']).before)=={torch.float32,torch.bfloat16}
 
 def test_tail_fails_and_puts_back():
     "What follows the layer fails: the stages run again as they did"
@@ -451,9 +453,9 @@ def test_tail_fails_and_puts_back():
         m.b(m.a(x))
         raise KeyError('broken')
     with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: model(x)
-    assert cap._is_alone('b')
+    assert is_alone(cap, 'b')
     model.mix = broken
-    with pytest.raises(KeyError): cap.tail('b', cap.a('b'))
+    with pytest.raises(KeyError): tail(cap, 'b', cap.a('b'), torch.arange(len(x)))
     assert [vars(m).get('forward') for m in model.modules()]==own
 
 # ---- what is done for speed gives way where it does not hold
