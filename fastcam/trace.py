@@ -67,24 +67,27 @@ class _Held:
     "What module `m` held when this was made"
     def __init__(self, m):
         self.m,self.own = m,_own(m)
-        self.buffers = {n:(b, b._version, b.detach().clone()) for n,b in m._buffers.items() if b is not None and not b.is_inference()}
+        self.buffers = {n:(b, b.detach().clone()) for n,b in m._buffers.items() if b is not None and not b.is_inference() and not b.is_meta}
+
+    def is_other(self):
+        "Does it hold something else by now?"
+        now,bufs = _own(self.m),self.m._buffers
+        if now.keys()!=self.own.keys() or any(now[k] is not v for k,v in self.own.items()): return True
+        return any(bufs.get(n) is not b or not torch.equal(b, was) for n,(b,was) in self.buffers.items())
 
     def put_back(self):
         "Make it hold that again"
         m,now = self.m,_own(self.m)
         made = {*m._parameters, *m._buffers, *m._modules}
         for k in now.keys()-self.own.keys(): del vars(m)[k]
-        vars(m).update({k:v for k,v in self.own.items() if k not in made and now.get(k, m) is not v})
-        for n,(b,version,was) in self.buffers.items():
+        vars(m).update({k:v for k,v in self.own.items() if k not in made})
+        for n,(b,was) in self.buffers.items():
             if n in m._buffers: m._buffers[n] = b
-            if b._version!=version:
-                with torch.no_grad(): b.copy_(was)
+            if b.shape!=was.shape: b.data = was                      # some grow in their first call
+            elif not torch.equal(b, was): _write(b, was)
 
-    def is_other(self):
-        "Does it hold something else by now?"
-        now,bufs = _own(self.m),self.m._buffers
-        if now.keys()!=self.own.keys() or any(now[k] is not v for k,v in self.own.items()): return True
-        return any(bufs.get(n) is not b or b._version!=version for n,(b,version,_) in self.buffers.items())
+@torch.no_grad()
+def _write(b, was): b.copy_(was)
 
 # %% ../nbs/00a_trace.ipynb #00a0acef
 _keepers,_inside = weakref.WeakKeyDictionary(),threading.local()
@@ -139,7 +142,7 @@ def untouched(
         depths[id(model)] -= 1
         if not depths[id(model)]: del depths[id(model)]
         _let_go(hooks, had)
-        other = [h.m for h in held if h.is_other()]
-        for h in held: h.put_back()
-        other += [m for m in look if _let_go([m], had)]
-        if outer: _keepers[model] = key,[weakref.ref(m) for m in dict.fromkeys([*([] if new else known), *other])]
+        other = [h for h in held if h.is_other()]
+        for h in other: h.put_back()
+        keep = [*[h.m for h in other], *[m for m in look if _let_go([m], had)]]
+        if outer: _keepers[model] = key,[weakref.ref(m) for m in dict.fromkeys([*([] if new else known), *keep])]
