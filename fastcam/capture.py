@@ -136,17 +136,18 @@ def grads(self:Capture,
             if k==1: raise
             gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
-    return {n: _columns_on_grid(self.layers[n], g if k>1 else g[None]) for n,g in zip(self.acts, gs)}
+    return {n: _columns_on_grid(self.layers[n], g, k) for n,g in zip(self.acts, gs)}
 
 # %% ../nbs/03_capture.ipynb #666d5920
 def _off_path(names):
     return (f"What is explained does not depend on layer {', '.join(map(repr, names))}: it lies off the way from the input to this number. "
             "Choose another layer or target.")
 
-def _columns_on_grid(lay, g):
-    "`g` `(k, ...)`, in each row what layer `lay` gives, as `(k, batch, channels, *grid)`"
+def _columns_on_grid(lay, g, k):
+    "`g` `(k, ...)`, or one alone, each laid out as what layer `lay` gives, as `(k, batch, channels, *grid)`"
     b = lay.batch_dim
-    return lay.to_grid(g.movedim(0, b).flatten(b, b+1)).unflatten(0, (len(g),-1))
+    if k>1: g = (g.movedim(0, b) if b else g).flatten(b, b+1)
+    return lay.to_grid(g).unflatten(0, (k,-1))
 
 # %% ../nbs/03_capture.ipynb #05515ab2
 @contextmanager

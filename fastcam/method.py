@@ -16,7 +16,6 @@ from .capture import *
 from .tail import *
 from torch.nn.attention import sdpa_kernel, SDPBackend
 from contextlib import nullcontext
-from copy import copy
 import inspect
 
 # %% ../nbs/04_method.ipynb #d81a1e47
@@ -42,8 +41,11 @@ class Pass:
 
     def at(self, layer, j):
         "The same pass, at another layer or column"
-        res = copy(self)
-        res.layer,res.j = layer,j
+        return self._with(layer=layer, j=j)
+
+    def _with(self, **kwargs):
+        res = type(self).__new__(type(self))                         # `copy.copy` takes several times as long, and this is asked for a few times in each call
+        vars(res).update(vars(self), **kwargs)
         return res
 
     @property
@@ -63,7 +65,7 @@ class Pass:
         return [self._only((which==i).nonzero().flatten(), c) for i,c in enumerate(cells)]
 
     def _only(self, rows, real):
-        res = copy(self)
+        res = self._with()
         res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],rows_of(self.xb, rows)
         if isinstance(self.pred, Tensor): res.pred = self.pred[rows]
         return res

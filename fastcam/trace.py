@@ -94,7 +94,10 @@ _keepers,_inside = weakref.WeakKeyDictionary(),threading.local()
 
 def _is_held(m): return not isinstance(m, (torch.jit.ScriptModule, nn.modules.lazy.LazyModuleMixin))
 
-def _users_hooks(mods): return [f for m in mods for hooks in (m._forward_hooks,m._forward_pre_hooks) if hooks for f in hooks.values()]
+def _hooks_on(mods):
+    "All forward hooks on these modules, most of which have none"
+    hooked = [m for m in mods if m._forward_hooks or m._forward_pre_hooks]
+    return [f for m in hooked for f in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
 
 def _walk_all(roots, f):
     "`_walk` of functions, and of what modules hold themselves"
@@ -134,7 +137,7 @@ def untouched(
     known,depths = [m for r in refs if (m := r()) is not None],vars(_inside).setdefault('depths', {})
     outer,new = id(model) not in depths,known_key!=key
     look = [m for m in mods if _is_held(m)] if outer and (fully or new) else known
-    hooks,held = _users_hooks(mods),[_Held(m) for m in look] if outer else []
+    hooks,held = _hooks_on(mods),[_Held(m) for m in look] if outer else []
     had = _graphs([*hooks, *look])
     depths[id(model)] = depths.get(id(model), 0)+1
     try: yield
