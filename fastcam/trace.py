@@ -8,6 +8,7 @@ __all__ = ['own_thread', 'untouched']
 # %% ../nbs/00a_trace.ipynb #00a0ace3
 from fastai.vision.all import *
 from functools import partial
+from itertools import islice
 from types import CellType, FunctionType, MethodType, ModuleType
 import threading, weakref
 
@@ -31,6 +32,17 @@ def _walk_items(o, items, put, walk):
     for k,v in items:
         if (new := walk(v)) is not v: put(o, k, new)
 
+def _walk_tuple(o, walk):
+    new = [walk(v) for v in o]
+    if all(a is b for a,b in zip(new, o)): return o
+    return o._make(new) if hasattr(o, '_make') else type(o)(new)
+
+def _last_items(o):
+    "The last pairs of a dict, or of number and item of a list"
+    if isinstance(o, dict): return list(islice(reversed(o.items()), _most))
+    n = max(0, len(o)-_most)
+    return list(enumerate(o[n:], n))
+
 def _set_item(o, k, v): o[k] = v
 def _set_cell(cells, i, v): cells[i].cell_contents = v
 
@@ -47,11 +59,8 @@ def _walk(o, f, seen, reach=1):
     if id(o) in seen or len(seen)>10*_most or _is_closed(o): return o
     seen[id(o)] = o
     walk = partial(_walk, f=f, seen=seen, reach=reach)
-    if isinstance(o, list): _walk_items(o, list(enumerate(o))[-_most:], _set_item, walk)
-    elif isinstance(o, dict): _walk_items(o, list(o.items())[-_most:], _set_item, walk)
-    elif isinstance(o, tuple):
-        new = [walk(v) for v in o]
-        if any(a is not b for a,b in zip(new, o)): return o._make(new) if hasattr(o, '_make') else type(o)(new)
+    if isinstance(o, tuple): return _walk_tuple(o, walk)
+    if isinstance(o, (list,dict)): _walk_items(o, _last_items(o), _set_item, walk)
     elif isinstance(o, FunctionType): _walk_function(o, walk)
     elif isinstance(o, MethodType): walk(o.__self__), walk(o.__func__)
     elif isinstance(o, partial): walk(o.func), walk(o.args), walk(o.keywords)
@@ -76,7 +85,8 @@ class _Held:
         return any(bufs.get(n) is not b or not torch.equal(b, was) for n,(b,was) in self.buffers.items())
 
     def put_back(self):
-        "Make it hold that again"
+        "Make it hold that again; gives whether it held something else"
+        if not self.is_other(): return False
         m,now = self.m,_own(self.m)
         made = {*m._parameters, *m._buffers, *m._modules}
         for k in now.keys()-self.own.keys(): del vars(m)[k]
@@ -85,6 +95,7 @@ class _Held:
             if n in m._buffers: m._buffers[n] = b
             if b.shape!=was.shape: b.data = was                      # some grow in their first call
             elif not torch.equal(b, was): _write(b, was)
+        return True
 
 @torch.no_grad()
 def _write(b, was): b.copy_(was)
@@ -125,6 +136,24 @@ def _let_go(roots, had):
     _walk_all(roots, detached)
     return len(gone)
 
+class _Watch:
+    "What is looked at while `model` is called; `outer`: is this no block within another?"
+    def __init__(self, model, mods, outer, fully):
+        self.model,self.outer,self.key = model,outer,hash(tuple(mods))
+        key,refs = _keepers.get(model, (None,()))
+        is_known = key==self.key
+        self.known = [m for r in refs if (m := r()) is not None] if is_known else []
+        self.look = self.known if is_known and not fully or not outer else [m for m in mods if _is_held(m)]
+        self.hooks,self.held = _hooks_on(mods),[_Held(m) for m in self.look] if outer else []
+        self.had = _graphs([*self.hooks, *self.look])
+
+    def settle(self):
+        "All is as it was; which modules keep something is known from now on"
+        _let_go(self.hooks, self.had)
+        keep = [h.m for h in self.held if h.put_back()] + [m for m in self.look if _let_go([m], self.had)]
+        if self.outer: _keepers[self.model] = self.key,[weakref.ref(m) for m in dict.fromkeys(self.known+keep)]
+
+# %% ../nbs/00a_trace.ipynb #00a0acf5
 @contextmanager
 def untouched(
     model:nn.Module, # The model that is called in this block
@@ -132,20 +161,11 @@ def untouched(
     fully=False # Look at all modules, also if it is known which of them keep something?
 ):
     "What `model` keeps of its calls is as it was afterwards: attributes and numbers of its modules, and buffers; what they, and hooks of others, put away holds no graph"
-    mods = list(model.modules()) if mods is None else mods
-    key,(known_key,refs) = hash(tuple(mods)),_keepers.get(model, (None,()))
-    known,depths = [m for r in refs if (m := r()) is not None],vars(_inside).setdefault('depths', {})
-    outer,new = id(model) not in depths,known_key!=key
-    look = [m for m in mods if _is_held(m)] if outer and (fully or new) else known
-    hooks,held = _hooks_on(mods),[_Held(m) for m in look] if outer else []
-    had = _graphs([*hooks, *look])
-    depths[id(model)] = depths.get(id(model), 0)+1
+    depths = vars(_inside).setdefault('depths', Counter())
+    watch = _Watch(model, list(model.modules()) if mods is None else mods, not depths[id(model)], fully)
+    depths[id(model)] += 1
     try: yield
     finally:
         depths[id(model)] -= 1
         if not depths[id(model)]: del depths[id(model)]
-        _let_go(hooks, had)
-        other = [h for h in held if h.is_other()]
-        for h in other: h.put_back()
-        keep = [*[h.m for h in other], *[m for m in look if _let_go([m], had)]]
-        if outer: _keepers[model] = key,[weakref.ref(m) for m in dict.fromkeys([*([] if new else known), *keep])]
+        watch.settle()
