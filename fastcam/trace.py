@@ -103,6 +103,8 @@ def _write(b, was): b.copy_(was)
 # %% ../nbs/00a_trace.ipynb #00a0acef
 _keepers,_inside = weakref.WeakKeyDictionary(),threading.local()
 
+def _is_observer(m): return type(m).__module__.startswith('torch.ao.quantization')
+
 def _is_held(m): return not isinstance(m, (torch.jit.ScriptModule, nn.modules.lazy.LazyModuleMixin))
 
 def _hooks_on(mods):
@@ -136,22 +138,31 @@ def _let_go(roots, had):
     _walk_all(roots, detached)
     return len(gone)
 
+class _Keepers:
+    "The modules that keep something, among `mods`; forgotten as soon as one of these goes: another may come to lie where it lay"
+    def __init__(self, mods): self.refs,self.all,self.key = [],[weakref.ref(m, self.forget) for m in mods],_key(mods)
+    def forget(self, *_): self.key = None
+    def modules(self): return [m for r in self.refs if (m := r()) is not None]
+    def add(self, mods): self.refs = [weakref.ref(m) for m in dict.fromkeys(self.modules()+mods)]
+
+def _key(mods): return sum(map(id, mods))                             # in whatever order
+
 class _Watch:
     "What is looked at while `model` is called; `outer`: is this no block within another?"
     def __init__(self, model, mods, outer, fully):
-        self.model,self.outer,self.key = model,outer,hash(tuple(mods))
-        key,refs = _keepers.get(model, (None,()))
-        is_known = key==self.key
-        self.known = [m for r in refs if (m := r()) is not None] if is_known else []
-        self.look = self.known if is_known and not fully or not outer else [m for m in mods if _is_held(m)]
+        self.outer,known = outer,_keepers.get(model)
+        is_new = known is None or known.key!=_key(mods)
+        if is_new and outer: known = _keepers[model] = _Keepers(mods)
+        self.keepers,known = known,[] if known is None else known.modules()
+        self.look = [m for m in mods if _is_held(m)] if outer and (is_new or fully) else known
         self.hooks,self.held = _hooks_on(mods),[_Held(m) for m in self.look] if outer else []
         self.had = _graphs([*self.hooks, *self.look])
 
     def settle(self):
         "All is as it was; which modules keep something is known from now on"
         _let_go(self.hooks, self.had)
-        keep = [h.m for h in self.held if h.put_back()] + [m for m in self.look if _let_go([m], self.had)]
-        if self.outer: _keepers[self.model] = self.key,[weakref.ref(m) for m in dict.fromkeys(self.known+keep)]
+        keep = [h.m for h in self.held if h.put_back() or _is_observer(h.m)] + [m for m in self.look if _let_go([m], self.had)]
+        if self.outer and keep: self.keepers.add(keep)
 
 # %% ../nbs/00a_trace.ipynb #00a0acf5
 @contextmanager
