@@ -6,7 +6,7 @@ from utils import *
 from test_parity import case, close, linear_heads, pgc
 import pytorch_grad_cam as P, torchcam.methods as T, captum.attr
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierOutputReST
-from fastcam.tail import shortcuts
+from fastcam.tail import is_alone, shortcuts
 timm = pytest.importorskip('timm')
 from torchvision.models import VisionTransformer
 
@@ -1001,13 +1001,13 @@ class StepsFirst(GridLayer):
 
 class Recurrent(nn.Module):
     def __init__(self): super().__init__(); self.conv,self.mix,self.head = nn.Conv1d(2,6,3,padding=1),nn.Linear(6,6),nn.Linear(6,4)
-    def forward(self, x): return self.head(self.mix(self.conv(x).permute(2,0,1).relu()).tanh().mean(0))
+    def forward(self, x): return self.head(self.mix(self.conv(x).permute(2,0,1).relu()).tanh().sum(0))
 
 @pytest.mark.parametrize('method', ['gradcam','layercam','gradcampp','ablationcam','headcam','shapleycam'])
 def test_items_in_another_dimension(method, monkeypatch):
     "As at the same layer of a model that has the batch first, one column and several"
     class Turned(Recurrent):
-        def forward(self, x): return self.head(self.mix(self.conv(x).transpose(1,2).relu()).tanh().mean(1))
+        def forward(self, x): return self.head(self.mix(self.conv(x).transpose(1,2).relu()).tanh().sum(1))
     set_seed(0)
     model,x = Recurrent().eval(),torch.randn(3,2,9)
     turned = Turned().eval()
@@ -1018,6 +1018,8 @@ def test_items_in_another_dimension(method, monkeypatch):
     monkeypatch.setattr('fastcam.method.find_layers', lambda *args: {'mix':steps})
     close(cam_maps(model, x, [0,2,1], 'mix', method), want, 1e-4)
     close(cam_maps(model, x, 2, 'mix', method), want[:,1:2], 1e-4)
+    with torch.no_grad(), Capture(model, {'mix':steps}) as cap: model(x)
+    assert is_alone(cap, 'mix')
 
 class Tokens(nn.Module):
     "A transformer of 4x4 patches and `n` extra tokens, before or behind them; the first of these is what counts, or else the mean"
