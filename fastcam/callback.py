@@ -8,11 +8,13 @@ __all__ = ['task_target', 'CAMCallback']
 # %% ../nbs/06_callback.ipynb #589cd173
 from fastai.vision.all import *
 from .core import *
+from .trace import *
 from .layer import *
 from .target import *
 from .target import _plain
 from .capture import *
 from .method import *
+from contextlib import ExitStack
 import numbers
 
 # %% ../nbs/06_callback.ipynb #aaa08b1a
@@ -61,7 +63,7 @@ class _PointNames(str):
 # %% ../nbs/06_callback.ipynb #ae68da1d
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,name = 70,None,'cam_callback'                   # after those that change the batch; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,name = 70,None,None,'cam_callback'                   # after those that change the batch; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
@@ -90,7 +92,14 @@ class CAMCallback(HookCallback):
     def learn(self, learn):
         "Taken off the learner, however that comes about, it takes its hooks along"
         self._learn = learn
-        if learn is None: self._remove()
+        if learn is None:
+            self._remove()
+            self._settle()
+
+    def _settle(self):
+        "What the model keeps of the batches that were explained is as it was before the first"
+        block,self._block = self._block,None
+        if block is not None: block.close()
 
     def _remove(self):
         if getattr(self, 'hooks', None) is None: return
@@ -106,6 +115,9 @@ class CAMCallback(HookCallback):
 
     def before_validate(self):
         if not self.explains: return
+        self._settle()                                          # of a call that failed
+        self._block = ExitStack()
+        self._block.enter_context(untouched(unwrap(self.model)))
         self.explain = self.explainer(_asked(self.learn, self.target), vocab=_vocab(self.dls))
         self.rows = list(self.dl.get_idxs()) if getattr(self.dl, 'n', None) is not None else None
         self.n_seen,self._batches = 0,[]
@@ -149,6 +161,7 @@ class CAMCallback(HookCallback):
 
     def after_validate(self):
         "In the order of the items, as `get_preds` gives the predictions"
+        self._settle()
         if not self.explains or not self._batches: return
         self.found = Explained.concat(self._batches)
         if self.rows is None: return

@@ -9,7 +9,6 @@ __all__ = ['SavedCAMs', 'load_cams']
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import rows_of
 from .target import *
 from .capture import *
 from .method import *

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'halved', 'all_halves', 'factor_grids', 'Places', 'Maps',
            'ChannelsLast', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows', 'fitting_layouts',
-           'spread', 'Picks', 'gradients', 'axes_of', 'placed', 'contrast', 'centers', 'Look', 'compare', 'middle',
-           'line', 'widths', 'judge', 'best_look', 'local', 'extra_ends']
+           'spread', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast', 'centers', 'Look', 'line',
+           'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts', 'extra_ends']
 
 # %% ../nbs/00a_grid.ipynb #025f5bd3
 from fastai.vision.all import *
@@ -84,7 +84,7 @@ def factor_grids(n, size, most=.35):
     def off(g): return max(abs(math.log(g[i]*size[0]/(g[0]*size[i]))) for i in range(len(g)))
     return sorted((g for g in splits(n, len(size)) if (off(g)<=most or whole(g)) and all(1<a<=s for a,s in zip(g, size))), key=off)
 
-# %% ../nbs/00a_grid.ipynb #b47f850d
+# %% ../nbs/00a_grid.ipynb #230504f7
 class Places:
     "What is known of the places of an input before the model is asked"
     def __init__(self,
@@ -106,14 +106,15 @@ class Places:
         "`(grid, tokens without a place)` of `n` tokens; the likeliest first"
         if self.nd==1: return [((n,),0)] if 1<n<=max(s[0] for s in self.sizes)+self.extra else []
         left = lambda g: n-math.prod(g)
-        known = [(g,left(g)) for g in self.grids if 0<=left(g)<=self.extra]
-        known += [(g,left(g)) for g in self.halves if 0<=left(g)<=self.extra]
-        return sorted(known, key=lambda o: (o[0] in self.halves, o[1]>0 and o[0] in self.halves)) or self._of_any_grid(n)
+        most = lambda g: min(self.extra, math.prod(g))                        # of two patches and twelve others nothing is proven
+        known = [(g,left(g)) for g in self.grids+self.halves if 0<=left(g)<=most(g)]
+        if exact := [(g,k) for g,k in known if not k]: return exact
+        return known or self._of_any_grid(n)
 
     def _of_any_grid(self, n):
         "No convolution has told its grid, or there are more tokens without a place than is usual"
-        many = [(g,n-math.prod(g)) for g in self.grids if self.extra<n-math.prod(g)<=n/2]
-        return many or [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if math.prod(g)>3]
+        many = [(g,n-math.prod(g)) for g in self.grids if self.extra<n-math.prod(g)<=150]
+        return many or [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if math.prod(g)>max(3, k)]
 
 # %% ../nbs/00a_grid.ipynb #812a5827
 @register_layout
@@ -185,7 +186,7 @@ class Flattened(Layout):
         o,n = o[rows].to(a.dtype),o.shape[2]
         return torch.cat([o[...,:self.front], a.flatten(2), o[...,n-self.back:]], 2)
 
-# %% ../nbs/00a_grid.ipynb #2ad90097
+# %% ../nbs/00a_grid.ipynb #7d866d84
 def block_orders(
     grid # Size of the grid
 ) -> dict: # name -> tuple, for each cell of the grid, row by row, the number of its token
@@ -196,7 +197,7 @@ def block_orders(
         yield []
         if not depth: return
         for u in itertools.product(*[[d for d in range(1, g+1) if g%d==0] for g in grid]):
-            if 1<math.prod(u)<math.prod(grid) and max(u)<=min(16, 2*min(u)):
+            if 1<math.prod(u)<math.prod(grid) and max(u)<=min(16, 2*min(u)) and (depth==3 or max(u)<5):
                 for rest in levels(tuple(g//d for g,d in zip(grid, u)), depth-1):
                     if not rest or rest[-1]==u: yield [u]+rest                       # a level within a level is as large
     res = {}
@@ -307,13 +308,21 @@ def gradients(numbers, inputs):
         except RuntimeError: gs = [None if g[0] is None else torch.stack(g) for g in zip(*map(ask, eye))]
     return [x.new_zeros(len(numbers), *x.shape) if g is None else g.detach() for g,x in zip(gs, inputs)]
 
-# %% ../nbs/00a_grid.ipynb #270612d3
+# %% ../nbs/00a_grid.ipynb #cc420f78
 def axes_of(
     ndim, # Of an input, without the items
     nd # Number of axes of the grid
 ) -> list:
     "The axes of an input that a grid of `nd` axes may lie along, the last ones first"
     return list(itertools.combinations(range(ndim), nd))[::-1]
+
+def place_axes(
+    shape, # Of an input, without the items
+    nd # Number of axes of the grid
+) -> list:
+    "`axes_of`, without those of a few channels where there are others"
+    ways = axes_of(len(shape), nd)
+    return [w for w in ways if min(shape[a] for a in w)>4] or ways[:nd<=max(len(shape)-1, 1)]
 
 def _scaled(e):
     total = e.flatten(1).sum(1)
@@ -347,16 +356,22 @@ def centers(
         res.append((along*(torch.arange(n).to(along)+.5)/n).sum(1))
     return torch.stack(res, 1)
 
-# %% ../nbs/00a_grid.ipynb #aaf5d7e7
+# %% ../nbs/00a_grid.ipynb #3db8f731
 class Look:
     "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, at which of the inputs (`source`) and along which of its `axes`"
-    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False): store_attr()
-    passed = property(lambda self: self.correlation>=.9 and self.error<.2)
+    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0.): store_attr()
+    passed = property(lambda self: self.correlation>=(.9 if self.n>6 else .95) and self.error<(.15 if self.n>6 else .12))
     __repr__ = basic_repr('layout,correlation,error,source,axes')
 
 def _correlation(p, q):
     p,q = p-p.mean(),q-q.mean()
     return 0. if p.norm()<.15*q.norm() else (p@q/(p.norm()*q.norm())).item()
+
+def line(seen, said):
+    "Slope and offset of the line that `seen` follows over `said`"
+    p,q = seen-seen.mean(),said-said.mean()
+    slope = (p@q/(q@q)).item()
+    return slope,(seen.mean()-slope*said.mean()).item()
 
 def compare(
     seen, # (picks, axes) centers, as shares
@@ -365,7 +380,9 @@ def compare(
     "How well `seen` follows `said`, along the axes where there is something to say"
     told = said.std(0, correction=0)>1e-6
     if len(said)<2 or not told.any(): return 0.,9.
-    return min(_correlation(p, q) for p,q in zip(seen.T[told], said.T[told])),(seen-said)[:,told].square().mean(0).sqrt().max().item()
+    if any(not .6<line(p, q)[0]<1.6 for p,q in zip(seen.T[told], said.T[told])): return 0.,9.         # a part of the input, stretched
+    cor = min(_correlation(p, q) for p,q in zip(seen.T[told], said.T[told]))
+    return cor,(seen-said)[:,told].square().mean(0).sqrt().max().item()
 
 def middle(
     said # (picks,) places of the picks in a row, as shares
@@ -374,12 +391,6 @@ def middle(
     for end in (.25,.1,0.):
         if len(keep := ((said>end)&(said<1-end)).nonzero().flatten())>3: return keep
     return torch.arange(len(said))
-
-def line(seen, said):
-    "Slope and offset of the line that `seen` follows over `said`"
-    p,q = seen-seen.mean(),said-said.mean()
-    slope = (p@q/(q@q)).item()
-    return slope,(seen.mean()-slope*said.mean()).item()
 
 def _compare_row(seen, said):
     "`compare` for a row of steps"
@@ -401,16 +412,23 @@ def widths(
         res.append((along*((torch.arange(n).to(along)+.5)/n-center[:,i:i+1]).square()).sum(1).sqrt())
     return torch.stack(res, 1)
 
+def _hit(d, cells, grid):
+    "How much of what each cell looks at lies in its own patch of the input, in the median"
+    def own(e, c): return e[tuple(slice(int(i*n/g), max(int(i*n/g)+1, -int(-(i+1)*n//g))) for i,n,g in zip(c, e.shape, grid))].sum()
+    return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
+
 def _look(l, picks, way):
-    "What is seen of layout `l` one way: `(source, axes, apart, centers, widths, which picks look at anything)`"
-    source,axes,apart,center,width,live = way
+    "What is seen of layout `l` one way: `(source, axes, apart, where the picks look, centers, widths, which of them look at anything)`"
+    source,axes,apart,d,center,width,live = way
     cells = picks.where(l)
     where = [(i,c) for i,c in cells if live[i]]
     if len(axes)!=len(l.grid) or len(where)<.7*len(cells): return Look(l)
     nums,cells = map(list, zip(*where))
     said = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(l.grid)
     judged = (_compare_row if len(l.grid)==1 else compare)(center[nums], said)
-    return Look(l, *judged, source, axes, width[nums].median(0).values.min().item(), apart)
+    res = Look(l, *judged, source, axes, width[nums].median(0).values.min().item(), apart, len(nums))
+    if res.passed: res.hit = _hit(d[nums], cells, l.grid)
+    return res
 
 def judge(
     picks:Picks, # Of one layer
@@ -420,10 +438,10 @@ def judge(
     ways = []
     for source,g in enumerate(grads):
         for nd in sorted({len(l.grid) for l in picks.layouts}) if g.any() else ():
-            for axes,apart in itertools.product(axes_of(g.ndim-2, nd), (False,True)):
+            for axes,apart in itertools.product(place_axes(g.shape[2:], nd), (False,True)):
                 d = contrast(g[:,0].double(), axes, apart).cpu()
                 center = centers(d)
-                ways.append((source, axes, apart, center, widths(d, center), g.flatten(1).any(1).cpu()))
+                ways.append((source, axes, apart, d, center, widths(d, center), g.flatten(1).any(1).cpu()))
     res = []
     for l in picks.layouts:
         looks = [Look(l), *[_look(l, picks, way) for way in ways]]
@@ -432,7 +450,7 @@ def judge(
         res.append(min((o for o in good if (o.source,o.axes)==(good[0].source,good[0].axes)), key=lambda o: o.error))
     return res
 
-# %% ../nbs/00a_grid.ipynb #61a7a0b6
+# %% ../nbs/00a_grid.ipynb #ba406ffa
 def best_look(
     looks # List of `Look`
 ):
@@ -441,10 +459,11 @@ def best_look(
     most = max((len(o.layout.grid) for o in good), default=0)
     good = [o for o in good if len(o.layout.grid)==most]
     least = min((o.error for o in good), default=0)
-    plain = [o for o in good if not o.layout.front+o.layout.back and o.error<=least+.03]
-    return min(plain or good, key=lambda o: o.error, default=None)
+    near = [o for o in good if o.error<=least+.03]
+    plain = [o for o in near if not o.layout.front+o.layout.back]
+    return max(plain or near, key=lambda o: o.hit, default=None)
 
-# %% ../nbs/00a_grid.ipynb #2558d19d
+# %% ../nbs/00a_grid.ipynb #1722cd49
 def local(
     e, # (cells, steps) where each looks, each summing to 1
     at, # (cells,) where each should look, as a share
@@ -459,31 +478,45 @@ def local(
     def odds(p): return p/(1-p).clamp(min=1e-9)
     return odds(there)/odds(seen).clamp(min=1e-9)
 
-def extra_ends(
+def lifts(
     o, # What a layer gives for one item
     l, # A layout of one axis that passed
     look, # Its `Look`
-    inputs, # Inputs (1, *shape)
+    ask, # Function of numbers that gives their gradients at the input of `look`
     most=16 # At each end
 ):
-    "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
+    "How much the `most` tokens at each end, and some in the middle, look at their places: `({token: lift}, lift of those in the middle)`"
     n = l.grid[0]
-    ends = [c for c in dict.fromkeys([*range(most), *range(n-most, n)]) if 0<=c<n]
     picks = Picks(o, [l], 12)
-    picks.add(l, ends)
-    g = gradients(picks.numbers(), inputs)[look.source][:,0].double()
-    where = picks.where(l)
-    nums,cells = [i for i,_ in where],[c[0] for _,c in where]
+    picks.add(l, [c for c in dict.fromkeys([*range(most), *range(n-most, n)]) if 0<=c<n])
+    g = ask(picks.numbers())[:,0].double()
+    nums,cells = zip(*[(i,c[0].item()) for i,c in picks.where(l)])
     said = (torch.tensor(cells).double()+.5)/n
-    center = centers(contrast(g, look.axes, look.apart).cpu())[nums,0]
-    slope,start = line(center[keep], said[keep]) if len(keep := middle(said))>1 else (1.,0.)
-    e = placed(g, look.axes).cpu()[nums]
-    lift = local(e, start+slope*said, 1.5/n, keep)
-    least = max(1.5, lift[keep].median().item()**.5)
-    place = dict(zip(cells, (lift>=least).tolist()))
-    front = next((c for c in range(n) if place.get(c, True)), 0)
-    back = next((c for c in range(n) if place.get(n-1-c, True)), 0)
-    if not front+back: return l
-    if lift[keep].median()<3 or n-front-back<2: return None
+    center = centers(contrast(g, look.axes, look.apart).cpu())[list(nums),0]
+    keep = middle(said)
+    slope,start = line(center[keep], said[keep]) if len(keep)>1 else (1.,0.)
+    res = local(placed(g, look.axes).cpu()[list(nums)], start+slope*said, 1.5/n, keep)
+    return dict(zip(cells, res.tolist())),res[keep].median().item()
+
+def extra_ends(
+    l, # A layout of one axis that passed
+    lift, # `lifts`
+    usual, # Of those in the middle
+    lengths # Numbers of cells that convolutions gave, or that the input has
+):
+    "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
+    n,least = l.grid[0],max(1.5, usual**.5)
+    has = {c: max(-2., min(2., math.log(max(v, 1e-6)/least))) for c,v in lift.items()}
+    totals = [n-m for m in lengths if 0<=n-m<=16]
+    def score(e): return sum(v if e[0]<=c<n-e[1] else -v for c,v in has.items())
+    if n<4: return l
+    ranked = sorted((e for k in totals or range(17) for e in ends(k) if n-k>1), key=score, reverse=True) or [(0,0)]
+    best = ranked[0]
+    if not sum(best): return l
+    extra = [c for c in has if not best[0]<=c<n-best[1]]
+    clean = all((v<0)==(c in extra) for c,v in has.items())
+    if n in lengths and not clean: return l
+    sure = clean or totals and (len(ranked)<2 or score(best)>score(ranked[1])+1)
+    if usual<3 or sum(best)>n/3 or not sure: return None
     cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens
-    return cls((n-front-back,), front, back)
+    return cls((n-sum(best),), *best)

@@ -8,13 +8,14 @@ __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'untracked',
            'Seen', 'DryPass', 'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'Found', 'close_names',
            'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'find_layers', 'layers_table']
 
-# %% ../nbs/01_layer.ipynb #c1fee247
+# %% ../nbs/01_layer.ipynb #9cfcf0e8
 from fastai.vision.all import *
 from fastcore.basics import basic_repr
+from .trace import *
 from .grid import *
 from torch.overrides import TorchFunctionMode
 from contextlib import ExitStack, nullcontext, suppress
-import difflib, itertools, numbers, re, threading, weakref
+import difflib, itertools, numbers, re, weakref
 
 # %% ../nbs/01_layer.ipynb #a3df310c
 def all_modules(model):
@@ -83,7 +84,7 @@ def own_random():
         _spare_bits.append(bits)
         if gpus: torch.cuda.set_rng_state_all(gpus)
 
-# %% ../nbs/01_layer.ipynb #293bb860
+# %% ../nbs/01_layer.ipynb #4fa53584
 class GridLayer:
     "A layer that gives a grid: its `name` in the model, the `module`, `channels` and `grid`, and the `share` of cells that the prediction depends on"
     def __init__(self,
@@ -104,8 +105,6 @@ class GridLayer:
         self.layout = Maps(grid) if layout is None else layout
         # other layouts that fit, and the share of cells that count in each; along which axes of which input its cells lie, once that is proven
         self.shares,self.axes,self.source = {},None,None
-        # modules that pool what it gives; those that are done before it with what they give of an empty batch, by its dtype: once they are known
-        self.feeds,self.before = (),{}
         # weak references to the modules in the order in which they are done, its own place there, and the most numbers that one gives from there on
         self.order,self.nth,self.wide = (),0,0
     @property
@@ -125,7 +124,6 @@ class GridLayer:
     grid = property(lambda self: self.layout.grid)
     kind = property(lambda self: self.layout.kind)
     front = property(lambda self: self.layout.front)
-    prefix = front
     back = property(lambda self: self.layout.back)
     batch_dim = property(lambda self: self.layout.batch_dim)
     __repr__ = basic_repr('name,channels,grid,share')
@@ -175,7 +173,7 @@ def pad_index(model:nn.Module):
     known = [m.padding_idx for m in mods if isinstance(m, nn.Embedding)] + [getattr(getattr(m, 'config', None), 'pad_token_id', None) for m in mods]
     return first(o for o in known if o is not None)
 
-# %% ../nbs/01_layer.ipynb #18920cdb
+# %% ../nbs/01_layer.ipynb #b80100e4
 def tensors_in(o):
     "The floating point tensors in a prediction, however nested"
     if isinstance(o, dict): o = list(o.values())
@@ -185,10 +183,10 @@ def tensors_in(o):
 _conv_functions = torch.conv1d,torch.conv2d,torch.conv3d
 
 class _NotZero(TorchFunctionMode):
-    "In this thread, small random numbers stand in for the parameters of `model` that are zero throughout; counts the convolutions, with or without a module"
+    "In this thread, small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions and poolings, with or without a module"
     def __init__(self, model):
         super().__init__()
-        self.n_convs = 0
+        self.n_convs,self.resized = 0,[]
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
@@ -197,9 +195,12 @@ class _NotZero(TorchFunctionMode):
         return self.other.get(id(o), o) if isinstance(o, Tensor) else o
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.n_convs += func in _conv_functions
-        return func(*map(self._instead, args), **{k:self._instead(v) for k,v in (kwargs or {}).items()})
+        res = func(*map(self._instead, args), **{k:self._instead(v) for k,v in (kwargs or {}).items()})
+        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate', getattr(func, '__name__', '')):
+            self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
+        return res
 
-# %% ../nbs/01_layer.ipynb #2c5346fe
+# %% ../nbs/01_layer.ipynb #8403203c
 conv_types = nn.Conv1d,nn.Conv2d,nn.Conv3d
 _checkpointed = ("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
                  "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.")
@@ -213,8 +214,8 @@ class Seen:
     "One call of a module in the dry pass: what it gave (`out`, None if that is no grid) and its `shape`, whether a mask of tokens came with it, whether the model cut the gradient there"
     def __init__(self, name, module, call, out, shape, masked, cut):
         store_attr()
-        # gradients at `out` of the first prediction, of the others, and of one class; the layouts that fit
-        self.grad,self.other,self.cls,self.layouts = None,None,None,[]
+        # gradients at `out` of the first prediction, of the others, and of one class; the layouts that fit; shape of what a convolution was given
+        self.grad,self.other,self.cls,self.layouts,self.fed = None,None,None,[],None
     key = property(lambda self: (self.name,self.call))
     is_conv = property(lambda self: isinstance(self.module, conv_types))
     own_maps = property(lambda self: self.is_conv or isinstance(self.module, batchnorms))
@@ -225,7 +226,7 @@ class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
     def __init__(self, model, xb, names=None):
         store_attr()
-        self.outs,self.calls,self.thread,self.done,self.cut,self.hooks,self.own = [],collections.Counter(),threading.get_ident(),False,False,[],[]
+        self.outs,self.calls,self.done,self.cut,self.hooks,self.own = [],collections.Counter(),False,False,[],[]
         self.straight = False                                        # does a convolution read the input as it is?
 
     def __enter__(self):
@@ -234,9 +235,9 @@ class DryPass:
         try:
             for name,m in self.model.named_modules():
                 with suppress(RuntimeError):                         # what is scripted takes no hooks
-                    if name and (self.names is None or name in self.names): self.hooks.append(m.register_forward_hook(partial(self._keep, name)))
-                    if isinstance(m, batchnorms): self.hooks.append(m.register_forward_hook(in_order))
-            for o in (torch.inference_mode(False), torch.enable_grad(), as_written(), own_random(), evaluating(self.model)): self.block.enter_context(o)
+                    if name and (self.names is None or name in self.names): self.hooks.append(m.register_forward_hook(own_thread(partial(self._keep, name))))
+                    if isinstance(m, batchnorms): self.hooks.append(m.register_forward_hook(own_thread(in_order)))
+            for o in (torch.inference_mode(False), torch.enable_grad(), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True)): self.block.enter_context(o)
             self.mode = self.block.enter_context(_NotZero(self.model))
             for p in [*self.model.parameters(), *self.mode.other.values()]:
                 if p.requires_grad and p.is_leaf: self.hooks.append(p.register_hook(lambda g: self.own.append(None)))        # asked for by the model itself
@@ -259,7 +260,7 @@ class DryPass:
             if not p._backward_hooks: p._backward_hooks = None       # as it was
 
     def _keep(self, name, m, i, o):
-        if self.done or threading.get_ident()!=self.thread: return   # checkpointing calls modules again in the backward pass
+        if self.done: return                                         # checkpointing calls modules again in the backward pass
         out,o,mask = o,main_output(o),output_mask(o)
         whole = isinstance(o, Tensor) and o.is_quantized             # in whole numbers, which have no gradients
         if whole: o = o.dequantize()
@@ -272,7 +273,9 @@ class DryPass:
         seen = Seen(name, m, self.calls[name], o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, mask is not None, self.cut)
         self.calls[name] += 1
         self.outs.append(seen)
-        if seen.is_conv and i and isinstance(i[0], Tensor): self.straight |= any(_is_same(i[0], x) for x in self.given)
+        if seen.own_maps and i and isinstance(i[0], Tensor):
+            seen.fed = tuple(i[0].shape[1:])
+            if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given)
         if grid: self._root(o)
         if cut: return with_main(out, o.clone())
 
@@ -287,7 +290,13 @@ class DryPass:
         whole = [(i,[x]) for i,x in enumerate(self.leaves) if x is not None and x.ndim>1]
         return whole+[(i,r) for i,(x,r) in enumerate(zip(self.given, self.roots)) if r and sum(o.shape[1] for o in r)==x.shape[1]]
 
-def _is_same(a, b): return isinstance(b, Tensor) and a.shape==b.shape and a.stride()==b.stride() and a.data_ptr()==b.data_ptr()
+@torch.no_grad()
+def _is_same(a, b):
+    "Is `a` the input `b`, at most with other units in each channel?"
+    if not isinstance(b, Tensor) or a.shape!=b.shape or a.ndim<3: return False
+    a,b = (t.detach().flatten(2).double() for t in (a,b))
+    a,b = a-a.mean(2, keepdim=True),b-b.mean(2, keepdim=True)
+    return bool(((a*b).sum(2)>.999*(a.norm(dim=2)*b.norm(dim=2)).clamp(min=1e-12)).all())
 
 def _one_item(model, xb):
     "The first item of a batch, as leaves that take gradients; of texts the longest"
@@ -339,7 +348,7 @@ def _conv_grids(
         gs = [g for i,g in enumerate(gs) if not _is_attention(g, gs[:i])]
     return sorted(gs, key=math.prod, reverse=True)
 
-# %% ../nbs/01_layer.ipynb #ea8da578
+# %% ../nbs/01_layer.ipynb #b8904930
 def _main_input(xb):
     "The input whose grid is looked for: the first with channels, else a signal without, else token numbers; None if there is none"
     xs = [x for x in xb if isinstance(x, Tensor)]
@@ -353,8 +362,7 @@ def _ranks(x, outs):
 
 def _places(x, outs, dense, nd):
     "`Places` of input `x`, of which the modules gave `outs`, for grids of `nd` axes"
-    sizes = [tuple(x.shape[a+1] for a in axes) for axes in axes_of(x.ndim-1, nd)]
-    sizes = [s for s in sizes if min(s)>4] or sizes[:nd<=max(x.ndim-2, 1)]               # channels are no axis of a grid
+    sizes = [tuple(x.shape[a+1] for a in axes) for axes in place_axes(x.shape[1:], nd)]
     if not sizes: return Places(nd, [])
     shapes = [tuple(o.out.shape[2:]) for o in outs if o.is_conv and o.out is not None and o.out.ndim==nd+2]
     size = first(s for s in sizes if all(a<=b for g in shapes for a,b in zip(g, s))) or sizes[0]
@@ -365,13 +373,14 @@ def _of_text(seen, n):
     shape,res = seen.shape,[]
     if len(shape)!=3 or isinstance(seen.module, nn.Linear): return []
     if shape[2]==n and (shape[1]!=n or seen.own_maps): return [Maps((n,))]
-    return [ChannelsLast((shape[1],))] if shape[1]==n or seen.masked and 1<shape[1]<n else []
+    if shape[1]==n or seen.masked and 1<shape[1]<n: res.append(ChannelsLast((shape[1],)))
+    return res+[Maps((n,))] if shape[2]==n else res
 
 def _of_grid(seen, places, before, dense):
     "The layouts of what was seen; `before` are the grids that came before it"
     if len(seen.shape)==3 and isinstance(seen.module, nn.Linear) and places.nd>1: return []
     res = fitting_layouts(seen.shape, places)
-    if seen.own_maps: res = [l for l in res if l.kind=='NC*']
+    if seen.own_maps and places.nd>1: res = [l for l in res if l.kind=='NC*']
     elif isinstance(seen.module, (nn.Linear,nn.LayerNorm)): res = sorted(res, key=lambda l: l.kind=='NC*')
     return [l for l in res if dense or len(seen.shape)!=4 or not _is_attention(l.grid, before)]
 
@@ -449,7 +458,7 @@ def why_none(
     seen = ', '.join(map(str, dict.fromkeys(shapes[-3:])))
     return f"No layer of this model keeps places: of an input {size} its modules give {seen or 'nothing that was seen'}, without a grid. {_ask_none}."
 
-# %% ../nbs/01_layer.ipynb #c8de8b40
+# %% ../nbs/01_layer.ipynb #38b3ff57
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
@@ -495,7 +504,9 @@ class Found:
         numbers = [math.prod(s.shape) if isinstance(s.shape, tuple) else 0 for s in reversed(dry.outs)]
         self.wide = list(itertools.accumulate(numbers, max))[::-1]
         self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
-        self.straight = dry.straight or self.x.ndim>3
+        # shapes of what is plain so far; what was pooled from which grid to which
+        self.straight,self.plain,self.resized = dry.straight,[tuple(self.x.shape[1:])],list(dict.fromkeys(dry.mode.resized))
+        self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3} | set(self.x.shape[1:])
 
     # one body for several inputs
     def _is_twin(self, seen): return 1<self.calls[seen.name]==self.twins and seen.call>0
@@ -524,18 +535,28 @@ class Found:
         return f'(batch, {self.x.shape[1]} tokens, features); is it called for one piece of the text after another?'
 
     def _is_plain(self, seen):
-        "A convolution's own maps, over an input that it reads as it is; or a text's row, in which each token has its place by its number"
-        only = len(seen.layouts)==1
+        "A convolution's own maps, of an input that it reads as it is or of what is plain; or a text's row, in which each token has its place by its number"
+        only = len(seen.layouts)==1 or seen.own_maps
         if self.text: return only and seen.shape[1]!=seen.shape[2]
         layout,usual = seen.layouts[0],self.x.ndim-2
-        if not only or layout.kind!='NC*' or len(layout.grid)!=usual: return False
-        return self.straight and any(layout.grid in p.grids for p in self.places) and in_proportion(layout.grid, self.x.shape[2:])
+        if not only or layout.kind!='NC*' or len(layout.grid)!=usual or not self.straight: return False
+        if not any(layout.grid in p.grids for p in self.places) and not self._from_plain(layout.grid) or not in_proportion(layout.grid, self.x.shape[2:]): return False
+        given = seen.fed if seen.own_maps else seen.shape[1:]
+        if given not in self.plain and (usual==1 or not self._from_plain(given[1:])): return False
+        if usual==1 and seen.shape[1]==seen.shape[2]: return False
+        self.plain.append(tuple(seen.shape[1:]))
+        return True
+
+    def _from_plain(self, grid):
+        "Is this the grid of what is plain, or was it pooled from such a grid?"
+        grids = {s[1:] for s in self.plain}
+        return grid in grids or any(b==grid and a in grids for a,b in self.resized)
 
     def _is_class_map(self, seen, new):
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #f61e6244
+# %% ../nbs/01_layer.ipynb #a394bc58
 def _at_inputs(numbers, inputs):
     "`gradients` at each of the inputs, whose pieces are joined again"
     gs = iter(gradients(numbers, [t for _,ts in inputs for t in ts]))
@@ -543,7 +564,7 @@ def _at_inputs(numbers, inputs):
 
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed: tokens in the order of windows; steps along one axis of a grid that a convolution gave, as in a net that reads a line of text"
-    rows = [l for l in lay.shares if type(l) in (Tokens,StepsFirst)]
+    rows = [l for l in lay.shares if type(l) in (Tokens,StepsFirst) and (not l.front or not l.back or 1 in (l.front,l.back))]
     res = [w for l in rows for w in Windows.of(l)]
     if places.nd>1 and len(lay.shape)==3:
         n,cls = (lay.shape[1],Tokens) if lay.shape[0]==1 else (lay.shape[0],StepsFirst)
@@ -575,19 +596,22 @@ def _settle(self:Found, lay, o, inputs):
         look = self._probe(lay, o, inputs, list(lay.shares))
         if look is None or look.error>.05 and isinstance(look.layout, Tokens): look = self._last_resort(lay, o, inputs, look)
         if look is not None: return self._take(lay, o, look, inputs)
-    if lay.place=='plain' or self._is_halved(lay):
+    if lay.place=='plain' or self.text or self._is_halved(lay):
         lay.place = 'not proven'
         return True
     return False
 
 @patch
 def _probe(self:Found, lay, o, inputs, layouts):
+    "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
-    n = 8 if len(layouts)<5 else 16 if len(layouts)<200 else 24
-    picks = Picks(o, layouts, n if lay.place!='plain' else 4 if o.ndim<5 else 2)          # of a clip each gradient is dear
-    looks = judge(picks, _at_inputs(picks.numbers(), inputs))
+    for n in (4 if o.ndim<5 else 2,) if lay.place=='plain' else (12,48):          # of a clip each gradient is dear
+        picks = Picks(o, layouts, n)
+        looks = judge(picks, _at_inputs(picks.numbers(), inputs))
+        best = best_look(looks)
+        if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
     self.looks += looks
-    return best_look(looks)
+    return best
 
 @patch
 def _last_resort(self:Found, lay, o, inputs, look):
@@ -601,7 +625,9 @@ def _last_resort(self:Found, lay, o, inputs, look):
 def _take(self:Found, lay, o, look, inputs):
     "Layer `lay` has the layout of this `look`; so have those of the same shape that may have it, until they are asked"
     layout = look.layout
-    if len(layout.grid)==1 and not self.text and lay.place!='plain': layout = extra_ends(o, layout, look, inputs[look.source][1])
+    if len(layout.grid)==1 and not self.text and lay.place!='plain':
+        told = lifts(o, layout, look, lambda numbers: _at_inputs(numbers, inputs)[look.source])
+        layout = extra_ends(layout, *told, self.lengths)
     if layout is None: return False
     lay.place,lay.axes,lay.source = 'proven',look.axes,inputs[look.source][0]
     self._lay(lay, layout, o.shape)
@@ -626,13 +652,13 @@ def _refuse(self:Found, lay):
 
 @patch
 def _is_halved(self:Found, lay):
-    "Tokens that are a halving of others, and these again, back to a grid that a convolution gave: LeViT's, whose attention has learned no places yet"
-    if lay.kind!='NLC' or lay.front+lay.back or min((o.wide for o in self.looks), default=1.)<.12 or {l.grid for l in lay.shares if not l.front+l.back}!={lay.grid}: return False
-    grids,g = {o.grid for o in self.layers if o.kind=='NLC'},lay.grid
+    "Tokens that are a halving of others, and these again, back to those of a grid that a convolution gave: LeViT's, whose attention has learned no places yet"
+    if lay.kind!='NLC' or lay.front+lay.back or {l.grid for l in lay.shares}!={lay.grid} or min((o.wide for o in self.looks), default=1.)<.12: return False
+    rows,g = {o.grid:o for o in self.layers if o.kind=='NLC' and not o.front+o.back and o.nth<=lay.nth},lay.grid
     while not any(g in p.grids for p in self.places):
-        g = first(h for h in grids if h!=g and g in halved(h) and math.prod(h)>math.prod(g))
+        g = first(h for h in rows if g in halved(h) and math.prod(h)>math.prod(g))
         if g is None: return False
-    return True
+    return g!=lay.grid and g in rows
 
 @patch
 def settle(self:Found, model, xb, pick):

@@ -11,7 +11,6 @@ __all__ = ['Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insert
 from fastai.vision.all import *
 from .core import *
 from .layer import *
-from .layer import rows_of
 from .target import *
 from .capture import *
 from .method import *

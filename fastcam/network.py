@@ -8,11 +8,10 @@ __all__ = []
 # %% ../nbs/05a_network.ipynb #27fb4091
 from fastai.vision.all import *
 from .core import *
+from .trace import *
 from .layer import *
-from .layer import conv_types
 from .target import *
 from .capture import *
-from .capture import _replaced
 from .method import *
 from torch.overrides import TorchFunctionMode
 
@@ -23,10 +22,16 @@ def _from_input(o):
         x = o.dense()[0].detach().clone().requires_grad_()
         return x,o.score(o.model(x*1, *o.xb[1:])).sum()
 
+def _plain(t):
+    "`t` as a plain float32 tensor (batch, channels, *size); a signal (batch, time) has one channel"
+    t = t.detach().as_subclass(Tensor).float()
+    return t if t.ndim>2 else t[:,None]
+
 @contextmanager
 def _hooked(model, types, hook):
     "`hook(module, output)` on every module of these types while the block runs"
-    hs = [m.register_forward_hook(lambda m,i,o: hook(m, o)) for m in model.modules() if isinstance(m, types)]
+    f = own_thread(lambda m,i,o: hook(m, o))
+    hs = [m.register_forward_hook(f) for m in model.modules() if isinstance(m, types)]
     try: yield hs
     finally:
         for h in hs: h.remove()
@@ -36,13 +41,13 @@ _relus = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, n
 
 def _stop_negative(m, o): o.register_hook(lambda g: g.relu())
 
-@register_method('guidedbackprop', paper='1412.6806', passes=1, grads=True)
+@register_method('guidedbackprop', paper='1412.6806', passes=1, grads=True, layer=False)
 def _guidedbackprop(o):
     "Which pixels push the class through ReLUs; the input's size"
     with _hooked(o.model, _relus, _stop_negative) as hs:
         if not hs: raise ValueError(f"'guidedbackprop' works on ReLU modules (or {', '.join(t.__name__ for t in _relus[2:9])}), and this model has none")
         x,s = _from_input(o)
-        return torch.autograd.grad(s, x)[0].as_subclass(Tensor).float().sum(1)
+        return _plain(torch.autograd.grad(s, x)[0]).sum(1)
 
 @register_method('guidedgradcam', paper='1610.02391', passes=1, grads=True)
 def _guidedgradcam(o):
@@ -66,23 +71,23 @@ def _scaled_sum(t):
     return (t/(t.amax(2, keepdim=True)+1e-7)).sum(1)
 
 # %% ../nbs/05a_network.ipynb #b1b09f7b
-@register_method('fullgrad', paper='1905.00780', passes=1, grads=True)
+@register_method('fullgrad', paper='1905.00780', passes=1, grads=True, layer=False)
 def _fullgrad(o):
     "Input and biases of all layers together, unsigned; the input's size"
     outs = []
     def keep(m, out):
-        if out.ndim==o.xb[0].ndim and _bias(m) is not None:
+        if out.ndim==nd+2 and len(out)==len(o.idx) and _bias(m) is not None:
             outs.append((m, out))
             return out.clone()
+    nd = _plain(o.dense()[0]).ndim-2
     with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o)
     gx,*gs = torch.autograd.grad(s, [x, *[t for _,t in outs]], allow_unused=True)
-    size = x.shape[2:]
-    res = _scaled_sum(x.detach().as_subclass(Tensor).float()*gx.as_subclass(Tensor).float()).unflatten(1, size)
+    size = _plain(x).shape[2:]
+    res = _scaled_sum(_plain(x)*_plain(gx)).unflatten(1, size)
     for (m,_),g in zip(outs, gs):
         if g is None: continue
-        g = g.as_subclass(Tensor).float()
-        terms = _scaled_sum(g*_bias(m).detach().float().reshape(-1, *[1]*len(size))).unflatten(1, g.shape[2:])
-        res = res + TensorCAM(terms, nd=len(size)).resize(size).as_subclass(Tensor)
+        terms = _scaled_sum(_plain(g)*_bias(m).detach().float().reshape(-1, *[1]*nd)).unflatten(1, g.shape[2:])
+        res = res + TensorCAM(terms, nd=nd).resize(size).as_subclass(Tensor)
     return res
 
 # %% ../nbs/05a_network.ipynb #1d021c6a
@@ -120,39 +125,41 @@ class _Attention(TorchFunctionMode):
 def _blocks(o):
     "Sum of the scores, attention matrices in order, and for each the name and output of the outermost module that holds just this one"
     att,inside,outs = _Attention(),{},{}
-    lay = o.cap.layers[o.layer]
-    n_tok = lay.prefix + int(np.prod(lay.grid))
+    lay = o.lay
+    n = lay.front + math.prod(lay.grid) + lay.back
     def enter(name, m, i): inside[name] = len(att.seen)
     def leave(name, m, i, out):
-        if isinstance(out, Tensor) and out.ndim==3 and out.shape[1]==n_tok and len(att.seen)==inside[name]+1: outs[inside[name]] = (name, out)
+        if _is_tokens(out, n, lay.batch_dim) and len(att.seen)==inside[name]+1: outs[inside[name]] = (name, out)
     hs = []
     try:
-        for name,m in o.model.named_modules():
-            if name: hs += [m.register_forward_pre_hook(partial(enter, name)), m.register_forward_hook(partial(leave, name))]
+        for name,m in [(name, m) for name,m in o.model.named_modules() if name]:
+            hs += [m.register_forward_pre_hook(own_thread(partial(enter, name))), m.register_forward_hook(own_thread(partial(leave, name)))]
         with att: x,s = _from_input(o)
     finally:
         for h in hs: h.remove()
-    if lay.kind!='NLC' or not att.seen or any(t.shape[-1]!=n_tok for t in att.seen):
+    if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n for t in att.seen):
         raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); "
                          "for this model use 'gradcam' or another method of activations")
     return s,att.seen,outs
 
+def _is_tokens(out, n, batch_dim): return isinstance(out, Tensor) and out.ndim==3 and out.shape[1-batch_dim]==n
+
 def _on_grid(o, tokens):
     "Values (batch, tokens) on the grid, without the tokens that have no place"
-    lay = o.cap.layers[o.layer]
-    return tokens[:,lay.prefix:].unflatten(1, lay.grid).as_subclass(Tensor).float()
+    return o.on_grid(tokens[...,None].movedim(0, o.lay.batch_dim))[:,0]
 
 # %% ../nbs/05a_network.ipynb #3148ecbe
 @register_method('rollout', paper='2005.00928', passes=1)
 def _rollout(o):
     "Where attention flows from, whatever the class; transformers"
     _,att,_ = _blocks(o)
-    r = None
+    r,lay = None,o.lay
     for a in att:
         a = a.detach().reshape(len(o.idx), -1, *a.shape[-2:]).mean(1)
         a = (a + torch.eye(a.shape[-1]).to(a))/2
         r = a if r is None else a@r
-    return _on_grid(o, r[:,0] if o.cap.layers[o.layer].prefix else r.mean(1))
+    end = math.prod(lay.grid)
+    return _on_grid(o, r[:,0] if lay.front else r[:,end] if lay.back else r.mean(1))
 
 @register_method('legrad', paper='2404.03214', passes='1, and the head for each block', grads=True)
 def _legrad(o):
@@ -162,7 +169,7 @@ def _legrad(o):
     end = max(outs)
     mods,res = dict(o.model.named_modules()),[]
     for l,(_,tokens) in sorted(outs.items()):
-        with torch.enable_grad(), _replaced(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
+        with torch.enable_grad(), giving(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
         g, = torch.autograd.grad(sl, att[l], retain_graph=True)
         res.append(g.reshape(len(o.idx), -1, *g.shape[-2:]).relu().mean((1,2)))
     return _on_grid(o, torch.stack(res).mean(0))

@@ -10,8 +10,8 @@ from fastai.vision.all import *
 from .core import *
 from .target import *
 from .method import *
-from .layer import rows_of
-from .method import _smooths, _sum, _total
+from .layer import *
+from .tail import replaced
 import itertools, sys
 
 # %% ../nbs/05_perturb.ipynb #f2ea006e
@@ -37,7 +37,7 @@ def _ask(o, which, bs, ask, *key):
         return res.index_put((rows, chs), torch.cat(s)) if s else res
     return o.once(scores, *key)[...,o.j]
 
-def _weigh(w, a, eigen): return (pca_reduce if eigen else _sum)(w.reshape(*w.shape, *[1]*(a.ndim-2))*a)
+def _weigh(w, a, eigen): return (pca_reduce if eigen else sum_reduce)(w.reshape(*w.shape, *[1]*(a.ndim-2))*a)
 
 # %% ../nbs/05_perturb.ipynb #77ca1646
 @register_method('ablationcam', paper='WACV 2020', passes='channels, after the layer')
@@ -49,7 +49,7 @@ def _ablationcam(o,
     "What is lost without a channel; no gradients"
     a,y = o.a,o.score(o.pred).float()
     which = _strongest(a, n) & a.flatten(2).any(2)
-    without = _ask(o, which, ifnone(bs, _fitting(o.cap.replaced(o.layer), 2**21)), o.without)
+    without = _ask(o, which, ifnone(bs, _fitting(replaced(o.cap, o.layer), 2**21)), o.without)
     return _weigh(torch.where(which, (y[:,None]-without)/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
 
 # %% ../nbs/05_perturb.ipynb #e23f5c8b
@@ -126,10 +126,11 @@ def _smoothgradcampp(o,
     a,(x,*rest) = o.a,o.dense()
     gs = [o.again(x+_noise((1,*x.shape[1:]), sigma, x, i), *rest).g for i in range(samples)]
     g1,g2,g3 = (sum(f(g) for g in gs)/samples for f in (torch.relu, torch.square, lambda g: g**3))
-    den = 2*g2 + _total(a)*g3
-    return (pca_reduce if eigen else _sum)(_total(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
+    den = 2*g2 + grid_sum(a)*g3
+    return (pca_reduce if eigen else sum_reduce)(grid_sum(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
 
 # %% ../nbs/05_perturb.ipynb #c3081857
+@register_smooth('tta')
 def _tta(method, o,
     gains=(.9, 1., 1.1) # Factors on the input
 ):
@@ -137,6 +138,7 @@ def _tta(method, o,
     m = [method(o if g==1 else o.again(x*g, *rest)) for g in gains] + [method(o.again(x.flip(-1)*g, *rest)).flip(-1) for g in gains]
     return sum(m)/len(m)
 
+@register_smooth('noise')
 def _noisy(method, o,
     samples=8, # Noisy inputs
     sigma=.3 # Standard deviation of the noise, in units of the normalised input
@@ -156,6 +158,7 @@ def _blur(m, sigma=2., r=None):
         m = F.conv1d(pad, (k/k.sum()).to(m.dtype)[None,None]).reshape(x.shape).movedim(-1, d)
     return m
 
+@register_smooth('windows')
 def _windows(method, o,
     scales=12, # How many sizes of the input, the first its own
     step=2/7 # Growth from one to the next, as a share of the input's size
@@ -178,5 +181,3 @@ def _windows(method, o,
         full = TensorCAM(full, nd=len(size)).resize(size).as_subclass(Tensor)
         total,count = total+full,count+(full>0)
     return _blur(total/count.clamp(min=1))
-
-_smooths.update(tta=_tta, noise=_noisy, windows=_windows)

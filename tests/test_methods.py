@@ -6,6 +6,7 @@ from utils import *
 from test_parity import case, close, linear_heads, pgc
 import pytorch_grad_cam as P, torchcam.methods as T, captum.attr
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierOutputReST
+from fastcam.tail import is_alone, shortcuts
 timm = pytest.importorskip('timm')
 from torchvision.models import VisionTransformer
 
@@ -272,17 +273,15 @@ def test_ablation_of_tokens():
         h.remove()
     close(got, want, 1e-4)                                                              # differences of scores that are alike
 
-def test_ablation_through_the_head(monkeypatch):
+def test_ablation_through_the_head():
     "Running what lies after the layer is running it all"
     model,x = net()
     for layer in ('0.2','0.1.1'):
         seen = []
         h = model[0][0].register_forward_hook(lambda m,i,o: seen.append(len(o)))
-        quick = raw(model, x, [2,0,3], 'ablationcam', layer)
+        with shortcuts(): quick = raw(model, x, [2,0,3], 'ablationcam', layer)
         assert max(seen)<=len(x)
-        with monkeypatch.context() as mp:
-            mp.setattr(Capture, '_again', lambda *args, **kwargs: False)
-            slow = raw(model, x, [2,0,3], 'ablationcam', layer)
+        with shortcuts(False): slow = raw(model, x, [2,0,3], 'ablationcam', layer)
         assert max(seen)>len(x)
         h.remove()
         close(quick, slow)
@@ -914,3 +913,128 @@ def test_own_method(own):
     close(learn.cam(max_n=6, target=0, method='power', p=2).maps.as_subclass(Tensor), learn.cam(max_n=6, target=0, method='hirescam').maps.as_subclass(Tensor)**2)
     with pytest.raises(TypeError, match="'q'"): f('power', q=1)
     with pytest.raises(ValueError, match="'powers'.*'power'"): f('powers')
+
+# ---- methods that ask for no layer
+class Functional(nn.Module):
+    "A convolution of parameters of its own, so that no module gives a grid but the ReLU"
+    def __init__(self): super().__init__(); self.w,self.b,self.act,self.head = nn.Parameter(torch.randn(6,3,3,3)),nn.Parameter(torch.randn(6)),nn.ReLU(),nn.Linear(6,3)
+    def forward(self, x): return self.head(self.act(F.conv2d(x, self.w, self.b)).mean((2,3)))
+
+class Patches(nn.Module):
+    "Patches that lie in the batch on their way"
+    def __init__(self): super().__init__(); self.conv,self.act,self.head = nn.Conv2d(3,5,3,padding=1),nn.ReLU(),nn.Linear(5*16,3)
+    def forward(self, x):
+        p = x.unfold(2,8,8).unfold(3,8,8).permute(0,2,3,1,4,5).reshape(-1,3,8,8)
+        return self.head(self.act(self.conv(p)).mean((2,3)).reshape(len(x),-1))
+
+class Signal(nn.Module):
+    "A signal (batch, time) without channels"
+    def __init__(self): super().__init__(); self.conv,self.act,self.head = nn.Conv1d(1,5,3,padding=1),nn.ReLU(),nn.Linear(5,3)
+    def forward(self, x): return self.head(self.act(self.conv(x[:,None])).mean(2))
+
+def dense_net(*size): return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(size),8), nn.ReLU(), nn.Linear(8,3))
+no_places = dict(mlp=(partial(dense_net,3,32,32), (3,32,32)), mlp1d=(partial(dense_net,2,40), (2,40)), mlp3d=(partial(dense_net,2,4,5,6), (2,4,5,6)),
+                 functional=(Functional, (3,32,32)), patches=(Patches, (3,32,32)), signal=(Signal, (40,)))
+
+def no_layer_by_hand(model, x, t, method):
+    "The gradient at the input, or what FullGrad makes of it alone"
+    xg = x.clone().requires_grad_()
+    relus = [m for m in model.modules() if isinstance(m, nn.ReLU) and method=='guidedbackprop']
+    hs = [m.register_forward_hook(lambda m,i,o: o.register_hook(lambda g: g.relu()) and None) for m in relus]
+    g, = torch.autograd.grad(model(xg)[:,t].sum(), xg)
+    for h in hs: h.remove()
+    if x.ndim==2: x,g = x[:,None],g[:,None]
+    if relus: return g.sum(1)
+    s = (x*g).abs().flatten(2)
+    s = s - s.amin(2, keepdim=True)
+    return (s/(s.amax(2, keepdim=True)+1e-7)).sum(1).reshape(g[:,0].shape)
+
+@pytest.mark.parametrize('kind', no_places)
+@pytest.mark.parametrize('method', ['guidedbackprop','fullgrad'])
+def test_no_layer(kind, method, monkeypatch):
+    "None is searched; the map is of the input's size, for several columns, and with noise"
+    set_seed(0)
+    make,size = no_places[kind]
+    model,x = make().eval(),torch.randn(2, *size)
+    monkeypatch.setattr('fastcam.method.find_layers', lambda *args: 1/0)
+    got,grid = cam_maps(model, x, [0,2], method=method),size[1:] or size
+    assert got.shape==(2,2,*grid) and all(p.grad is None for p in model.parameters())
+    want = torch.stack([no_layer_by_hand(model, x, t, method) for t in (0,2)], 1)
+    if (kind,method)!=('signal','fullgrad'): close(got, want)                            # there the bias has a place
+    close(cam_maps(model, x[1:], [0,2], method=method), got[1:])
+    assert cam_maps(model, x, [0,2], method=method, smooth='noise', samples=2).shape==got.shape
+    assert list(cam_maps(model, x, 0, method=method, fuse=None))==[None]
+    with pytest.raises(ZeroDivisionError): cam_maps(model, x, [0,2], layer=0, method=method)           # a layer that is given is looked for
+    with pytest.raises(ZeroDivisionError): cam_maps(model, x, [0,2])
+
+def test_no_layer_of_ones_own():
+    "Registered with `layer=False`; one that asks for activations all the same says so; `layer` is checked where it is given"
+    from fastcam.method import _methods
+    was = dict(_methods)
+    model,x = dense_net(3,8,8).eval(),torch.randn(2,3,8,8)
+    try:
+        @register_method(layer=False)
+        def inputs(o): return o.xb[0].sum(1)
+        @register_method(layer=False)
+        def asks(o): return o.a.sum(1)
+        for m in ('inputs', inputs, partial(inputs)): close(cam_maps(model, x, 0, method=m)[:,0], x.sum(1))
+        with pytest.raises(ValueError, match='asks for a layer'): cam_maps(model, x, 0, method='asks')
+        with pytest.raises(ValueError, match='no layer'): cam_maps(model, x, 0, layer='nowhere', method='inputs')
+        with pytest.raises(ValueError, match='No layer'): cam_maps(model, x, 0, method='guidedgradcam')
+    finally:
+        _methods.clear(); _methods.update(was)
+
+def test_no_layer_of_a_learner():
+    "`learn.cam` too, with the health of a blank map"
+    dls = DataLoaders.from_dsets(*[[(torch.randn(3,8,8),0) for _ in range(4)]]*2, bs=3, device='cpu', num_workers=0)
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192,4), nn.ReLU(), nn.Linear(4,2)), loss_func=CrossEntropyLossFlat())
+    nn.init.constant_(learn.model[1].bias, -99.)
+    with learn.no_bar(): cams = learn.cam(method='guidedbackprop')
+    assert cams.maps.shape==(4,1,8,8) and all('blank' in h for o in cams.health for h in o)
+
+# ---- layers whose items lie in another dimension, and tokens behind the grid
+class Recurrent(nn.Module):
+    def __init__(self): super().__init__(); self.conv,self.mix,self.head = nn.Conv1d(2,6,3,padding=1),nn.Linear(6,6),nn.Linear(6,4)
+    def forward(self, x): return self.head(self.mix(self.conv(x).permute(2,0,1).relu()).tanh().sum(0))
+
+@pytest.mark.parametrize('method', ['gradcam','layercam','gradcampp','ablationcam','headcam','shapleycam'])
+def test_items_in_another_dimension(method):
+    "As at the same layer of a model that has the batch first, one column and several"
+    class Turned(Recurrent):
+        def forward(self, x): return self.head(self.mix(self.conv(x).transpose(1,2).relu()).tanh().sum(1))
+    set_seed(0)
+    model,x = Recurrent().eval(),torch.randn(3,2,9)
+    turned = Turned().eval()
+    turned.load_state_dict(model.state_dict())
+    steps = first(find_layers(model, x, 'mix').values())
+    assert steps.kind=='LNC' and steps.batch_dim==1
+    want = cam_maps(turned, x, [0,2,1], 'mix', method)
+    close(cam_maps(model, x, [0,2,1], 'mix', method), want, 1e-4)
+    close(cam_maps(model, x, 2, 'mix', method), want[:,1:2], 1e-4)
+    with torch.no_grad(), Capture(model, {'mix':steps}) as cap: model(x)
+    assert is_alone(cap, 'mix')
+
+class Tokens(nn.Module):
+    "A transformer of 4x4 patches and `n` extra tokens, before or behind them; the first of these is what counts, or else the mean"
+    def __init__(self, n, behind):
+        super().__init__()
+        self.n,self.behind,self.patch,self.extra,self.head = n,behind,nn.Conv2d(3,8,4,4),nn.Parameter(torch.randn(1,n,8)),nn.Linear(8,3)
+        self.blocks = nn.Sequential(*[nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0) for _ in range(2)])
+    def forward(self, x):
+        parts = [self.extra.expand(len(x), -1, -1), self.patch(x).flatten(2).transpose(1,2)]
+        t = self.blocks(torch.cat(parts[::-1] if self.behind else parts, 1))
+        return self.head(t[:,16 if self.behind else 0] if self.n else t.mean(1))
+
+@pytest.mark.parametrize('n', [0,1,3])
+@pytest.mark.parametrize('method', ['rollout','legrad'])
+def test_tokens_behind_the_grid(method, n):
+    "Attention knows no order: extra tokens before or behind the grid give the same map"
+    set_seed(0)
+    models,x,maps = [Tokens(n, behind).eval() for behind in (False,True)],torch.randn(2,3,16,16),[]
+    models[1].load_state_dict(models[0].state_dict())
+    for m in models:
+        lay = find_layers(m, x, 'blocks.0.norm1')['blocks.0.norm1']
+        assert (lay.front,lay.back)==((0,n) if m.behind else (n,0))
+        maps.append(cam_maps(m, x, [0,1], 'blocks.0.norm1', method))
+    assert maps[0].std()>0
+    close(maps[1], maps[0], 1e-4)

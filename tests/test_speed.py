@@ -4,8 +4,11 @@ import pytest
 from utils import *
 import fastcam.method, fastcam.perturb
 from fastcam.layer import all_modules, own_random
+from fastcam.tail import _learned, is_alone, pooled, shortcuts, tail, without
 
 x = drawn_batch(4)
+quick = os.environ.get('FASTCAM_SHORTCUTS')!='0'                                              # see `test_without_shortcuts`
+counts_passes = pytest.mark.skipif(not quick, reason='says which stages are run, or what is remembered of them, where shortcuts are taken')
 
 def net(n=3):
     "`small_net` in eval mode"
@@ -202,8 +205,8 @@ def test_ablation_further_on(head):
     # differences of scores that are alike; what pools is known the second time
     for _ in range(2): close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], want, 1e-4)
     with torch.no_grad(), Capture(model, find_layers(model, x, '1')) as cap: model(x)
-    with torch.no_grad(): pool = cap._pool('1')
-    assert pool is None if where[head] is None else isinstance(pool[0], where[head])
+    with torch.no_grad(): pool = pooled(cap, '1')
+    assert pool is None if where[head] is None or not quick else isinstance(pool[0], where[head])
 
 def test_ablation_read_twice():
     "Something else reads the layer: the pooling is not all"
@@ -211,6 +214,7 @@ def test_ablation_read_twice():
     model = Reads().eval()
     close(cam_maps(model, x, 1, 'conv', 'ablationcam')[:,0], ablation_loop(model, 'conv', x, 1), 1e-4)
 
+@counts_passes
 def test_ablation_head_is_another():
     "What pooled the layer is not there any more"
     torch.manual_seed(0)
@@ -221,7 +225,7 @@ def test_ablation_head_is_another():
     model.eval()
     close(cam_maps(model, x, 1, '1', 'ablationcam')[:,0], ablation_loop(model, '1', x, 1), 1e-4)
     with torch.no_grad(), Capture(model, layers) as cap: model(x)
-    with torch.no_grad(): assert cap._pool('1')[0] is model[5]
+    with torch.no_grad(): assert pooled(cap, '1')[0] is model[5]
 
 # ---- per call
 def test_modules():
@@ -268,6 +272,7 @@ def test_changed_model_is_looked_at_again():
     model.eval()
     assert cam_maps(model, x, 0).grid==(24,24)
 
+@counts_passes
 def test_heads_come_and_go():
     "A new head may lie where an old one lay in memory: it is another all the same, and nothing is kept of those that went"
     model = net()
@@ -275,7 +280,8 @@ def test_heads_come_and_go():
         model[1][4] = nn.Linear(16, 3+i%3)
         cam_maps(model, x, 2+i%3, method='ablationcam')
         lay = first(find_layers(model, x).values())
-        assert lay.module is not None and len(lay.before) and len(lay.feeds) and all(r() is not None for r in lay.feeds)
+        known = _learned(lay)
+        assert lay.module is not None and len(known.before) and len(known.pools) and all(r() is not None for r in known.pools)
     assert len(fastcam.layer._found[model])==1
 
 # ---- benchmarks
@@ -322,7 +328,7 @@ def tails(model):
         with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: model(x)
         a = cap.a('b')[rows]*.9
         model.ran.clear()
-        with torch.no_grad(): res.append(cap.tail('b', a, tensor(rows)))
+        with torch.no_grad(): res.append(tail(cap, 'b', a, tensor(rows)))
         ran.append(''.join(model.ran))
     h = model.b.register_forward_hook(lambda m,i,o: a)
     with torch.no_grad(): want = model(x[rows])
@@ -330,6 +336,7 @@ def tails(model):
     for r in res: close(r, want)
     return ran
 
+@counts_passes
 def test_tail_skips_what_is_before():
     "The first tail asks in full whether the layer is all that counts, and later ones run what follows"
     model = Parts(chain).eval()
@@ -340,11 +347,13 @@ def test_tail_skips_what_is_before():
     cam_maps(plain, x, method='ablationcam'), cam_maps(plain, x, method='ablationcam')
     assert not any('forward' in vars(m) for m in plain.modules())
 
+@counts_passes
 @pytest.mark.parametrize('mix,ran', [(twice, ['abcaacaaca','acaaca','acaaca']), (beside, ['abcabc']*3)])
 def test_tail_runs_what_is_needed(mix, ran):
     "A stage that is called again afterwards is run; where the input passes the layer by, all is"
     assert tails(Parts(mix).eval())==ran
 
+@counts_passes
 def test_tail_of_a_model_that_changes_its_mind():
     "What was known not to matter is found to matter, and all is run"
     model = Parts(chain).eval()
@@ -352,6 +361,7 @@ def test_tail_of_a_model_that_changes_its_mind():
     model.mix = beside
     assert tails(model)==['cabcabc','abcabc','abcabc']
 
+@counts_passes
 def test_tail_keeps_hooks_of_others():
     "A stage in which somebody else's hooks keep something, as those of a U-Net do, is run"
     model,kept = Parts(chain).eval(),[]
@@ -365,10 +375,12 @@ def popped(m, x):
     return m.head(m.c(m.b(fs.pop())).tanh().mean((2,3)))
 def turned(m, x): return m.head(m.c(m.b(m.a(x).transpose_(2,3))).tanh().mean((2,3)))
 
+@counts_passes
 def test_tail_asks_again_with_what_is_left_out():
     "A stage is called afterwards in a way that no hook sees"
     assert tails(Parts(behind).eval())==['abca'+'c'+'abca'+'abca', 'abcaabca', 'abcaabca']
 
+@counts_passes
 def test_tail_of_stages_whose_output_is_changed():
     "The model takes from the list that a stage gave, or changes the shape of its tensor in place"
     class Listed(nn.Module):
@@ -379,6 +391,7 @@ def test_tail_of_stages_whose_output_is_changed():
     assert tails(model)[1:]==['cc','cc']
     assert tails(Parts(turned).eval())[1:]==['cc','cc']
 
+@counts_passes
 def test_tail_of_stages_that_keep_something():
     "What a stage has kept of the batch is found to matter later: it does not fit other rows"
     class Keeps(nn.Module):
@@ -395,6 +408,7 @@ def test_tail_of_stages_that_keep_something():
     model.gate = True
     assert all('a' in r and 'b' in r for r in tails(model))
 
+@counts_passes
 def test_tail_of_stages_with_attributes_of_their_own():
     "A stage hands its attributes on to what it wraps, or takes none: it is as it was afterwards"
     class Around(nn.Module):
@@ -415,7 +429,7 @@ def test_tail_of_a_renamed_layer():
     model._modules.clear()
     for n,m in names.items(): model._modules[n.upper()] = m
     model.mix = lambda m, x: m.HEAD(m.C(m.B(m.A(x))).tanh().mean((2,3)))
-    with torch.no_grad(): close(cap.tail('b', cap.a('b')), want)
+    with torch.no_grad(): close(tail(cap, 'b', cap.a('b'), torch.arange(len(x))), want)
 
 @pytest.mark.parametrize('how', ['hook','forward'])
 def test_ablation_of_a_linear_layer_that_is_changed(how):
@@ -432,15 +446,16 @@ def test_ablation_of_a_linear_layer_that_is_changed(how):
                 w.append((y-model[2:](b)[:,:1])/y.abs())
         close(cam_maps(model, x, 0, '1', method='ablationcam')[:,0], (torch.cat(w, 1)[...,None,None]*a).sum(1), 1e-4)
 
+@counts_passes
 def test_tail_after_half_precision():
     "What is known of one precision is not taken for another"
     model,lay = Parts(chain).eval(),None
     for half in (False,True,False):
         with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16, enabled=half), Capture(model, find_layers(model, x, 'b')) as cap:
             pred = model(x)
-            got = cap.tail('b', cap.a('b'))
+            got = tail(cap, 'b', cap.a('b'), torch.arange(len(x)))
         assert got.dtype==pred.dtype==(torch.bfloat16 if half else torch.float32) and torch.equal(got, pred)
-    assert set(cap.layers['b'].before)=={torch.float32,torch.bfloat16}
+    assert set(_learned(cap.layers['b']).before)=={torch.float32,torch.bfloat16}
 
 def test_tail_fails_and_puts_back():
     "What follows the layer fails: the stages run again as they did"
@@ -451,10 +466,70 @@ def test_tail_fails_and_puts_back():
         m.b(m.a(x))
         raise KeyError('broken')
     with torch.no_grad(), Capture(model, find_layers(model, x, 'b')) as cap: model(x)
-    assert cap._is_alone('b')
+    assert is_alone(cap, 'b')
     model.mix = broken
-    with pytest.raises(KeyError): cap.tail('b', cap.a('b'))
+    with pytest.raises(KeyError): tail(cap, 'b', cap.a('b'), torch.arange(len(x)))
     assert [vars(m).get('forward') for m in model.modules()]==own
+
+# ---- shortcuts decide nothing
+@pytest.mark.skipif(not quick, reason='this is the run without shortcuts')
+def test_without_shortcuts(run):
+    "All tests of what follows a layer pass without them, but for those that count passes"
+    out = run('python', '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_speed.py', 'tests/test_methods.py', '-k', 'ablation or tail or headcam or passed_by or chunks or threads',
+              cwd=root.parent, FASTCAM_SHORTCUTS='0')
+    assert int(re.search(r'(\d+) passed', out)[1])>40
+
+def test_shortcuts_come_and_go():
+    "They are back when a block ends, also by an exception, and in a block within another"
+    model,asked = net(),[]
+    h = model[0][0].register_forward_hook(lambda m,i,o: asked.append(len(o)))
+    cam_maps(model, x, 0, '0.3', 'headcam')                                                   # the first call notes what is before the layer
+    def passes():
+        asked.clear()
+        return cam_maps(model, x, 0, '0.3', 'headcam'),max(asked)
+    with shortcuts(): want,n = passes()
+    assert n<=len(x)
+    with shortcuts(False):
+        got,n = passes()
+        assert n>len(x)
+        with pytest.raises(ZeroDivisionError), shortcuts(): 1/0
+        assert passes()[1]==n
+    with shortcuts(): assert passes()[1]<=len(x)
+    h.remove()
+    close(got, want)
+
+# ---- hooks act for their own thread
+def in_thread(f):
+    "What `f()` gives in another thread"
+    res = []
+    t = threading.Thread(target=lambda: res.append(f()))
+    t.start(); t.join()
+    return res[0]
+
+class Waits(nn.Module):
+    "Calls `then` in each call"
+    then = None
+    def forward(self, a):
+        if self.then is not None: self.then()
+        return a
+
+@pytest.mark.parametrize('method', ['gradcam','ablationcam','headcam','shapleycam','guidedbackprop','fullgrad'])
+@pytest.mark.parametrize('layer', ['0.1','0.3'])
+def test_threads(method, layer):
+    "Whenever an explanation calls the model, another thread predicts with it: that prediction is the model's own, on its own batch, and has no graph; the maps are what they are alone"
+    model = net()
+    model[1].add_module('waits', Waits())
+    own,other = torch.randn(7, 3, 48, 48),[]
+    with torch.no_grad(): pred = model(own)
+    want = [cam_maps(model, x, [0,2], layer, method).as_subclass(Tensor) for _ in range(2)][1]              # what is before the layer is left out in the second
+    def then():
+        model[1].waits.then = None                                                                     # not within itself
+        with torch.no_grad(): other.append(in_thread(lambda: model(own)))
+        model[1].waits.then = then
+    model[1].waits.then = then
+    got = cam_maps(model, x, [0,2], layer, method)
+    assert torch.equal(got.as_subclass(Tensor), want) and other
+    assert all(torch.equal(o, pred) for o in other)
 
 # ---- what is done for speed gives way where it does not hold
 class Adapts(nn.Module):

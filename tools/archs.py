@@ -42,7 +42,7 @@ class Arch:
         "The default layer of `learn`, its grid and layout"
         learn = ifnone(learn, self.learner())
         o = default_layer(grid_layers(learn.model, learn.dls.one_batch()[0]))
-        return o.name,o.grid,_layouts.get(o.kind, o.prefix)
+        return o.name,o.grid,_layouts.get(o.kind, o.front)
 
     def row(self, layer, grid, layout):
         "Of the table"
