@@ -6,7 +6,10 @@
 __all__ = []
 
 # %% ../nbs/13_cli.ipynb #f1f215d5
-from fastai.vision.all import *
+import warnings
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
+    from fastai.vision.all import *
 from .perturb import *
 from .network import *
 from .target import *
@@ -14,7 +17,7 @@ from .callback import _vocab
 from .learner import *
 from .export import *
 from .export import _folder_items,_rank_world
-import ast, fastai, pickle, platform, warnings
+import ast, fastai, pickle, platform
 from contextlib import nullcontext
 
 # %% ../nbs/13_cli.ipynb #deccdb16

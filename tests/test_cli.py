@@ -8,8 +8,7 @@ pa = pytest.importorskip('pyarrow')
 
 def run(name, *args, cwd, ok=True, **env):
     "What a command prints to stdout and stderr; its exit status is as expected and there is no traceback"
-    env = os.environ|dict(PYTHONWARNINGS='ignore::FutureWarning')|env                          # fastai's imports warn with a new torch
-    res = subprocess.run([Path(sysconfig.get_path('scripts'))/f'fastcam-{name}', *map(str, args)], cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    res = subprocess.run([Path(sysconfig.get_path('scripts'))/f'fastcam-{name}', *map(str, args)], cwd=cwd, env=os.environ|env, text=True, stdin=subprocess.DEVNULL, capture_output=True)
     assert res.returncode==(0 if ok else 1) and 'Traceback' not in res.stderr, res.stdout+res.stderr
     return res.stdout,res.stderr
 
