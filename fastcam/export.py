@@ -307,13 +307,13 @@ class _Export(CAMCallback):
 
     def stand_in(self, nan):
         "Leave out the items `nan` of the batch: another of it is explained in their place, as for what cannot be read"
-        rows = self.rows[self.n_seen:self.n_seen+len(self.xb[0])]
+        rows = self.dl.rows
         self.leave_out(nan, "The prediction is NaN: there is nothing to explain; is its input finite?")
         if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
             self.learn.xb = _rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
             with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
             return super().after_pred()
-        self.n_seen,self.hooks = self.n_seen+len(rows),None
+        self.hooks = None
         self.keep(rows)
 
     def keep(self, rows, found=None):
