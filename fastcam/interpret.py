@@ -13,7 +13,7 @@ from .target import *
 from .callback import *
 from .callback import _types
 from .learner import *
-from .learner import _check_fused, _to_show
+from .learner import _check_fused, _explained_dl, _to_show
 from .method import _keywords_of
 import copy, itertools
 
@@ -63,11 +63,15 @@ def compare_cams(self:Learner,
     if all(o is None for o in given.values()): given['method'] = ['gradcam','gradcampp','hirescam','layercam','eigencam']
     given = {k: o if isinstance(o, (list,L,tuple)) else [o] for k,o in given.items() if o is not None}
     for k,o in given.items():
-        if k in kwargs: raise TypeError(f"`{k}` and `{k}s` were given: put all {k}s to choose from into the list")
+        if k in kwargs: raise TypeError(f"`{k}` is given, where `{k}s` takes those to choose from, a column each: put all into the list `{k}s=[...]`")
         if not len(o): raise ValueError(f"`{k}s` is empty: there is nothing to choose from")
     if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
     show,choices = _to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
-    with self.no_bar(), _keywords_of(Learner.compare_cams): cams = [self.cam(items, max_n=max_n, **c, **kwargs) for c in choices]
+    src = {k: kwargs.pop(k) for k in ('dl','ds_idx') if k in kwargs}
+    with as_before(self), self.no_bar(), _keywords_of(Learner.compare_cams):
+        dl = _explained_dl(self, items, n=max_n, **src)
+        if isinstance(dl, Batches): dl = list(dl)                             # the same in each column
+        cams = [self.cam(dl=dl, **c, **kwargs) for c in choices]
     def said(k, o): return ('layer ' if k=='layer' else '') + (f'[{_label(o)}]' if is_listy(o) else str(_label(o)))
     _columns([', '.join(said(k, o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
 

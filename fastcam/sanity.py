@@ -146,7 +146,8 @@ def sanity_check(self:Learner,
         for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
         return _look(o)
     with as_before(self), self.no_bar():
-        cams = _sample(self, items, dl, ds_idx, max_n, target=target, layer=layer, method=_look, with_preds=False)
+        dl = _sample(self, items, dl, ds_idx, max_n, layers=[layer], target=target)
+        cams = self.cam(dl=dl, target=target, layer=layer, method=_look, with_preds=False)
         t,model = as_target(ifnone(target, task_target(self)), cams.vocab),copy.deepcopy(self.model)
         chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()
