@@ -31,6 +31,7 @@ class Concepts:
 
 # %% ../nbs/07a_concept.ipynb #ebb119f0
 @patch
+@in_words
 def concepts(self:Learner,
     items=None, # See `Learner.cam`; a set that has something in common says most
     k=4, # Number of concepts
@@ -65,6 +66,7 @@ def concepts(self:Learner,
 
 # %% ../nbs/07a_concept.ipynb #2f164829
 @patch
+@in_words
 def show(self:Concepts,
     max_n=9, # Show at most so many items
     ncols=None, # Columns of the grid

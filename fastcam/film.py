@@ -27,6 +27,7 @@ class CAMFilm(Callback):
     "Maps of the same items throughout a fit, or several; `frames` holds `CAMs`, `steps` when each was made"
     order = 55                                                       # after `Recorder` and the loggers, before those that may end the fit
     _stateattrs = ('batches','explain')                              # of one fit; a learner is exported without
+    @in_words
     def __init__(self,
         items=None, # What to watch, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         every='epoch', # When: after each 'epoch', or after so many batches; the first frame is from before the training
@@ -133,6 +134,7 @@ def _log(self:CAMFilm, cams):
 # %% ../nbs/09_film.ipynb #79612574
 @patch
 @delegates(CAMs.show, but=['max_n','ctxs','nrows','ncols','figsize'])
+@in_words
 def show(self:CAMFilm,
     max_n=4, # Show at most so many items, a row each
     n_frames=6, # Show at most so many frames, a column each: the first, the last, and some between

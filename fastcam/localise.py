@@ -269,6 +269,7 @@ _middle.__name__ = 'middle'
 
 @patch
 @delegates(Learner.cam, but=['method','with_preds'])
+@in_words
 def cam_localize(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -288,7 +289,7 @@ def cam_localize(self:Learner,
         layer = kwargs.get('layer')
         dl = _sample(self, items, dl, ds_idx, max_n, methods=methods, layers=[layer], **{k:v for k,v in kwargs.items() if k!='layer'})
         check_truth(truth, dl)
-        if isinstance(dl, Batches): dl = list(dl)                                       # the same for each method
+        if isinstance(dl, Batches): dl = Batches(list(dl))                                       # the same for each method
         for m in bar(methods):
             cams = self.cam(dl=dl, method=m, with_preds=False, **kwargs)
             if held is None: held = _truths(cams, truth if truth is None or callable(truth) else _for_rows(truth, cams), original)

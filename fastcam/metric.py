@@ -450,6 +450,7 @@ _usual = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')
 
 # %% ../nbs/11_metric.ipynb #6cd17d69
 @patch
+@in_words
 def cam_metrics(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -507,6 +508,7 @@ def _rank(
     return res.rename_axis(['method','layer']).sort_values('score', ascending=False, kind='stable')
 
 @patch
+@in_words
 def best_cam(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`

@@ -120,6 +120,7 @@ _alike = ['spearman','spearman_abs','ssim','ssim_abs']
 
 # %% ../nbs/11b_sanity.ipynb #2781e17d
 @patch
+@in_words
 def sanity_check(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -198,6 +199,7 @@ def plot(self:SanityCheck,
     return ax
 
 @patch
+@in_words
 def show(self:SanityCheck,
     item=0, # Which of the items kept
     methods=None, # Names of methods; all if None

@@ -65,6 +65,7 @@ class CAMSummary:
 
 @patch
 @delegates(Learner.cam)
+@in_words
 def cam_summary(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -113,6 +114,7 @@ def outliers(self:CAMSummary,
     return self.cams[list(dict.fromkeys(df.dropna(subset='distance').sort_values('distance', ascending=False, kind='stable').item))[:n]]
 
 @patch
+@in_words
 def show(self:CAMSummary,
     max_n=9, # Show at most so many classes, those with most items first
     nrows=None, # Rows of the grid
