@@ -499,7 +499,7 @@ def export_cams(self:Learner,
                 _publish(scratch/'gallery.html', path/'gallery.html')
             todo = {s: [idxs[p] for p in shards[s]] for s in mine if not (path/'errors'/f'{s:05}.parquet').exists()}
             if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
-        if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=2)
+        if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=3)
     return path
 
 # %% ../nbs/12_export.ipynb #ba7362f8

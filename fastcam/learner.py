@@ -92,9 +92,10 @@ def _check_words(name, kwargs, takes):
 
 def in_words(f):
     "`f`, with an error that names the right keyword for one that other tools have, and says what is wrong with a `figsize` or a list of methods"
+    if cls := f.__annotations__.get('self'): f.__qualname__ = f'{cls.__name__}.{f.__name__}'           # as `patch` calls it, and the docs
     @wraps(f)
     def _f(*args, **kwargs):
-        _check_words(f.__qualname__.removesuffix('.__init__'), kwargs, takes() if _meant.keys() & kwargs or _afterwards.keys() & kwargs else kwargs)
+        _check_words(f.__name__ if cls else f.__qualname__.split('.')[0], kwargs, takes() if _meant.keys() & kwargs or _afterwards.keys() & kwargs else kwargs)
         return f(*args, **kwargs)
     @cache
     def takes(): return [k for k,p in inspect.signature(_f).parameters.items() if k!='self' and p.kind is not p.VAR_KEYWORD]
@@ -111,7 +112,7 @@ def _to_pil(a, mode):
     if a.ndim not in (2,3) or a.ndim==3 and a.shape[-1] not in (3,4):
         raise ValueError(f"An item of shape {tuple(a.shape)} is no picture: expected an array (height, width, 3), or a tensor (3, height, width)")
     whole,fits = a.dtype.kind in 'iu',a.min()>=0 and a.max()<=255
-    if a.ndim==2 and a.dtype!=np.uint8 and (mode not in _8bit or whole and not fits):
+    if a.ndim==2 and a.dtype!=np.uint8 and (mode not in _8bit or not fits and (whole or a.min()>=0)):
         return Image.fromarray(a if a.dtype==np.uint16 else a.astype(np.int32 if whole else np.float32))
     if not fits:
         raise ValueError(f"A picture of {a.shape[-1]} bands has values 0..255: divide those of 16 bits by 257" if whole else
@@ -346,7 +347,6 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     # seen as in validation, without random transforms
     if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
     some = dict(n=min(o for o in (n,dl.n) if o is not None)) if {n,dl.n}!={None} and not dl.prebatched else {}
-    if dl.indexed and not some and not dl.prebatched: raise ValueError("This dataset has no length: give `max_n`, how many items are explained")
     if not Batches(dl if dl.n is not None else dl.new(**some)).again: return Batches(dl.new(shuffle=False, drop_last=False, **some), n)
     if getattr(dl.create_item, 'func', None) is not _create_item: some['create_item'] = partial(_create_item, dl)
     if hasattr(dl, 'sort_func'): return _text().whole_texts(dl, **some)
@@ -519,11 +519,15 @@ def _batches(self:CAMs):
     if self.xb is not None: return [self.xb]
     with no_random(reproducible=False): return list(self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0))
 
+@patch
+def _n_inp(self:CAMs, b):
+    "How many of the tensors in the batch `b` are inputs: as fastai has it, all but the last where the loader does not know"
+    return len(b) if self.xb is not None else getattr(self.dl, 'n_inp', max(1, len(b)-1))
+
 @patch(as_prop=True)
 def inputs(self:CAMs):
     "What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"
-    n_inp = getattr(self.dl, 'n_inp', None)
-    return detuplify(tuple(torch.cat(o) for o in zip(*[b[:n_inp] for b in self._batches()])))
+    return detuplify(tuple(torch.cat(o) for o in zip(*[b[:self._n_inp(b)] for b in self._batches()])))
 
 @patch
 def _check_inp(self:CAMs, inp):
@@ -704,6 +708,8 @@ def cam(self:Learner,
         read = dl if isinstance(dl, Batches) else Batches(dl)
         n = read.n_items
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
+        if read.n is None and isinstance(read.dl, DataLoader) and read.indexed and read.dl.n is None:
+            raise ValueError("This dataset has no length: give `max_n`, how many items are explained")
         if isinstance(target, Similar) and not isinstance(target.query, Tensor):
             with self.no_bar(): target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
         with _keywords_of(Learner.cam):
@@ -712,7 +718,7 @@ def cam(self:Learner,
             try: xb = self.get_preds(dl=read, with_input=not read.again, with_preds=False, with_targs=False, reorder=False, cbs=cb)[0]
             except Exception as e: raise _unbury(e)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
-        dl,xb = (dl,None) if read.again else (self.dls.loaders[-1],tuplify(xb))
+        dl,xb = (dl,None) if read.again else (self.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
         return _as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, CAMs if token_ids(self.xb) is None else _text().TextCAMs)
 
 # %% ../nbs/07_learner.ipynb #a530ae89
