@@ -91,6 +91,15 @@ def test_failures(folder, args, msg, monkeypatch):
         with pytest.raises(CliError, match=re.compile(msg, re.S)): f()
     assert not list(folder.glob('out/**/*.p*'))                                          # no picture, no Parquet file
 
+def test_folder(folder, monkeypatch, capsys):
+    "A folder means its pictures; what is wrong with the choices is said before any of them is opened"
+    monkeypatch.chdir(folder)
+    with pytest.raises(CliError, match='1 of 9 photos'): cli.show_main('model.pkl', 'pics', out='shown')
+    assert len(list((folder/'shown').iterdir()))==8
+    capsys.readouterr()
+    with pytest.raises(CliError, match="'gradcam'"): cli.show_main('model.pkl', 'pics/broken.png', 'pics', out='no', method='gradcamm')
+    assert capsys.readouterr().err=='' and not (folder/'no').exists()
+
 def test_another_fastai(folder, monkeypatch):
     "What a class that fastai does not have any more gives"
     def gone(*args, **kw): raise AttributeError("Custom classes ...:\n\tCan't get attribute 'OldTransform' on <module 'fastai.vision.core'>")

@@ -698,6 +698,45 @@ def test_keyword(learn, call, close, takes):
     "An unknown keyword, by what the function called takes: close ones, then all, in the same order each time"
     with pytest.raises(TypeError, match=f'(?s)Unknown keyword.*Close matches: .*{close}.*{takes}'): call(learn)
 
+in_other_words = [('cam','layers','layer'), ('cam','methods','method'), ('cam','targets','target'), ('show_cam','layers','layer'), ('show_cam','class_idx','target'), ('show_cam','ax','ctxs'), ('show_cam','size','figsize'),
+    ('cam_metrics','layer','layers'), ('cam_metrics','method','methods'), ('cam_metrics','targets','target'), ('best_cam','layer','layers'), ('best_cam','method','methods'),
+    ('sanity_check','layers','layer'), ('sanity_check','method','methods'), ('cam_summary','layers','layer'), ('cam_summary','methods','method'), ('cam_localize','layers','layer'), ('cam_localize','method','methods'), ('concepts','layers','layer')]
+@pytest.mark.parametrize('name,given,right', in_other_words, ids=lambda o: o)
+def test_singular_and_plural(learn, name, given, right):
+    "The right keyword is named, before anything is explained"
+    calls = []
+    h = learn.model.register_forward_hook(lambda *a: calls.append(1))
+    kw = dict(truth=lambda o: torch.ones(48,48)) if name=='cam_localize' else {}
+    for v in (-2, ['gradcam'], 'gradcam'):
+        with pytest.raises(TypeError, match=f'Unknown keyword {given!r}.*`{name}` takes.*{right!r}'): getattr(learn, name)(files[:2], **{given:v}, **kw)
+    h.remove()
+    assert not calls
+
+def test_words_of_keywords(learn):
+    with pytest.raises(TypeError, match=r"`layers=\[-2\]`"): learn.cam_metrics(layer=-2)
+    with pytest.raises(TypeError, match=r'compare_cams\(img, layers=\[...\]\)'): learn.cam(layers=[-1,-2])
+    with pytest.raises(TypeError, match=r'plt.suptitle'): learn.show_cam(f, title='cats')
+    with pytest.raises(TypeError, match=r'plt.savefig'): learn.show_cam(f, save='cats.png')
+    with pytest.raises(TypeError, match=r'`CAMFilm` takes .*`layer=`|`layer=`.*`CAMFilm` takes'): CAMFilm(files[:2], layers=[-1])
+    for call in (lambda: learn.show_cam(f, figsize=4), lambda: learn.cam(f).show(figsize=(4,)), lambda: learn.compare_cams(f, figsize=4.5)):
+        with pytest.raises(TypeError, match=r'`figsize` is .*\(width, height\)'): call()
+
+# ---- what takes long is checked before it begins
+late = dict(methods=(dict(methods=['gradcam','gradcma']), "'gradcam'", 'metrics best sanity localize'), layers=(dict(layers=[-1,'0.99']), "no layer '0.99'", 'metrics best'), layer=(dict(layer='0.99'), "no layer '0.99'", 'sanity summary concepts localize'),
+    target=(dict(target='levle'), "'level'", 'metrics best sanity summary localize'), keyword=(dict(eigne=1), 'eigne', 'metrics best sanity summary localize'), k=(dict(k=999), '999', 'concepts'), half=(dict(k=1.5), '1.5', 'concepts'),
+    border=(dict(border=.6), 'border', 'summary'), truth=(dict(truth=[1]), '1 truths for 12 items', 'summary localize'), kind=(dict(truth=3), 'a int', 'summary localize'), none=(dict(truth=None), 'no boxes', 'localize'), max_n=(dict(max_n=1), 'One item', 'best'))
+@pytest.mark.parametrize('what,name', [(k,n) for k,(_,_,ns) in late.items() for n in ns.split()])
+def test_nothing_dear_before_the_refusal(learn, what, name):
+    kw,said,_ = late[what]
+    f = dict(metrics=learn.cam_metrics, best=learn.best_cam, sanity=learn.sanity_check, summary=learn.cam_summary, localize=learn.cam_localize, concepts=learn.concepts)[name]
+    if name=='localize': kw = {'truth':lambda o: torch.ones(48,48), **kw}
+    seen,was = [],snapshot(learn)
+    h = learn.model.register_forward_pre_hook(lambda m,i: seen.append(len(i[0])))
+    with pytest.raises((ValueError,TypeError,IndexError), match=re.escape(said)): f(**kw)
+    h.remove()
+    assert sum(seen)<=3 or what=='k' and sum(seen)<=20                               # a dry pass of one item, or the first batch, whose channels are counted
+    assert settled(was, snapshot(learn))==[]
+
 def test_close_matches():
     "What holds the name comes first, as a word, whatever the case; then what is spelled alike; unrelated names are not offered"
     names = ['catamaran','tiger cat','beaver','Egyptian_cat','gazelle','tabby','Cattle dog']
