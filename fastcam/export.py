@@ -400,10 +400,11 @@ def _folder_items(dls, items, path):
     if not fs: raise ValueError(f"There is no picture in the folder {items}")
     return fs
 
-def _check_there(items):
-    "FileNotFoundError if `items` are paths, and none of them is there"
+def _check_there(dls, items):
+    "FileNotFoundError if `items` are paths of pictures, and none of them is there"
     fs = L(items)
-    if len(fs) and all(isinstance(f, (str,Path)) and not os.path.exists(f) for f in fs):
+    if not isinstance(dls.loaders[-1].dataset, (Datasets,TfmdLists)) or ItemReader(dls).cls is None: return
+    if len(fs) and all(isinstance(f, (str,Path)) and not (os.path.exists(f) or '://' in str(f)) for f in fs):
         raise FileNotFoundError(f"There is no file or folder {str(fs[0])!r}" + (f", and none of {len(fs)-1} others given" if len(fs)>1 else ''))
 
 def _shards(n, bs, size):
@@ -471,8 +472,8 @@ def export_cams(self:Learner,
     if dtype not in ('float16','float32'): raise ValueError(f"`dtype` is {dtype!r}, expected 'float16' or 'float32'")
     if shard<1: raise ValueError(f"`shard` is {shard}: expected at least one item")
     if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: give a folder")
-    _check_there(items)
-    if isinstance(items, (str,Path)) and Path(items).is_dir(): items = _folder_items(self.dls, items, path)
+    _check_there(self.dls, items)
+    if isinstance(items, (str,Path)) and os.path.isdir(items) and isinstance(self.dls.loaders[-1].dataset, (Datasets,TfmdLists)): items = _folder_items(self.dls, items, path)
     with _undone(path), as_before(self), _alone() as (rank,world):
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
         if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):

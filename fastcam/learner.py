@@ -104,21 +104,29 @@ def in_words(f):
 # %% ../nbs/07_learner.ipynb #5f93e0c1
 _8bit = '1','L','LA','P','RGB','RGBA','CMYK','YCbCr','LAB','HSV'
 
-def _to_pil(a, mode):
-    "A PIL image of the array `a` (height, width) or (height, width, channels), for pictures that are opened as `mode`: 16 bits and floats are what they are in a file"
+def _bands_last(a):
+    "The array `a` as PIL has it, (height, width) or (height, width, 3 or 4)"
     if not a.size: raise ValueError(f"An item of shape {tuple(a.shape)} is empty")
-    if a.dtype==bool: a = a.astype(np.uint8)*255
-    if a.ndim==3 and a.shape[-1]==1: a = a[...,0]
-    if a.ndim not in (2,3) or a.ndim==3 and a.shape[-1] not in (3,4):
-        raise ValueError(f"An item of shape {tuple(a.shape)} is no picture: expected an array (height, width, 3), or a tensor (3, height, width)")
-    whole,fits = a.dtype.kind in 'iu',a.min()>=0 and a.max()<=255
-    if a.ndim==2 and a.dtype!=np.uint8 and (mode not in _8bit or not fits and (whole or a.min()>=0)):
-        return Image.fromarray(a if a.dtype==np.uint16 else a.astype(np.int32 if whole else np.float32))
-    if not fits:
+    if a.ndim==3 and a.shape[-1]==1: return a[...,0]
+    if a.ndim==2 or a.ndim==3 and a.shape[-1] in (3,4): return a
+    raise ValueError(f"An item of shape {tuple(a.shape)} is no picture: expected an array (height, width, 3), or a tensor (3, height, width)")
+
+def _bits8(a, whole):
+    "The array `a` in 8 bits, from values 0..255, or 0..1 in floats"
+    if not (a.min()>=0 and a.max()<=255):
         raise ValueError(f"A picture of {a.shape[-1]} bands has values 0..255: divide those of 16 bits by 257" if whole else
                          "A picture's values are 0..1 or 0..255. For a batch that is normalised already, use `dl=[(xb,)]`")
-    if a.dtype!=np.uint8: a = (a*255 if a.dtype.kind=='f' and a.max()<=1 else a).round().astype(np.uint8)
-    return Image.fromarray(a)
+    return (a if whole or a.max()>1 else a*255).round().astype(np.uint8)
+
+def _to_pil(a, mode):
+    "A PIL image of the array `a`, for pictures that are opened as `mode`: 16 bits and floats of one band are what they are in a file"
+    a = _bands_last(a)
+    if a.dtype==bool: a = a.astype(np.uint8)*255
+    if a.dtype==np.uint8: return Image.fromarray(a)
+    whole = a.dtype.kind in 'iu'
+    deep = mode not in _8bit or a.max()>255 and (whole or a.min()>=0) or whole and a.min()<0
+    if a.ndim==3 or not deep: return Image.fromarray(_bits8(a, whole))
+    return Image.fromarray(a if a.dtype==np.uint16 else a.astype(np.int32 if whole else np.float32))
 
 # %% ../nbs/07_learner.ipynb #7ea40b02
 @dispatch
@@ -335,6 +343,15 @@ def _own_dl(learn, ds_idx):
         raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
     return dl
 
+def _read_again(learn, dl, n):
+    "The fastai `DataLoader` `dl` as in validation: in order, none left out, without random transforms; `Batches` where items cannot be read again by their position"
+    if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
+    known = L(n, dl.n).filter(lambda o: o is not None)
+    kw = dict(n=min(known)) if known and not dl.prebatched else {}
+    if not Batches(dl if dl.n is not None else dl.new(**kw)).again: return Batches(dl.new(shuffle=False, drop_last=False, **kw), n)
+    if getattr(dl.create_item, 'func', None) is not _create_item: kw['create_item'] = partial(_create_item, dl)
+    return _text().whole_texts(dl, **kw) if hasattr(dl, 'sort_func') else dl.new(shuffle=False, drop_last=False, **kw)
+
 def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, only the first `n` items if given: a `DataLoader` in order, whose items can be read again, or `Batches`"
     _check_max_n(n)
@@ -342,15 +359,8 @@ def _explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     if items is not None and dl is not None: raise ValueError("Give `items` or `dl`, not both")
     if dl is not None: _check_dl(dl)
     else: dl = _own_dl(learn, ds_idx) if items is None else _dl_of(learn, items)
-    if isinstance(dl, Batches) and n is None: return dl
-    if not isinstance(dl, DataLoader): return Batches(_in_order(dl), n)
-    # seen as in validation, without random transforms
-    if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
-    some = dict(n=min(o for o in (n,dl.n) if o is not None)) if {n,dl.n}!={None} and not dl.prebatched else {}
-    if not Batches(dl if dl.n is not None else dl.new(**some)).again: return Batches(dl.new(shuffle=False, drop_last=False, **some), n)
-    if getattr(dl.create_item, 'func', None) is not _create_item: some['create_item'] = partial(_create_item, dl)
-    if hasattr(dl, 'sort_func'): return _text().whole_texts(dl, **some)
-    return dl.new(shuffle=False, drop_last=False, **some)
+    if isinstance(dl, DataLoader): return _read_again(learn, dl, n)
+    return dl if isinstance(dl, Batches) and n is None else Batches(_in_order(dl), n)
 
 def _as_batch(items):
     "Tensors, or tuples of a model's inputs, as a batch"
@@ -690,8 +700,8 @@ def _as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
 @patch
 @in_words
 def cam(self:Learner,
-    items=None, # Path, bytes, PIL image, array (HWC), tensor (CHW) or what else `dls.test_dl` takes; a list, `L`, DataFrame or 4-D tensor of these
-    dl=None, # `DataLoader`, or list of batches, instead of `items`
+    items=None, # Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW) or what else `dls.test_dl` takes; a list, `L`, DataFrame or 4-D tensor of these
+    dl=None, # fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
     ds_idx=1, # Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
     target=None, # What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
     layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`

@@ -168,6 +168,28 @@ def test_as_the_file(cls, dtype, tmp_path):
         learn.show_cam(fs[:2], original=True)
     plt.close('all')
 
+def test_dicom(tmp_path):
+    "Files of fastai's medical imaging, and what is read of them, are the same item, and are drawn"
+    pydicom = pytest.importorskip('pydicom')
+    pytest.importorskip('kornia'), pytest.importorskip('skimage')
+    from fastai.medical.imaging import PILDicom, get_dicom_files
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID,meta.MediaStorageSOPClassUID,meta.MediaStorageSOPInstanceUID = pydicom.uid.ExplicitVRLittleEndian,'1.2.840.10008.5.1.4.1.1.2','1.2.3'
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        ds = pydicom.dataset.FileDataset(f'{i}', {}, file_meta=meta, preamble=b'\0'*128)
+        ds.Rows,ds.Columns,ds.BitsAllocated,ds.BitsStored,ds.HighBit,ds.PixelRepresentation,ds.SamplesPerPixel,ds.PhotometricInterpretation = 20,30,16,16,15,0,1,'MONOCHROME2'
+        ds.PixelData = rng.integers(0, 4096, (20,30)).astype(np.uint16).tobytes()
+        ds.save_as(tmp_path/f'{"ab"[i%2]}{i}.dcm')
+    fs = get_dicom_files(tmp_path).sorted()
+    learn = one_band(PILDicom, fs)
+    with learn.no_bar():
+        want,a = learn.cam(fs[0], target=0).maps,pydicom.dcmread(fs[0]).pixel_array
+        for o in (PILDicom.create(fs[0]), a, Image.fromarray(a), fs[0].read_bytes(), str(fs[0])): same(learn.cam(o, target=0).maps, want)
+        same(learn.cam(tmp_path, target=0).maps, learn.cam(fs, target=0).maps)
+        for original in (False,True): learn.show_cam([fs[0], PILDicom.create(fs[1])], original=original)
+    plt.close('all')
+
 def bands(n, kind, d, dtype='float32', high=1.):
     "A learner of pictures of `n` bands in files of numpy, as tensors of the type `kind`"
     rng,fs = np.random.default_rng(0),[d/f'{"ab"[i%2]}{i}.npy' for i in range(4)]
