@@ -64,7 +64,7 @@ def compare_cams(self:Learner,
     if all(o is None for o in given.values()): given['method'] = ['gradcam','gradcampp','hirescam','layercam','eigencam']
     given = {k: o if isinstance(o, (list,L,tuple)) else [o] for k,o in given.items() if o is not None}
     for k,o in given.items():
-        if k in kwargs: raise TypeError(f"`{k}` is given, where `{k}s` takes those to choose from, a column each: put all {k}s into the list `{k}s=[...]`")
+        if k in kwargs: raise TypeError(f"`{k}` and `{k}s` do not go together: put all {k}s to choose from into the list `{k}s=[...]`, a column each")
         if not len(o): raise ValueError(f"`{k}s` is empty: there is nothing to choose from")
     if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
     show,choices = _to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
