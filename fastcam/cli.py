@@ -157,7 +157,8 @@ def export_main(
     if not Path(folder).is_dir(): raise CliError(f"{folder}: {'this is a file, and a folder is expected' if Path(folder).exists() else 'there is no such folder'}")
     learn = _load(model)
     try:
-        dl = learn.dls.test_dl(_folder_items(learn.dls, folder, out), with_labels=labels, **{k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None})
+        kw = {k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None}
+        dl = learn.dls.test_dl(_folder_items(learn.dls, folder, out), with_labels=labels, **kw)
         with nullcontext() if sys.stdout.isatty() else learn.no_bar(), warnings.catch_warnings():
             warnings.filterwarnings('ignore', '.* items are left out')                            # the last line says so too
             learn.export_cams(out, dl=dl, max_n=max_n, shard=shard, dtype=dtype, views=not no_views, overlays=overlays, **_choices(learn, **kwargs))

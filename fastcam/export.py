@@ -400,10 +400,12 @@ def _folder_items(dls, items, path):
     if not fs: raise ValueError(f"There is no picture in the folder {items}")
     return fs
 
+def _reads_files(dls): return isinstance(dls.loaders[-1].dataset, (Datasets,TfmdLists)) and ItemReader(dls).cls is not None
+
 def _check_there(dls, items):
     "FileNotFoundError if `items` are paths of pictures, and none of them is there"
     fs = L(items)
-    if not isinstance(dls.loaders[-1].dataset, (Datasets,TfmdLists)) or ItemReader(dls).cls is None: return
+    if not _reads_files(dls): return
     if len(fs) and all(isinstance(f, (str,Path)) and not (os.path.exists(f) or '://' in str(f)) for f in fs):
         raise FileNotFoundError(f"There is no file or folder {str(fs[0])!r}" + (f", and none of {len(fs)-1} others given" if len(fs)>1 else ''))
 
@@ -466,14 +468,15 @@ def export_cams(self:Learner,
     **kwargs # For the method and `smooth`
 ) -> Path: # The folder, for `load_cams`
     "Save the maps of any number of items in a folder of Parquet files; what is there already is not done again"
-    if not isinstance(path, (str,Path)): raise TypeError(f"`path` is a {type(path).__name__}, and comes first: the folder for the maps, as in `learn.export_cams('maps', files)`")
+    if not isinstance(path, (str,Path)): 
+        raise TypeError(f"`path` is a {type(path).__name__}, and comes first: the folder for the maps, as in `learn.export_cams('maps', files)`")
     pa,path,launch = _arrow(),Path(path),_launch()
     if fuse is None: raise ValueError("A row holds one map: give `fuse`, or export each layer into a folder of its own")
     if dtype not in ('float16','float32'): raise ValueError(f"`dtype` is {dtype!r}, expected 'float16' or 'float32'")
     if shard<1: raise ValueError(f"`shard` is {shard}: expected at least one item")
     if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: give a folder")
     _check_there(self.dls, items)
-    if isinstance(items, (str,Path)) and os.path.isdir(items) and isinstance(self.dls.loaders[-1].dataset, (Datasets,TfmdLists)): items = _folder_items(self.dls, items, path)
+    if _reads_files(self.dls) and isinstance(items, (str,Path)) and os.path.isdir(items): items = _folder_items(self.dls, items, path)
     with _undone(path), as_before(self), _alone() as (rank,world):
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
         if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):

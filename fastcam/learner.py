@@ -283,7 +283,8 @@ def _unreadable(name, e):
     "The error `e` of reading the item `name`, a file or a word for it, as one that names it"
     why = re.sub(r'^\[Errno \d+\] ', '', str(e)).replace(f' {str(name)!r}', '').removesuffix(':')
     if isinstance(e, UnidentifiedImageError): why = 'it is empty' if os.path.exists(name) and not os.path.getsize(name) else re.sub(' <_io.*', '', why)
-    return (type(e) if type(e) in (FileNotFoundError,PermissionError,TypeError) else OSError if isinstance(e, OSError) else ValueError)(f"Cannot read {name}: {why}")
+    kind = type(e) if type(e) in (FileNotFoundError,PermissionError,TypeError) else OSError if isinstance(e, OSError) else ValueError
+    return kind(f"Cannot read {name}: {why}")
 
 def _create_item(dl, i):
     "Item `i` of `dl`; if it cannot be read, the error names it"
@@ -344,7 +345,7 @@ def _own_dl(learn, ds_idx):
     return dl
 
 def _read_again(learn, dl, n):
-    "The fastai `DataLoader` `dl` as in validation: in order, none left out, without random transforms; `Batches` where items cannot be read again by their position"
+    "The fastai `DataLoader` `dl` as in validation: in order, none left out, nothing random; `Batches` where no item can be read again by its position"
     if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
     known = L(n, dl.n).filter(lambda o: o is not None)
     kw = dict(n=min(known)) if known and not dl.prebatched else {}
@@ -700,7 +701,7 @@ def _as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
 @patch
 @in_words
 def cam(self:Learner,
-    items=None, # Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW) or what else `dls.test_dl` takes; a list, `L`, DataFrame or 4-D tensor of these
+    items=None, # Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
     dl=None, # fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
     ds_idx=1, # Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
     target=None, # What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction

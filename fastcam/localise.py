@@ -239,7 +239,8 @@ def check_truth(
     dl # Of the items, as fastai makes it, or `Batches`
 ):
     "What is wrong with `truth`, before anything is explained: TypeError for what is no list or function, ValueError for one of another length"
-    if truth is None and isinstance(dl, TfmdDL) and not any(issubclass(t, (LabeledBBox,TensorBBox,TensorMask,TensorPoint)) for t in _types(dl) if isinstance(t, type)): raise ValueError(_no_truth)
+    known = _types(dl).filter(lambda t: isinstance(t, type) and issubclass(t, (LabeledBBox,TensorBBox,TensorMask,TensorPoint))) if isinstance(dl, TfmdDL) else True
+    if truth is None and not known: raise ValueError(_no_truth)
     if truth is None or callable(truth): return
     n = (dl if isinstance(dl, Batches) else Batches(dl)).n_items
     if isinstance(dl, Batches) and dl.n is not None: n = Batches(dl.dl).n_items

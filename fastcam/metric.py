@@ -368,7 +368,7 @@ def _names(o): return list(o) if is_listy(o) else [o]
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
 def _sample(learn, items, dl, ds_idx, max_n, **asked):
-    "A loader of at most `max_n` items: drawn with a fixed seed, or the first where none can be read by its position. What is wrong with what is `asked`, see `check_asked`, is said now"
+    "A loader of at most `max_n` items, drawn with a fixed seed; the first where none can be read by its position. What is `asked`, see `check_asked`, is checked"
     _check_max_n(max_n)
     dl = _explained_dl(learn, items, dl, ds_idx)
     if isinstance(dl, Batches): dl = Batches(dl.dl, max_n)
