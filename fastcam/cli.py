@@ -6,15 +6,19 @@
 __all__ = []
 
 # %% ../nbs/13_cli.ipynb #f1f215d5
-from fastai.vision.all import *
+import warnings
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
+    from fastai.vision.all import *
 from .perturb import *
 from .network import *
 from .target import *
+from .method import *
 from .callback import _vocab
 from .learner import *
 from .export import *
 from .export import _folder_items,_rank_world
-import ast, fastai, pickle, platform, warnings
+import ast, fastai, pickle, platform
 from contextlib import nullcontext
 
 # %% ../nbs/13_cli.ipynb #deccdb16
@@ -98,10 +102,14 @@ def _save(cam, dest):
 def _why(e): return getattr(e, 'strerror', None) or e
 
 def _show_images(learn, images, out, **choices):
-    "Explain each of `images` with a picture in the folder `out`, and tell of those that cannot be read"
-    images,out,bad = L(images).map(Path),Path(out),0
+    "Explain each of `images`, or of those in a folder, with a picture in the folder `out`, and tell of those that cannot be read"
+    out,bad,reader = Path(out),0,ItemReader(learn.dls)
+    try:
+        Explainer(**choices, vocab=_vocab(learn.dls))
+        images = L(images).map(Path).map(reader.files).concat()
+    except (ValueError,IndexError,TypeError) as e: raise CliError(e)
     for o,dest in zip(images, _dests(images, out)):
-        try: img = PILImage.create(o)
+        try: img = reader.open(o)
         except Exception as e:  # PIL raises many kinds for a broken file
             print(f'{o}: {_why(e)}', file=sys.stderr)
             bad += 1
@@ -118,7 +126,7 @@ def _show_images(learn, images, out, **choices):
 @delegates(_choices, but=['learn'])
 def show_main(
     model:Path, # A model that `learn.export()` wrote. It is a pickle, which runs the code in it when it is loaded: use only files you trust
-    *images:Path, # Pictures to explain
+    *images:Path, # Pictures to explain, or folders of them
     out:Path=Path('fastcam-show'), # Folder for the results, one PNG for each picture
     **kwargs
 ):
@@ -149,7 +157,8 @@ def export_main(
     if not Path(folder).is_dir(): raise CliError(f"{folder}: {'this is a file, and a folder is expected' if Path(folder).exists() else 'there is no such folder'}")
     learn = _load(model)
     try:
-        dl = learn.dls.test_dl(_folder_items(folder, out), with_labels=labels, **{k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None})
+        kw = {k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None}
+        dl = learn.dls.test_dl(_folder_items(learn.dls, folder, out), with_labels=labels, **kw)
         with nullcontext() if sys.stdout.isatty() else learn.no_bar(), warnings.catch_warnings():
             warnings.filterwarnings('ignore', '.* items are left out')                            # the last line says so too
             learn.export_cams(out, dl=dl, max_n=max_n, shard=shard, dtype=dtype, views=not no_views, overlays=overlays, **_choices(learn, **kwargs))

@@ -12,8 +12,9 @@ from .core import _in_lines
 from .layer import *
 from .target import *
 from .learner import *
-from .learner import _check_pictures
+from .learner import _explained_dl
 from matplotlib.patches import Patch
+import numbers
 
 # %% ../nbs/07a_concept.ipynb #7ca8f142
 class Concepts:
@@ -30,6 +31,7 @@ class Concepts:
 
 # %% ../nbs/07a_concept.ipynb #ebb119f0
 @patch
+@in_words
 def concepts(self:Learner,
     items=None, # See `Learner.cam`; a set that has something in common says most
     k=4, # Number of concepts
@@ -40,17 +42,19 @@ def concepts(self:Learner,
 ) -> Concepts:
     "Factor the layer's activations over the items into `k` concepts, each labelled by the head"
     if is_listy(layer): raise ValueError("`layer` is a list: give one layer")
+    if not isinstance(k, numbers.Integral) or k<1: raise ValueError(f"`k` is {k!r}: expected a number of concepts, 1 or more")
     from sklearn.decomposition import NMF
     passes,acts = [],[]
     def keep(o):
+        if k>o.a.shape[1]: raise ValueError(f"`k` is {k}, expected 1 to {o.a.shape[1]}, the layer's channels")
         passes[:] = [o]
         acts.append(o.a.relu().cpu())
         return o.a.sum(1)
-    with no_random(reproducible=False), torch.inference_mode(False), torch.no_grad():
-        cams = self.cam(items, layer=layer, method=keep, target=TopK(1), with_preds=False, dl=dl, ds_idx=ds_idx, max_n=max_n)
-        _check_pictures(cams)
+    with as_before(self), torch.no_grad():
+        dl = _explained_dl(self, items, dl, ds_idx, max_n)
+        check_asked(self, dl, layers=[layer])
+        cams = self.cam(dl=dl, layer=layer, method=keep, target=TopK(1), with_preds=False)
         a,o = torch.cat(acts),passes[0]
-        if not 0<k<=a.shape[1]: raise ValueError(f"`k` is {k}, expected 1 to {a.shape[1]}, the layer's channels")
         nmf = NMF(k, init='nndsvda', random_state=0, max_iter=500, tol=1e-3)
         w = tensor(nmf.fit_transform(a.flatten(2).transpose(1,2).flatten(0,1).numpy())).float()
         maps,vecs = TensorCAM(w.unflatten(0, (len(a),-1)).transpose(1,2).unflatten(2, a.shape[2:]), nd=a.ndim-2),tensor(nmf.components_).float()
@@ -62,6 +66,7 @@ def concepts(self:Learner,
 
 # %% ../nbs/07a_concept.ipynb #2f164829
 @patch
+@in_words
 def show(self:Concepts,
     max_n=9, # Show at most so many items
     ncols=None, # Columns of the grid

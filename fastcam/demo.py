@@ -6,7 +6,10 @@
 __all__ = ['demo_photos', 'demo_learner']
 
 # %% ../nbs/14_demo.ipynb #54397a5b
-from fastai.vision.all import *
+import warnings
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
+    from fastai.vision.all import *
 from .learner import *
 from .cli import _show_images
 import importlib.util, torchvision.transforms as tvt

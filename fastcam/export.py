@@ -190,6 +190,17 @@ class _Reader:
         p = self.at[i]
         yield from itertools.chain(self.idxs[p+1:], self.idxs[:p])
 
+_texts = ("Maps of texts are not saved: a map has the length of its text, and texts are read in batches of their own. Use `learn.cam`, and "
+          "save its `words()`, as by `pd.concat(learn.cam(df).words(), keys=df.index).to_parquet('words.parquet')`")
+
+def _readable(dl):
+    "`dl` without the items that cannot be read"
+    def item(i):
+        try: return dl.after_item(dl.create_item(i))
+        except Exception as e: raise SkipItemException from e
+    dl.before_iter()                                         # its transforms learn that this is no training
+    return dl.new(create_item=item, after_item=noop)
+
 def _note(folder, i, why):
     "Write down that item `i` is left out"
     with open(folder/f'{os.getpid()}.jsonl', 'a') as f: f.write(json.dumps([i, f'{type(why).__name__}: {why}' if isinstance(why, Exception) else why])+'\n')
@@ -286,12 +297,6 @@ class _Export(CAMCallback):
         self.left,self.ready,self.kept,self.drawn,self.found_views = iter(self.shards.items()),0,[],[],{None:None}
         self.shard = next(self.left)
 
-    def before_batch(self):
-        if token_ids(self.xb) is not None:
-            raise TypeError("Maps of texts are not saved: a map has the length of its text, and texts are read in batches of their own. Use `learn.cam`, and "
-                            "save its `words()`, as by `pd.concat(learn.cam(df).words(), keys=df.index).to_parquet('words.parquet')`")
-        super().before_batch()
-
     def after_pred(self):
         try: super().after_pred()
         except _NanPred as e:
@@ -306,13 +311,13 @@ class _Export(CAMCallback):
 
     def stand_in(self, nan):
         "Leave out the items `nan` of the batch: another of it is explained in their place, as for what cannot be read"
-        rows = self.rows[self.n_seen:self.n_seen+len(self.xb[0])]
+        rows = self.dl.rows
         self.leave_out(nan, "The prediction is NaN: there is nothing to explain; is its input finite?")
         if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
             self.learn.xb = rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
             with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
             return super().after_pred()
-        self.n_seen,self.hooks = self.n_seen+len(rows),None
+        self.hooks = None
         self.keep(rows)
 
     def keep(self, rows, found=None):
@@ -387,12 +392,21 @@ def _alone():
     finally: os.environ.update(was)
 
 # %% ../nbs/12_export.ipynb #b0b0187c
-def _folder_items(items, path):
+def _folder_items(dls, items, path):
     "The pictures in folder `items`, those of an export into it left out"
     out = Path(os.path.abspath(path))
-    fs = L(f for f in get_image_files(items) if out not in Path(os.path.abspath(f)).parents).sorted()
+    fs = L(ItemReader(dls).files(items)).filter(lambda f: out not in Path(os.path.abspath(f)).parents)
     if not fs: raise ValueError(f"There is no picture in the folder {items}")
     return fs
+
+def _reads_files(dls): return isinstance(dls.loaders[-1].dataset, (Datasets,TfmdLists)) and ItemReader(dls).cls is not None
+
+def _check_there(dls, items):
+    "FileNotFoundError if `items` are paths of pictures, and none of them is there"
+    fs = L(items)
+    if not _reads_files(dls): return
+    if len(fs) and all(isinstance(f, (str,Path)) and not (os.path.exists(f) or '://' in str(f)) for f in fs):
+        raise FileNotFoundError(f"There is no file or folder {str(fs[0])!r}" + (f", and none of {len(fs)-1} others given" if len(fs)>1 else ''))
 
 def _shards(n, bs, size):
     "Ranges of consecutive positions among `n`, at least `size` each but the last, and whole batches of `bs`"
@@ -400,6 +414,26 @@ def _shards(n, bs, size):
     return [range(i, min(i+size, n)) for i in range(0, n, size)]
 
 # %% ../nbs/12_export.ipynb #1e8ab51e
+class _NoneExplained(ValueError): pass
+
+@contextmanager
+def _undone(path):
+    "Where a run of one process fails and has explained nothing, the folder `path` is afterwards what it was: not there, or empty"
+    was = first(p for p in (path,*path.parents) if p.exists())
+    new = was!=path or not any(path.iterdir())
+    try: yield
+    except BaseException as e:
+        nothing = isinstance(e, _NoneExplained) or new and not any((path/'errors').glob('*'))
+        if nothing and path.exists() and num_distrib()<2: _removed(path, was)
+        raise
+
+def _removed(path, upto):
+    "Delete what is in the folder `path`, and the folders from there up to `upto`, which stays"
+    for o in path.iterdir(): shutil.rmtree(o) if o.is_dir() else o.unlink()
+    while path!=upto:
+        path.rmdir()
+        path = path.parent
+
 def _left_out(path, sizes, n_shards):
     "What the shards in `sizes`, this process's share, do without, in a sentence, empty if that is nothing; ValueError if nothing is left of the whole set"
     ts = [_arrow().parquet.read_table(path/'errors'/f'{s:05}.parquet') for s in sizes]
@@ -407,11 +441,14 @@ def _left_out(path, sizes, n_shards):
     bad = first(ts, len).slice(0, 1).to_pylist()[0]
     why = f"the first is {bad['file'] or 'item '+str(bad['item'])}: {bad['reason']}"
     if not any((path/'maps').iterdir()) and len(list((path/'errors').iterdir()))==n_shards:
-        raise ValueError(f"None of the {n} items could be explained; {why}. All reasons are in {path/'errors'}; delete {path} to try again")
+        others = list(dict.fromkeys(r for t in ts for r in t['reason'].to_pylist() if r!=bad['reason']))
+        said = f"; then {'; '.join(others[:3])}{f'; and {len(others)-3} more' if len(others)>3 else ''}" if others else ''
+        raise _NoneExplained(f"None of the {n} items could be explained; {why}{said}")
     return f"{n} of {sum(sizes.values())} items are left out of {path}; {why}. For all see `load_cams({str(path)!r}).errors`"
 
 # %% ../nbs/12_export.ipynb #a9ff152c
 @patch
+@in_words
 def export_cams(self:Learner,
     path, # Folder for the maps: a new one, or one that was begun with the same settings, where the run goes on
     items=None, # See `Learner.cam`; also a folder, of which all pictures are explained
@@ -430,13 +467,16 @@ def export_cams(self:Learner,
     **kwargs # For the method and `smooth`
 ) -> Path: # The folder, for `load_cams`
     "Save the maps of any number of items in a folder of Parquet files; what is there already is not done again"
+    if not isinstance(path, (str,Path)): 
+        raise TypeError(f"`path` is a {type(path).__name__}, and comes first: the folder for the maps, as in `learn.export_cams('maps', files)`")
     pa,path,launch = _arrow(),Path(path),_launch()
     if fuse is None: raise ValueError("A row holds one map: give `fuse`, or export each layer into a folder of its own")
     if dtype not in ('float16','float32'): raise ValueError(f"`dtype` is {dtype!r}, expected 'float16' or 'float32'")
     if shard<1: raise ValueError(f"`shard` is {shard}: expected at least one item")
     if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: give a folder")
-    if isinstance(items, (str,Path)) and Path(items).is_dir(): items = _folder_items(items, path)
-    with as_before(self), _alone() as (rank,world):
+    _check_there(self.dls, items)
+    if _reads_files(self.dls) and isinstance(items, (str,Path)) and os.path.isdir(items): items = _folder_items(self.dls, items, path)
+    with _undone(path), as_before(self), _alone() as (rank,world):
         dl = _explained_dl(self, items, dl, ds_idx, max_n)
         if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):
             raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as "
@@ -444,6 +484,7 @@ def export_cams(self:Learner,
         idxs,target,vocab = list(dl.get_idxs()),_asked(self, target),_vocab(self.dls)
         choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=min(len(dl.dataset), ifnone(max_n, math.inf)), **kwargs)
         asked = Explainer(**choices, vocab=vocab).target
+        check_asked(self, _readable(dl), [method], [layer], target, fuse, smooth, choices['n_items'], _texts, **kwargs)
         shards = _shards(len(idxs), dl.bs, shard)
         mine = range(rank, len(shards), world)
         path.mkdir(parents=True, exist_ok=True)
@@ -461,7 +502,7 @@ def export_cams(self:Learner,
                 _publish(scratch/'gallery.html', path/'gallery.html')
             todo = {s: [idxs[p] for p in shards[s]] for s in mine if not (path/'errors'/f'{s:05}.parquet').exists()}
             if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
-        if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=2)
+        if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=3)
     return path
 
 # %% ../nbs/12_export.ipynb #ba7362f8

@@ -27,6 +27,7 @@ class CAMFilm(Callback):
     "Maps of the same items throughout a fit, or several; `frames` holds `CAMs`, `steps` when each was made"
     order = 55                                                       # after `Recorder` and the loggers, before those that may end the fit
     _stateattrs = ('batches','explain')                              # of one fit; a learner is exported without
+    @in_words
     def __init__(self,
         items=None, # What to watch, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         every='epoch', # When: after each 'epoch', or after so many batches; the first frame is from before the training
@@ -74,18 +75,17 @@ def _setup(self:CAMFilm):
     with torch.inference_mode(False), no_random(reproducible=False), evaluating(model), as_written():
         dl = _explained_dl(self.learn, **self.src)
         if isinstance(dl, DataLoader): dl.fake_l.num_workers = 0        # it is ours, and the items are few
-        bs = [self.learn._set_device(tuplify(b)) for b in dl]
-        n_inp = getattr(dl, 'n_inp', max(1, len(bs[0])-1))
-        rows = list(dl.get_idxs()) if getattr(dl, 'n', None) is not None else range(sum(len(b[0]) for b in bs))
+        read = dl if isinstance(dl, Batches) else Batches(dl)
+        bs,at = zip(*[(self.learn._set_device(b),read.rows) for b in read])
+        n_inp,rows = getattr(dl, 'n_inp', max(1, len(bs[0])-1)),L(at).concat()
         self.explain = self.explainer(_asked(self.learn, self.target), vocab=_vocab(self.dls), n_items=len(rows))
-        self.batches,self.pad,n = [],_pad_index(dl),0
-        for b in bs:
+        self.batches,self.pad = [],_pad_index(dl)
+        for b,r in zip(bs, at):
             layers = find_layers(model, b[:n_inp], self.layer)
             self.layer = list(layers)                                # by name from now on: which one is found may depend on the weights
-            self.batches.append((rows[n:n+len(b[0])], b[:n_inp], b[n_inp:], layers))
-            n += len(b[0])
+            self.batches.append((r, b[:n_inp], b[n_inp:], layers))
     self.in_order = tensor(list(rows)).argsort()
-    keep = not (isinstance(dl, DataLoader) and dl.indexed)           # batches that cannot be read again
+    keep = not read.again                                            # batches that cannot be read again
     xb = tuple(torch.cat(o).cpu()[self.in_order] for o in zip(*[b[:n_inp] for b in bs])) if keep else None
     self.where = dict(rows=L(rows)[self.in_order], dl=self.dls.loaders[-1] if keep else dl, xb=xb, cls=CAMs if token_ids(self.batches[0][1]) is None else _text().TextCAMs)
     self.ready = True
@@ -134,6 +134,7 @@ def _log(self:CAMFilm, cams):
 # %% ../nbs/09_film.ipynb #79612574
 @patch
 @delegates(CAMs.show, but=['max_n','ctxs','nrows','ncols','figsize'])
+@in_words
 def show(self:CAMFilm,
     max_n=4, # Show at most so many items, a row each
     n_frames=6, # Show at most so many frames, a column each: the first, the last, and some between

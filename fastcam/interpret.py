@@ -13,7 +13,7 @@ from .target import *
 from .callback import *
 from .callback import _types
 from .learner import *
-from .learner import _check_fused, _to_show
+from .learner import _check_fused, _explained_dl, _to_show
 from .method import _keywords_of
 import copy, itertools
 
@@ -50,6 +50,7 @@ def _label(o):
 # %% ../nbs/08_interpret.ipynb #f0977f00
 @patch
 @delegates(Learner.show_cam, but=['ctxs','nrows','ncols'])
+@in_words
 def compare_cams(self:Learner,
     items=None, # What to explain, a row each, see `Learner.cam`
     methods=None, # Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -63,11 +64,15 @@ def compare_cams(self:Learner,
     if all(o is None for o in given.values()): given['method'] = ['gradcam','gradcampp','hirescam','layercam','eigencam']
     given = {k: o if isinstance(o, (list,L,tuple)) else [o] for k,o in given.items() if o is not None}
     for k,o in given.items():
-        if k in kwargs: raise TypeError(f"`{k}` and `{k}s` were given: put all {k}s to choose from into the list")
+        if k in kwargs: raise TypeError(f"`{k}` and `{k}s` do not go together: put all {k}s to choose from into the list `{k}s=[...]`, a column each")
         if not len(o): raise ValueError(f"`{k}s` is empty: there is nothing to choose from")
     if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
     show,choices = _to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
-    with self.no_bar(), _keywords_of(Learner.compare_cams): cams = [self.cam(items, max_n=max_n, **c, **kwargs) for c in choices]
+    src = {k: kwargs.pop(k) for k in ('dl','ds_idx') if k in kwargs}
+    with as_before(self), self.no_bar(), _keywords_of(Learner.compare_cams):
+        dl = _explained_dl(self, items, n=max_n, **src)
+        if isinstance(dl, Batches): dl = Batches(list(dl))                             # the same in each column
+        cams = [self.cam(dl=dl, **c, **kwargs) for c in choices]
     def said(k, o): return ('layer ' if k=='layer' else '') + (f'[{_label(o)}]' if is_listy(o) else str(_label(o)))
     _columns([', '.join(said(k, o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
 
@@ -99,6 +104,7 @@ def _dl_of(self:Interpretation, idxs):
 # %% ../nbs/08_interpret.ipynb #38c54fe8
 @patch
 @delegates(Learner.show_cam, but=['items','dl','ds_idx','max_n'])
+@in_words
 def show_cam(self:Interpretation,
     idxs, # Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
     **kwargs # For `Learner.show_cam`
@@ -110,6 +116,7 @@ def show_cam(self:Interpretation,
 # %% ../nbs/08_interpret.ipynb #578527bb
 @patch
 @delegates(Learner.show_cam, but=['items','dl','ds_idx','max_n'])
+@in_words
 def plot_top_losses(self:Interpretation,
     k:int|MutableSequence, # Number of losses to plot, or which of them
     largest:bool=True, # Sort losses by largest or smallest
@@ -142,6 +149,7 @@ def plot_top_losses(self:Interpretation,
 # %% ../nbs/08_interpret.ipynb #65c3f9d5
 @patch
 @delegates(Learner.cam, but=['items','dl','ds_idx','max_n','target','fuse','with_preds'])
+@in_words
 def most_confused_cam(self:ClassificationInterpretation,
     min_val=1, # Leave out pairs of classes that were confused less often
     max_n=3, # Show at most so many pairs, the most confused

@@ -18,7 +18,7 @@ from .method import _keywords_of, _named
 from .perturb import _blur, _noise
 from .callback import *
 from .learner import *
-from .learner import _check_fused, _check_max_n, _check_pictures, _explained_dl
+from .learner import _check_fused, _check_max_n, _explained_dl
 from .interpret import _label
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import splu
@@ -366,14 +366,14 @@ def _names(o): return list(o) if is_listy(o) else [o]
 
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
-def _sample(learn, items, dl, ds_idx, max_n, **kwargs):
-    "`CAMs`, see `Learner.cam`, of at most `max_n` items, drawn with a fixed seed; TypeError for texts"
+def _sample(learn, items, dl, ds_idx, max_n, **asked):
+    "A loader of at most `max_n` items, drawn with a fixed seed; the first where none can be read by its position. What is `asked`, see `check_asked`, is checked"
     _check_max_n(max_n)
     dl = _explained_dl(learn, items, dl, ds_idx)
-    if max_n is not None and isinstance(dl, DataLoader) and dl.indexed and dl.n>max_n: dl = dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
-    cams = learn.cam(dl=dl, **kwargs)
-    _check_pictures(cams)
-    return cams[_drawn(len(cams), max_n)]                                # batches that cannot be indexed are explained first
+    if isinstance(dl, Batches): dl = Batches(dl.dl, max_n)
+    elif max_n is not None and dl.n>max_n: dl = dl.new(get_idxs=partial(_drawn, dl.n, max_n), n=max_n)
+    check_asked(learn, dl, **asked)
+    return dl
 
 def _act(learn):
     "What makes the learner's prediction the number that is measured; None for the probability of `Scorer`"
@@ -404,7 +404,8 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
         if dup := [k for k,n in Counter(map(_label, o)).items() if n>1]: raise ValueError(f"{dup[0]!r} comes twice: each row needs a name of its own")
     bar,vals,cost,rows = _bar(learn),defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
     with as_before(learn), learn.no_bar():
-        cams = _sample(learn, items, dl, ds_idx, max_n, target=target, layer=first(layers), method=_look, with_preds=False)
+        dl = _sample(learn, items, dl, ds_idx, max_n, methods=methods, layers=layers or [None], target=target, **kwargs)
+        cams = learn.cam(dl=dl, target=target, layer=first(layers), method=_look, with_preds=False)
         layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab),learn.model,_act(learn)
         todo = list(itertools.product(range(0, len(cams), bs), layers, methods))
@@ -448,6 +449,7 @@ _usual = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')
 
 # %% ../nbs/11_metric.ipynb #6cd17d69
 @patch
+@in_words
 def cam_metrics(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -505,6 +507,7 @@ def _rank(
     return res.rename_axis(['method','layer']).sort_values('score', ascending=False, kind='stable')
 
 @patch
+@in_words
 def best_cam(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -522,6 +525,7 @@ def best_cam(self:Learner,
     by,methods = [_metric(f) for f in _names(by)],[m for m in _names(methods) if m!='random']
     layers = [] if layers is None else _names(layers)
     if not methods: raise ValueError("There is nothing to choose from: Random, the baseline, is never chosen")
+    if max_n==1: raise ValueError("One item tells nothing of others: give two at least, better some dozens")
     with _keywords_of(Learner.best_cam): vals,cost = _measure(self, items, dl, ds_idx, [*methods,'random'], layers, by, target, max_n, quick, bs, kwargs)
     if len(vals)<2: raise ValueError("One item tells nothing of others: give two at least, better some dozens")
     scores = sum(vals.xs(f.__name__, axis=1, level=2)*(1 if f.better=='↑' else -1) for f in by)

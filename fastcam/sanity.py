@@ -120,6 +120,7 @@ _alike = ['spearman','spearman_abs','ssim','ssim_abs']
 
 # %% ../nbs/11b_sanity.ipynb #2781e17d
 @patch
+@in_words
 def sanity_check(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -146,7 +147,8 @@ def sanity_check(self:Learner,
         for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
         return _look(o)
     with as_before(self), self.no_bar():
-        cams = _sample(self, items, dl, ds_idx, max_n, target=target, layer=layer, method=_look, with_preds=False)
+        dl = _sample(self, items, dl, ds_idx, max_n, layers=[layer], target=target)
+        cams = self.cam(dl=dl, target=target, layer=layer, method=_look, with_preds=False)
         t,model = as_target(ifnone(target, task_target(self)), cams.vocab),copy.deepcopy(self.model)
         chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()
@@ -197,6 +199,7 @@ def plot(self:SanityCheck,
     return ax
 
 @patch
+@in_words
 def show(self:SanityCheck,
     item=0, # Which of the items kept
     methods=None, # Names of methods; all if None

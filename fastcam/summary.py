@@ -22,12 +22,15 @@ def _shares(maps, grid):
     m = (maps if maps.grid==grid else maps.resize(grid)).relu().as_subclass(Tensor).flatten(1).double()
     return (m/torch.where(m.sum(1)>0, m.sum(1), np.nan)[:,None]).unflatten(1, grid)
 
+def _check_border(border):
+    if not 0<border<.5: raise ValueError(f"`border` is {border}: expected a share of the picture's width, above 0 and below .5")
+
 def border_share(
     maps, # Raw maps (n, *grid)
     border=.1 # Width of the border on each side, as a share of the picture's
 ) -> Tensor: # (n,)
     "How much of what speaks for the class lies at the border, 0..1; NaN where nothing does. Cells that the border's edge runs through count in part"
-    if not 0<border<.5: raise ValueError(f"`border` is {border}: expected a share of the picture's width, above 0 and below .5")
+    _check_border(border)
     p = _shares(TensorCAM(maps, nd=maps.ndim-1), tuple(maps.shape[1:]))
     total = p.flatten(1).sum(1)
     for d,n in enumerate(maps.shape[1:], 1):
@@ -62,6 +65,7 @@ class CAMSummary:
 
 @patch
 @delegates(Learner.cam)
+@in_words
 def cam_summary(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
@@ -74,8 +78,11 @@ def cam_summary(self:Learner,
 ) -> CAMSummary: # `df`, `means`, `show()`, `outliers()`
     "Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean"
     _check_fused(kwargs)
+    _check_border(border)
     with as_before(self), _keywords_of(Learner.cam_summary):
-        cams = _sample(self, items, dl, ds_idx, max_n, **kwargs)
+        dl = _sample(self, items, dl, ds_idx, max_n)
+        if truth is not None: check_truth(truth, dl)
+        cams = self.cam(dl=dl, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)
         p = torch.cat([_shares(m, grid) for m in cams._maps])
         df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m],
@@ -107,6 +114,7 @@ def outliers(self:CAMSummary,
     return self.cams[list(dict.fromkeys(df.dropna(subset='distance').sort_values('distance', ascending=False, kind='stable').item))[:n]]
 
 @patch
+@in_words
 def show(self:CAMSummary,
     max_n=9, # Show at most so many classes, those with most items first
     nrows=None, # Rows of the grid

@@ -48,17 +48,20 @@ def as_texts(
     return items
 
 # %% ../nbs/10_text.ipynb #1ea00026
+class _Whole:
+    "Of a loader of texts: batches in which all have as many chunks"
+    def create_batches(self, samps):
+        its = (o for o in map(self.do_item, samps) if o is not None)
+        for _,some in itertools.groupby(its, lambda o: -(-len(o[0])//self.chunk)): yield from map(self.do_batch, chunked(list(some), self.bs))
+
 def whole_texts(
     dl, # fastai's `SortedDL`
     **kwargs # For `dl.new`
 ):
     "`dl` in order, of batches in which all texts have as many chunks: others fastai's encoder does not encode to their end"
     if (chunk := first(f.seq_len for f in dl.before_batch.fs if hasattr(f, 'seq_len'))) is None: return dl.new(shuffle=False, drop_last=False, **kwargs)
-    res = dl.new(shuffle=False, drop_last=False, num_workers=0, **kwargs)
-    def create_batches(samps):
-        for _,its in itertools.groupby(map(res.do_item, samps), lambda o: -(-len(o[0])//chunk)): yield from map(res.do_batch, chunked(list(its), res.bs))
-    res.create_batches = create_batches
-    return res
+    cls = type(dl) if isinstance(dl, _Whole) else type('WholeTexts', (_Whole,type(dl)), dict(chunk=chunk))
+    return dl.new(cls=cls, shuffle=False, drop_last=False, num_workers=0, **kwargs)
 
 # %% ../nbs/10_text.ipynb #1ea00008
 _special = 'xxbos','xxeos','xxpad','xxfld','xxunk'

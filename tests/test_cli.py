@@ -8,8 +8,7 @@ pa = pytest.importorskip('pyarrow')
 
 def run(name, *args, cwd, ok=True, **env):
     "What a command prints to stdout and stderr; its exit status is as expected and there is no traceback"
-    env = os.environ|dict(PYTHONWARNINGS='ignore::FutureWarning')|env                          # fastai's imports warn with a new torch
-    res = subprocess.run([Path(sysconfig.get_path('scripts'))/f'fastcam-{name}', *map(str, args)], cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    res = subprocess.run([Path(sysconfig.get_path('scripts'))/f'fastcam-{name}', *map(str, args)], cwd=cwd, env=os.environ|env, text=True, stdin=subprocess.DEVNULL, capture_output=True)
     assert res.returncode==(0 if ok else 1) and 'Traceback' not in res.stderr, res.stdout+res.stderr
     return res.stdout,res.stderr
 
@@ -91,6 +90,15 @@ def test_failures(folder, args, msg, monkeypatch):
     for f in (lambda: cli.show_main(args[0], pic, out='out', **kw), lambda: cli.export_main(args[0], 'pics', out='out', **kw)):
         with pytest.raises(CliError, match=re.compile(msg, re.S)): f()
     assert not list(folder.glob('out/**/*.p*'))                                          # no picture, no Parquet file
+
+def test_folder(folder, monkeypatch, capsys):
+    "A folder means its pictures; what is wrong with the choices is said before any of them is opened"
+    monkeypatch.chdir(folder)
+    with pytest.raises(CliError, match='1 of 9 photos'): cli.show_main('model.pkl', 'pics', out='shown')
+    assert len(list((folder/'shown').iterdir()))==8
+    capsys.readouterr()
+    with pytest.raises(CliError, match="'gradcam'"): cli.show_main('model.pkl', 'pics/broken.png', 'pics', out='no', method='gradcamm')
+    assert capsys.readouterr().err=='' and not (folder/'no').exists()
 
 def test_another_fastai(folder, monkeypatch):
     "What a class that fastai does not have any more gives"

@@ -63,6 +63,7 @@ def pics(run, tmp_path_factory):
     "Folder with the pictures of the demo photos, made where matplotlib is told to open windows and there is no screen"
     d = tmp_path_factory.mktemp('demo')
     out = run('fastcam-demo', cwd=d, MPLBACKEND='tkagg', DISPLAY='')
+    assert 'Warning' not in out
     assert explained(out)=={o.name:classes[o.stem] for o in photos}
     assert {o.stem for o in (d/'fastcam-demo').iterdir()}==set(classes)
     (d/'out').write_text(out)
@@ -123,8 +124,8 @@ def test_unreadable(tmp_path):
     "Each photo that cannot be read is named with the reason, the others are explained"
     (tmp_path/'broken.jpg').write_bytes(b'not a photo')
     (tmp_path/'cut.png').write_bytes(photos[0].read_bytes()[:50000])
-    err,out = fails('missing.jpg', 'broken.jpg', photos[2], 'cut.png', '.', cwd=tmp_path)
-    for msg in 'missing.jpg: No such file', "broken.jpg: cannot identify image file", 'cut.png: ', '.: Is a directory', '4 of 5 photos': assert msg in err
+    err,out = fails('missing.jpg', 'broken.jpg', photos[2], 'cut.png', cwd=tmp_path)
+    for msg in 'missing.jpg: No such file', "broken.jpg: cannot identify image file", 'cut.png: ', '3 of 4 photos': assert msg in err
     assert explained(out)=={'camera.png':'tripod'}
     assert drawn(tmp_path/'fastcam-demo/camera.png').std()
 

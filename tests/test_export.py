@@ -5,6 +5,8 @@ from utils import *
 pa = pytest.importorskip('pyarrow')
 from fastcam import export
 
+files = drawn_files()[0]
+
 def shards(path, kind='maps'): return sorted((path/kind).glob('*.parquet'))
 def rows(path): return pa.concat_tables([pa.parquet.read_table(f) for f in shards(path)])
 def same(a, b): return rows(a).equals(rows(b)) and [o.name for o in shards(a)]==[o.name for o in shards(b)]
@@ -436,14 +438,35 @@ def test_hostile(tmp_path, num_workers):
     assert json.loads((out/'manifest.json').read_text())['items'][0]==len(fs)
 
 def test_all_broken(learn, tmp_path):
-    "A clear error, also when it is said again; what is in the folder can be looked at"
-    for i in range(7): (tmp_path/f'{i}.png').write_bytes(b'')
-    for _ in range(2):
-        with pytest.raises(ValueError, match=r'None of the 7 items could be explained; the first is .*0\.png: Unidentified.* All reasons are in'):
-            learn.export_cams(tmp_path/'out', tmp_path, shard=5)
-    cams = load_cams(tmp_path/'out')
-    assert len(cams)==0 and len(cams.errors)==7 and len(shards(tmp_path/'out', 'errors'))==2
-    nothing_here(cams)
+    "A clear error, also when it is said again; nothing is left, so that the right call can use the folder"
+    (tmp_path/'in').mkdir()
+    for i in range(7): (tmp_path/f'in/{i}.png').write_bytes(b'')
+    (tmp_path/'empty').mkdir()
+    for out in ('out','out','deep/down/out','empty'):
+        with pytest.raises(ValueError, match=r'None of the 7 items could be explained; the first is .*0\.png: Unidentified.*; then .*1\.png.* and 3 more'):
+            learn.export_cams(tmp_path/out, tmp_path/'in', shard=5)
+        assert sorted(o.name for o in tmp_path.iterdir())==['empty','in'] and not any((tmp_path/'empty').iterdir())
+    learn.export_cams(tmp_path/'out', files[:2])
+    assert len(load_cams(tmp_path/'out'))==2
+
+@pytest.mark.parametrize('kw,error,said', [
+    (dict(items='fotos'), FileNotFoundError, "no file or folder 'fotos'"), (dict(items=[Path('a.png'),'b.png','c.png']), FileNotFoundError, "'a.png', and none of 2 others"),
+    (dict(items=files[:3], method='gradcamm'), ValueError, "'gradcam'"), (dict(items=files[:3], layer='0.99'), ValueError, "no layer '0.99'"), (dict(items=files[:3], target='levle'), ValueError, "'level'"),
+    (dict(items=files[:3], eigne=1), TypeError, 'eigne'), (dict(items=files[:3], methods=['gradcam']), TypeError, '`method='), (dict(items=files[:3], layers=[-1]), TypeError, '`layer='),
+    (dict(items=files[:3], target=9), IndexError, '9'), (dict(items=files[:3], fuse='maen'), ValueError, "'mean'")], ids=str)
+def test_refused_before_anything_is_written(learn, tmp_path, kw, error, said):
+    "The folder is as it was, made or not, and then takes the right call; also where the first file is broken"
+    (tmp_path/'broken.png').write_bytes(b'')
+    (tmp_path/'there').mkdir()
+    its = [tmp_path/'broken.png', *kw['items']] if kw['items']==files[:3] else kw['items']
+    for out in ('maps','there'):
+        with pytest.raises(error, match=re.escape(said)): learn.export_cams(tmp_path/out, **{**kw, 'items':its})
+        assert sorted(o.name for o in tmp_path.iterdir())==['broken.png','there'] and not any((tmp_path/'there').iterdir())
+    learn.export_cams(tmp_path/'maps', files[:2])
+    assert len(load_cams(tmp_path/'maps'))==2
+
+def test_path_comes_first(learn):
+    with pytest.raises(TypeError, match="`path` is a list, and comes first"): learn.export_cams(files[:2])
 
 def nothing_here(cams):
     assert len(cams)==len(cams.maps)==len(cams.where(prob=(0,1)))==0 and list(cams)==[]

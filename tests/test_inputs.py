@@ -113,6 +113,117 @@ def test_sizes(learn, tmp_path):
     for g,(w,h) in zip(fs, [(30,60),(100,48),(48,48),(64,20)]): Image.open(f).resize((w,h)).save(g)
     same(learn.cam([Image.open(g) for g in fs]).maps, learn.cam(fs).maps)
 
+def test_folder(learn, tmp_path):
+    "Means its pictures, those of folders in it too, alone or in a list; one without a picture is named"
+    (tmp_path/'in').mkdir()
+    for o in files[:3]: (tmp_path/o.name).write_bytes(o.read_bytes())
+    (tmp_path/'in/last.png').write_bytes(files[3].read_bytes())
+    (tmp_path/'notes.txt').write_text('no picture')
+    want = learn.cam(files[:4]).maps
+    fs = [tmp_path/o.name for o in files[:3]] + [tmp_path/'in/last.png']
+    for its in (tmp_path, str(tmp_path)): same(learn.cam(its).maps, learn.cam(sorted(fs)).maps)
+    same(learn.cam([f, tmp_path/'in']).maps, learn.cam([f, files[3]]).maps)
+    (tmp_path/'empty').mkdir()
+    with pytest.raises(ValueError, match='no picture in the folder.*empty'): learn.cam(tmp_path/'empty')
+
+def test_streams(learn):
+    "What an upload or a download gives: bytes of any kind, and open files, wherever they are read up to, which stay there"
+    import io
+    want,data = learn.cam(f).maps,f.read_bytes()
+    for o in (io.BytesIO(data), bytearray(data), memoryview(data)): same(learn.cam(o).maps, want)
+    end = io.BytesIO()
+    end.write(data)
+    for o in (end, open(f, 'rb')):
+        at = o.tell()
+        same(learn.cam([o, f]).maps[:1], want)
+        assert o.tell()==at
+    o.close()
+
+class Deep(PILBase): _open_args,_show_args = {},dict(cmap='gray')
+class TensorDeep(TensorImageBW): pass
+Deep._tensor_cls = TensorDeep
+@ToTensor
+def encodes(self, o:Deep): return TensorDeep(np.array(o).astype(np.float32)[None]/4096)
+class PILFloat(PILImageBW): _open_args = dict(mode='F')
+
+def one_band(cls, fs):
+    block = ImageBlock(cls) if cls is not Deep else TransformBlock(type_tfms=cls.create)
+    dls = DataBlock((block,CategoryBlock), splitter=IndexSplitter([0,1]), get_y=lambda o: o.stem[0]).dataloaders(fs, bs=2, num_workers=0)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Sequential(ConvLayer(1,8,stride=2), ConvLayer(8,8,stride=2)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,2))
+    return Learner(dls, net, loss_func=CrossEntropyLossFlat())
+
+@pytest.mark.parametrize('dtype', ['uint8','uint16','int32','float32'])
+@pytest.mark.parametrize('cls', [Deep,PILFloat,PILImageBW], ids=lambda o: o.__name__)
+def test_as_the_file(cls, dtype, tmp_path):
+    "A picture of 8 or 16 bits or floats in memory is what is read of its file, by classes of pictures of one's own, too"
+    fs,rng = [tmp_path/f'{"ab"[i%2]}{i}.tif' for i in range(4)],np.random.default_rng(0)
+    for o in fs: Image.fromarray(rng.integers(0, 256 if dtype=='uint8' else 4096, (20,30)).astype(dtype)).save(o)
+    learn = one_band(cls, fs)
+    with learn.no_bar():
+        want,a = learn.cam(fs[0], target=0).maps,np.array(Image.open(fs[0]))
+        for o in (a, tensor(a.astype(np.float32) if dtype=='uint16' else a), Image.open(fs[0]), cls.create(fs[0]), fs[0].read_bytes(), a[...,None]):
+            same(learn.cam(o, target=0).maps, want)
+        same(learn.cam([a, fs[1]], target=0).maps, learn.cam(fs[:2], target=0).maps)
+        learn.show_cam(fs[:2], original=True)
+    plt.close('all')
+
+def test_dicom(tmp_path):
+    "Files of fastai's medical imaging, and what is read of them, are the same item, and are drawn"
+    pydicom = pytest.importorskip('pydicom')
+    pytest.importorskip('kornia'), pytest.importorskip('skimage')
+    from fastai.medical.imaging import PILDicom, get_dicom_files
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID,meta.MediaStorageSOPClassUID,meta.MediaStorageSOPInstanceUID = pydicom.uid.ExplicitVRLittleEndian,'1.2.840.10008.5.1.4.1.1.2','1.2.3'
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        ds = pydicom.dataset.FileDataset(f'{i}', {}, file_meta=meta, preamble=b'\0'*128)
+        ds.Rows,ds.Columns,ds.BitsAllocated,ds.BitsStored,ds.HighBit,ds.PixelRepresentation,ds.SamplesPerPixel,ds.PhotometricInterpretation = 20,30,16,16,15,0,1,'MONOCHROME2'
+        ds.PixelData = rng.integers(0, 4096, (20,30)).astype(np.uint16).tobytes()
+        ds.save_as(tmp_path/f'{"ab"[i%2]}{i}.dcm')
+    fs = get_dicom_files(tmp_path).sorted()
+    learn = one_band(PILDicom, fs)
+    with learn.no_bar():
+        want,a = learn.cam(fs[0], target=0).maps,pydicom.dcmread(fs[0]).pixel_array
+        for o in (PILDicom.create(fs[0]), a, Image.fromarray(a), fs[0].read_bytes(), str(fs[0])): same(learn.cam(o, target=0).maps, want)
+        same(learn.cam(tmp_path, target=0).maps, learn.cam(fs, target=0).maps)
+        for original in (False,True): learn.show_cam([fs[0], PILDicom.create(fs[1])], original=original)
+    plt.close('all')
+
+def bands(n, kind, d, dtype='float32', high=1.):
+    "A learner of pictures of `n` bands in files of numpy, as tensors of the type `kind`"
+    rng,fs = np.random.default_rng(0),[d/f'{"ab"[i%2]}{i}.npy' for i in range(4)]
+    for o in fs: np.save(o, (rng.random((n,20,30))*high).astype(dtype))
+    def read(o:Path): return kind(torch.from_numpy(np.load(o)))
+    dls = DataBlock((TransformBlock(type_tfms=read),CategoryBlock), splitter=IndexSplitter([0,1]), get_y=lambda o: o.stem[0]).dataloaders(fs, bs=2, num_workers=0)
+    torch.manual_seed(0)
+    class Float(Module):
+        def forward(self, x): return x.float()
+    net = nn.Sequential(Float(), nn.Sequential(ConvLayer(n,8,stride=2), ConvLayer(8,8,stride=2)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,2))
+    return fs,Learner(dls, net, loss_func=CrossEntropyLossFlat())
+
+class Bands(TensorImage): pass
+class Shown(TensorImage):
+    def show(self, ctx=None, **kwargs): return show_image(self[-1][None], ctx=ctx, **kwargs)
+
+@pytest.mark.parametrize('n,kind,dtype,high', [(1,TensorImage,'float32',1), (2,Bands,'float32',1), (3,TensorImage,'float32',9000), (4,TensorImage,'float32',1), (6,Bands,'int16',9000),
+                                               (12,TensorImage,'float64',1), (5,Tensor,'float32',1), (7,TensorImage,'uint8',255), (9,Shown,'float32',1)])
+def test_bands(n, kind, dtype, high, tmp_path):
+    "Tensors of any number of bands: files, arrays and tensors are the same item, and are drawn, on the original, too; what has a `show` of its own shows itself"
+    fs,learn = bands(n, kind, tmp_path, dtype, high)
+    a = np.load(fs[0])
+    with learn.no_bar(), warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        want = learn.cam(fs[0], target=0).maps
+        for o in (str(fs[0]), a, tensor(a), kind(tensor(a)), [fs[0]], [a, fs[1]]): same(learn.cam(o, target=0).maps[:1], want)
+        same(learn.cam(tmp_path, target=0).maps, learn.cam(sorted(fs), target=0).maps)
+        same(learn.cam(np.stack([a,a]), target=0).maps[1:], want)
+        for original in (False,True):
+            learn.show_cam(fs[:2], original=original)
+            im = plt.gcf().axes[0].get_images()[0].get_array()
+            assert im.shape==((20,30) if n<3 or kind is Shown else (20,30,3)) and np.asarray(im).std()>.1
+            plt.close('all')
+
 @cache
 def frame():
     df = pd.DataFrame(dict(name=[o.name for o in files], kind=[kind_of(o) for o in files], note='x', is_valid=[i%2==0 for i in range_of(files)]))
@@ -447,8 +558,18 @@ bad = {
     'number':             (dict(items=3), TypeError, 'int, 3: .*Path, str'),
     'numbers':            (dict(items=[f,3.5]), TypeError, 'float, 3.5: .*Path, str'),
     'DataLoader':         (dict(items=shared().dls.valid), TypeError, '`dl=`'),
-    'folder':             (dict(items=f.parent), IsADirectoryError, 'folder.*get_image_files.*`dl=`'),
-    'folder in a list':   (dict(items=[str(f),str(f.parent)]), IsADirectoryError, 'folder.*get_image_files'),
+    'address':            (dict(items=['https://a.b/c.jpg']), ValueError, r"download_url\('https://a.b/c.jpg', 'x.jpg'\)"),
+    'batch':              (dict(items=(x5, tensor([0]*5))), TypeError, r'\(5, 3, 48, 48\).*`dl=\[batch\]`'),
+    'batch as a list':    (dict(items=[x5, tensor([0]*5)]), TypeError, r'`dl=\[batch\]`'),
+    'batch in a list':    (dict(items=[(x5, tensor([0]*5))]), TypeError, r'`dl=\[batch\]`'),
+    'a batch as dl':      (dict(dl=(x5, tensor([0]*5))), TypeError, r'`dl=\[batch\]`'),
+    'item of a dataset':  (dict(items=(PILImage.create(f), TensorCategory(1))), TypeError, r'with its target.*valid_ds.items\[0\]'),
+    'dataset':            (dict(items=shared().dls.valid_ds), TypeError, 'Datasets.*`ds.items`.*`dl=learn.dls.valid`'),
+    'dataset as dl':      (dict(dl=shared().dls.valid_ds), TypeError, r'DataLoader\(ds'),
+    'generator as dl':    (dict(dl=(b for b in [(x5,)])), TypeError, 'more than once.*list'),
+    'dicts as dl':        (dict(dl=[dict(pixels=x5)]), TypeError, "dict of 'pixels'.*tuple"),
+    'three of 16 bits':   (dict(items=np.full((9,9,3), 999, dtype=np.uint16)), ValueError, 'divide.*257'),
+    'list of methods':    (dict(items=f, method=['gradcam','layercam']), TypeError, r"compare_cams\(img, methods=\['gradcam', 'layercam'\]\)"),
     'DataFrame':          (dict(items=pd.DataFrame(dict(file=files[:2]))), TypeError, 'DataFrame.*list'),
     'row of a DataFrame': (dict(items=pd.DataFrame(dict(file=files[:2])).iloc[0]), TypeError, 'Series.*Path, str'),
     'volume':             (dict(items=torch.rand(2,8,9,9)), ValueError, r'item 0.*\(8, 9, 9\)'),
@@ -598,6 +719,45 @@ def test_keywords_are_shown():
 def test_keyword(learn, call, close, takes):
     "An unknown keyword, by what the function called takes: close ones, then all, in the same order each time"
     with pytest.raises(TypeError, match=f'(?s)Unknown keyword.*Close matches: .*{close}.*{takes}'): call(learn)
+
+in_other_words = [('cam','layers','layer'), ('cam','methods','method'), ('cam','targets','target'), ('show_cam','layers','layer'), ('show_cam','class_idx','target'), ('show_cam','ax','ctxs'), ('show_cam','size','figsize'),
+    ('cam_metrics','layer','layers'), ('cam_metrics','method','methods'), ('cam_metrics','targets','target'), ('best_cam','layer','layers'), ('best_cam','method','methods'),
+    ('sanity_check','layers','layer'), ('sanity_check','method','methods'), ('cam_summary','layers','layer'), ('cam_summary','methods','method'), ('cam_localize','layers','layer'), ('cam_localize','method','methods'), ('concepts','layers','layer')]
+@pytest.mark.parametrize('name,given,right', in_other_words, ids=lambda o: o)
+def test_singular_and_plural(learn, name, given, right):
+    "The right keyword is named, before anything is explained"
+    calls = []
+    h = learn.model.register_forward_hook(lambda *a: calls.append(1))
+    kw = dict(truth=lambda o: torch.ones(48,48)) if name=='cam_localize' else {}
+    for v in (-2, ['gradcam'], 'gradcam'):
+        with pytest.raises(TypeError, match=f'Unknown keyword {given!r}.*`{name}` takes.*{right!r}'): getattr(learn, name)(files[:2], **{given:v}, **kw)
+    h.remove()
+    assert not calls
+
+def test_words_of_keywords(learn):
+    with pytest.raises(TypeError, match=r"`layers=\[-2\]`"): learn.cam_metrics(layer=-2)
+    with pytest.raises(TypeError, match=r'compare_cams\(img, layers=\[...\]\)'): learn.cam(layers=[-1,-2])
+    with pytest.raises(TypeError, match=r'plt.suptitle'): learn.show_cam(f, title='cats')
+    with pytest.raises(TypeError, match=r'plt.savefig'): learn.show_cam(f, save='cats.png')
+    with pytest.raises(TypeError, match=r'`CAMFilm` takes .*`layer=`|`layer=`.*`CAMFilm` takes'): CAMFilm(files[:2], layers=[-1])
+    for call in (lambda: learn.show_cam(f, figsize=4), lambda: learn.cam(f).show(figsize=(4,)), lambda: learn.compare_cams(f, figsize=4.5)):
+        with pytest.raises(TypeError, match=r'`figsize` is .*\(width, height\)'): call()
+
+# ---- what takes long is checked before it begins
+late = dict(methods=(dict(methods=['gradcam','gradcma']), "'gradcam'", 'metrics best sanity localize'), layers=(dict(layers=[-1,'0.99']), "no layer '0.99'", 'metrics best'), layer=(dict(layer='0.99'), "no layer '0.99'", 'sanity summary concepts localize'),
+    target=(dict(target='levle'), "'level'", 'metrics best sanity summary localize'), keyword=(dict(eigne=1), 'eigne', 'metrics best sanity summary localize'), k=(dict(k=999), '999', 'concepts'), half=(dict(k=1.5), '1.5', 'concepts'),
+    border=(dict(border=.6), 'border', 'summary'), truth=(dict(truth=[1]), '1 truths for 12 items', 'summary localize'), kind=(dict(truth=3), 'a int', 'summary localize'), none=(dict(truth=None), 'no boxes', 'localize'), max_n=(dict(max_n=1), 'One item', 'best'))
+@pytest.mark.parametrize('what,name', [(k,n) for k,(_,_,ns) in late.items() for n in ns.split()])
+def test_nothing_dear_before_the_refusal(learn, what, name):
+    kw,said,_ = late[what]
+    f = dict(metrics=learn.cam_metrics, best=learn.best_cam, sanity=learn.sanity_check, summary=learn.cam_summary, localize=learn.cam_localize, concepts=learn.concepts)[name]
+    if name=='localize': kw = {'truth':lambda o: torch.ones(48,48), **kw}
+    seen,was = [],snapshot(learn)
+    h = learn.model.register_forward_pre_hook(lambda m,i: seen.append(len(i[0])))
+    with pytest.raises((ValueError,TypeError,IndexError), match=re.escape(said)): f(**kw)
+    h.remove()
+    assert sum(seen)<=3 or what=='k' and sum(seen)<=20                               # a dry pass of one item, or the first batch, whose channels are counted
+    assert settled(was, snapshot(learn))==[]
 
 def test_close_matches():
     "What holds the name comes first, as a word, whatever the case; then what is spelled alike; unrelated names are not offered"

@@ -59,3 +59,11 @@ for o in eps: o.load()
 print(fastcam.__file__, fastcam.__version__, *sorted(eps.names))'''
     res = run('python', '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH=str(tmp_path/'lib')).split()
     assert res==[str(tmp_path/'lib/fastcam/__init__.py'), cfg.version, *sorted(['fastcam', *(o.split('=')[0] for o in ini['console_scripts'].split())])]
+
+def test_imported_from_anywhere(run, copy, tmp_path):
+    "Installed as the README says, the package is found where the clone lies, too: its folder has the package's name, and Python looks there first"
+    clone,lib = tmp_path/'fastcam',tmp_path/'lib'
+    copy().rename(clone)
+    run('python', '-m', 'pip', 'install', '--no-deps', '--no-index', '--no-build-isolation', '--target', lib, '-e', clone, cwd=tmp_path)
+    code = f'import site; site.addsitedir({str(lib)!r}); import fastcam; print(fastcam.__file__, fastcam.__version__)'
+    for cwd in (tmp_path,clone,lib): assert run('python', '-c', code, cwd=cwd).split()==[str(clone/'fastcam/__init__.py'), cfg.version]

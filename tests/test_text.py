@@ -323,3 +323,16 @@ def test_html_in_a_notebook(monkeypatch):
     learn.show_cam('a superb film', figsize=(4,1))
     assert len(seen)==2 and len(plt.get_fignums())==1
     plt.close('all')
+
+def test_refused_at_once(tmp_path):
+    "What is for pictures says so before a text is explained, or anything written"
+    learn,seen = text_learner(),[]
+    h = learn.model.register_forward_pre_hook(lambda m,i: seen.append(i))
+    batch = [learn.dls.valid.one_batch()]
+    try:
+        for kw in ({}, dict(items=['a fine film']), dict(dl=learn.dls.valid), dict(dl=batch), dict(dl=torch.utils.data.DataLoader([(t,0) for t in batch[0][0]], batch_size=4))):
+            for f in (learn.best_cam, learn.cam_metrics, learn.sanity_check, learn.cam_summary, learn.concepts, partial(learn.cam_localize, truth=lambda o: None)):
+                with pytest.raises(TypeError, match=r'texts: see `learn.cam\(texts\)\[0\].words'): f(**kw)
+        with pytest.raises(TypeError, match='Maps of texts are not saved'): learn.export_cams(tmp_path/'out')
+        assert not seen and not (tmp_path/'out').exists()
+    finally: h.remove()

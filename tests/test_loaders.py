@@ -1,0 +1,234 @@
+"Loaders of every kind: the first `max_n` items and no more, each map with its own item, whatever is left out, shuffled or changed on the way"
+import pytest, warnings
+from utils import *
+from fastcam.callback import Batches
+
+files,_ = drawn_files()
+data = torch.utils.data
+def plain(t): return t.as_subclass(Tensor)
+def same(a, b): assert a.shape==b.shape and b.abs().any() and torch.allclose(plain(a), plain(b), atol=1e-5*b.abs().max().item())
+
+class Counted(data.Dataset):
+    "Tells which items were read"
+    def __init__(self, n=40): self.n,self.asked = n,[]
+    def __len__(self): return self.n
+    def __getitem__(self, i):
+        if i>=self.n: raise IndexError(i)
+        self.asked.append(i)
+        return torch.rand(3,32,32, generator=torch.Generator().manual_seed(int(i))), i%3
+
+class Stream(data.IterableDataset):
+    "Endless, without a length"
+    def __init__(self): self.ds = Counted(10**9)
+    def __iter__(self): return (self.ds[i] for i in itertools.count())
+
+class Lengthless:
+    "Can be indexed, and has no length"
+    def __init__(self): self.ds = Counted(10**9)
+    def __getitem__(self, i): return self.ds[i]
+
+class Own:
+    "A loader of neither library, which can be read again"
+    def __init__(self): self.ds = Counted(10**9)
+    def __iter__(self): return ((x[None],tensor([y])) for x,y in (self.ds[i] for i in itertools.count()))
+
+def read_by(o): return getattr(o.dataset, 'ds', o.dataset) if hasattr(o, 'dataset') else o.ds
+
+loaders = dict(plain=lambda: data.DataLoader(Counted(), batch_size=5), shuffled=lambda: data.DataLoader(Counted(), batch_size=5, shuffle=True),
+    dropping=lambda: data.DataLoader(Counted(13), batch_size=7, drop_last=True), stream=lambda: data.DataLoader(Stream(), batch_size=5),
+    fastai_stream=lambda: DataLoader(Stream(), bs=5), fastai=lambda: DataLoader(Counted(), bs=5, shuffle=True, num_workers=0), lengthless=lambda: DataLoader(Lengthless(), bs=5, num_workers=0), own=Own)
+
+def left_of(learn): return model_state(learn.model),modes_state(),[type(o) for o in learn.cbs],learn.lock.locked()
+
+def learner_of(dl):
+    learn = Learner(DataLoaders(dl, dl), small_net(), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+@pytest.mark.parametrize('kind', loaders)
+def test_first(kind):
+    "The first items in their order, given as `dl` or the learner's own, and no batch more is read than holds them"
+    for n in (1, 4, 5, 8):
+        dl = loaders[kind]()
+        learn,ds = learner_of(dl),read_by(dl)
+        want = cam_maps(learn.model, torch.stack([Counted()[i][0] for i in range(n)]), target=1)
+        for kw in ({}, dict(dl=dl)):
+            ds.asked.clear()
+            cams = learn.cam(target=1, max_n=n, **kw)
+            same(cams.maps, want)
+            assert len(cams)==n and list(cams.rows)==list(range(n)) and len(set(ds.asked))<=(14 if kind=='dropping' else -(-n//5)*5+2)
+            assert cams.actuals is None or list(cams.actuals)==[str(i%3) for i in range(n)]
+        assert learn.cam(target=1, max_n=n)[n-1:].inputs.shape==(1,3,32,32)
+
+@pytest.mark.parametrize('kind', loaders)
+def test_all_that_take_max_n(kind):
+    "Whoever takes `max_n` reads no more than it needs"
+    dl = loaders[kind]()
+    learn,ds = learner_of(dl),read_by(dl)
+    kw = dict(methods=['gradcam'], max_n=4)
+    for f in (lambda: learn.show_cam(max_n=4), lambda: learn.compare_cams(**kw), lambda: learn.cam_summary(max_n=4), lambda: learn.cam_layers(), lambda: learn.cam_metrics(metrics='complexity', **kw),
+              lambda: learn.best_cam(by='complexity', **kw), lambda: learn.sanity_check(draws=1, **kw), lambda: learn.concepts(k=2, max_n=4),
+              lambda: learn.cam_localize(truth=lambda o: torch.ones(32,32), **kw)):
+        ds.asked.clear()
+        f()
+        assert 0<len(set(ds.asked))<=14                                           # a stream is asked for one item more than it gives
+        plt.close('all')
+    film = CAMFilm(dl=dl, max_n=4)
+    ds.asked.clear()
+    film.learn = learn
+    film._setup()
+    assert len(set(ds.asked))<=7 and len(film._cams())==4
+
+def test_whole_plain_loaders():
+    "All of a loader that shuffles and leaves out the last, in the order of its items; one with a sampler of its own as it is"
+    learn = learner_of(loaders['plain']())
+    want = learn.cam(target=1).maps
+    for kw in (dict(shuffle=True), dict(shuffle=True, drop_last=True), dict(drop_last=True)): same(learn.cam(dl=data.DataLoader(Counted(), batch_size=7, **kw), target=1).maps, want)
+    some = data.DataLoader(Counted(), batch_size=3, sampler=[7,3,11,2])
+    same(learn.cam(dl=some, target=1).maps, want[[7,3,11,2]])
+    same(learn.cam(dl=data.DataLoader(Counted(), batch_sampler=[[5,1],[8]]), target=1).maps, want[[5,1,8]])
+    with pytest.raises(ValueError, match='2 targets for 4 items'): learn.cam(dl=some, target=PerItem([0,1]))
+    bare = [torch.stack([Counted()[i][0] for i in (4,6)])]
+    same(learn.cam(dl=data.DataLoader(bare[0], batch_size=2), target=1).maps, want[[4,6]])           # batches of a tensor alone
+    with pytest.raises(ValueError, match='has no length: give `max_n`'): learner_of(loaders['lengthless']()).cam()
+
+def test_stream_is_compared_once():
+    "A stream that gives other items each time: every column is of the same ones"
+    class Once(data.IterableDataset):
+        def __init__(self): self.it = (Counted()[i] for i in range(40))
+        def __iter__(self): return self.it
+    learn = learner_of(data.DataLoader(Once(), batch_size=2))
+    learn.compare_cams(methods=['gradcam','gradcam'], max_n=4)
+    ims = [ax.get_images()[-1].get_array() for ax in plt.gcf().axes if ax.get_images()]
+    assert len(ims)==8
+    for a,b in zip(ims[::2], ims[1::2]): np.testing.assert_array_equal(a, b)
+    plt.close('all')
+
+# ---- dicts
+@pytest.mark.parametrize('b', [dict(pixels=torch.zeros(3,32,32), label=1), (dict(pixels=torch.zeros(3,32,32)),1)], ids=['batch','input'])
+def test_dicts(b):
+    "What is given, what is expected, and what to try, whoever is asked"
+    for L_ in (data.DataLoader, DataLoader):
+        learn = learner_of(L_([b]*4, batch_size=2))
+        was = left_of(learn)
+        for f in (learn.cam, learn.show_cam, learn.compare_cams, learn.cam_summary, learn.cam_metrics, learn.sanity_check, learn.cam_layers, learn.concepts):
+            with pytest.raises(TypeError, match="dict of 'pixels'.*expected a tuple.*collate_fn.*batch\\['pixels'\\]"): f()
+        assert was==left_of(learn)
+
+# ---- items that are left out
+class Skipping(Transform):
+    "Leaves out the files `bad`, as they are opened or as pictures"
+    def __init__(self, bad): self.bad = bad
+    def encodes(self, o:Path):
+        if o in self.bad: raise SkipItemException(o)
+        return PILImage.create(o)
+
+class Dark(ItemTransform):
+    "Leaves out what is darker than `least`, in the item pipeline"
+    def __init__(self, least): self.least = least
+    def encodes(self, o):
+        if np.array(o[0]).mean()<self.least: raise SkipItemException
+        return o
+
+def skipping(bad, bs=5, item_tfms=None):
+    fs = [*files[:12], *files[12:24]]
+    db = DataBlock((TransformBlock(type_tfms=[Skipping([files[i] for i in bad])]), CategoryBlock), splitter=IndexSplitter(range(12)), get_y=kind_of, item_tfms=item_tfms, batch_tfms=Normalize.from_stats(*imagenet_stats))
+    learn = Learner(db.dataloaders(fs, bs=bs, num_workers=0), small_net(), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+@pytest.mark.parametrize('bad', [[0],[11],[4],[5],[0,1,2,3,4],[3,4,5,6],[10,11],[*range(0,12,2)]], ids=str)
+def test_skipped(bad):
+    "Wherever they are, and however many: maps, classes, pictures and files of the others are their own"
+    learn = skipping(bad)
+    left = [i for i in range(12) if i not in bad]
+    want = learn.cam([files[i] for i in left], target=1)
+    for cams in (learn.cam(target=1), learn.cam(files[:12], target=1), learn.cam(dl=learn.dls.valid.new(shuffle=True), target=1), learn.cam(target=torch.ones(12).long())):
+        same(cams.maps, want.maps)
+        assert list(cams.rows)==left and list(cams.files)==[files[i] for i in left]
+        same(cams.inputs, want.inputs)
+        assert torch.allclose(cams.preds, want.preds, atol=1e-5)
+    assert list(learn.cam().actuals)==[kind_of(files[i]) for i in left]
+    names = [learn.dls.vocab[i%3] for i in range(12)]
+    assert [o[0] for o in learn.cam(target=PerItem(names)).labels]==[names[i] for i in left]
+
+def test_skipped_in_the_pipeline():
+    "By a transform of items, in each of several processes, and of the whole set"
+    bright = [np.array(Image.open(o)).mean() for o in files[:12]]
+    least = sorted(bright)[4]
+    left = [i for i,b in enumerate(bright) if b>=least]
+    dark = Dark(0)
+    learn = skipping([], item_tfms=dark)
+    dark.least = least                                                              # fastai looks at the first item when it makes the loaders
+    plain_ = skipping([]).cam(target=1)
+    for kw in ({}, dict(num_workers=2)):
+        cams = learn.cam(dl=learn.dls.valid.new(**kw), target=1)
+        assert list(cams.rows)==left
+        same(cams.maps, plain_.maps[left])
+    dark.least = 999
+    with pytest.raises(ValueError, match='nothing to explain.*SkipItemException'): learn.cam()
+
+def test_skipped_by_others(tmp_path):
+    "Those that go over a set do without, and so does an export, which says so"
+    learn = skipping([1,6])
+    kw = dict(methods=['gradcam'], metrics='complexity')
+    assert learn.cam_metrics(max_n=None, **kw)['n',''].tolist()==[10,10]
+    assert len(learn.cam_summary().cams)==10 and set(learn.sanity_check(methods=['gradcam'], draws=1).values.item)==set(range(10))
+    learn.show_cam(max_n=4)
+    learn.compare_cams(methods=['gradcam'], max_n=4)
+    plt.close('all')
+    film = CAMFilm(max_n=8)
+    film.learn = learn
+    film._setup()
+    same(film._cams().maps, learn.cam(max_n=8).maps)
+    pytest.importorskip('pyarrow')
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        learn.export_cams(tmp_path/'out', target=1)
+    assert any('2 of 12 items are left out' in str(o.message) for o in said)
+    saved = load_cams(tmp_path/'out')
+    assert list(saved.files)==[files[i] for i in range(12) if i not in (1,6)] and sorted(saved.errors.item)==[1,6]
+    want = plain(learn.cam(target=1).maps)
+    assert torch.allclose(plain(saved.maps), want, atol=1e-3*want.abs().max().item())
+
+# ---- callbacks that change the batch
+class TwoViews(Callback):
+    order = 9
+    def before_batch(self): self.learn.xb = (torch.cat([self.x, self.x.flip(-1)]),)
+class Late(TwoViews): order = 99
+class Fewer(Callback):
+    def before_batch(self): self.learn.xb,self.learn.yb = (self.x[1:],),(self.y[1:],)
+class Mirror(Callback):
+    def before_batch(self): self.learn.xb = (self.x.flip(-1),)
+class TrainOnly(TwoViews): run_valid = False
+
+@pytest.mark.parametrize('cb', [TwoViews,Late,Fewer])
+@pytest.mark.parametrize('kind', ['plain','fastai'])
+def test_rows_changed(cb, kind):
+    "Named, with what to try, and nothing is left behind"
+    learn = learner_of(loaders[kind]())
+    learn.add_cb(cb())
+    was = left_of(learn)
+    for f in (learn.cam, lambda: learn.show_cam(max_n=3), lambda: learn.cam_summary(max_n=4)):
+        with pytest.raises(ValueError, match=f'^{cb.__name__} makes .* rows of a batch of . items.*run_valid = False.*removed_cbs'): f()
+    assert was==left_of(learn)
+    with pytest.raises(ValueError, match=cb.__name__): learn.get_preds(dl=learn.dls.valid if kind=='plain' else None, cbs=CAMCallback())
+
+def test_rows_kept():
+    "What changes pictures and not their number is what the model sees; what trains only is no matter; a set that is cut short is in order"
+    learn = learner_of(loaders['fastai']())
+    want,x = learn.cam(target=1, max_n=7),learn.cam(max_n=7).inputs
+    learn.add_cb(TrainOnly())
+    same(learn.cam(target=1, max_n=7).maps, want.maps)
+    learn.add_cb(Mirror())
+    same(learn.cam(target=1, max_n=7).maps, cam_maps(learn.model, plain(x).flip(-1), target=1))
+    learn.remove_cbs([TrainOnly,Mirror])
+    learn.add_cb(ShortEpochCallback(pct=.3))
+    cams = learn.cam(target=1)
+    assert 7<=len(cams)<40 and list(cams.rows)==list(range(len(cams)))
+    same(cams.maps[:7], want.maps)
+
+def test_rows_of_the_loader():
+    "A loader that makes several rows of an item in a transform of the batch"
+    dl = DataLoader(Counted(8), bs=4, num_workers=0, after_batch=lambda b: (torch.cat([b[0],b[0]]), torch.cat([b[1],b[1]])))
+    with pytest.raises(ValueError, match='batch of 4 items has 8 rows'): learner_of(dl).cam()
