@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'benchmarks'))
-from places import Drawn, Where, ask_all, planted
+from places import Drawn, Where, ask, ask_all, planted
+from fastcam.layer import find_layers
 from utils import *
 
 n_models = 50
@@ -45,7 +46,7 @@ def test_kinds_are_drawn():
 
 def test_construction_is_right():
     "What the parts say of their layouts holds without fastcam: planted places are found where they say, and elsewhere if the order is turned around"
-    class Told:
+    class As:
         def __init__(self, name, w): self.name,self.to_grid = name,w.cells
     right,turned = [],[]
     for seed in range(n_models):
@@ -53,9 +54,160 @@ def test_construction_is_right():
         known = d.truth()
         name = next((f'parts.{k}' for k in d.net.parts if known[f'parts.{k}'] is not None), None)
         w = known[name]
-        right.append(planted(d, Told(name, w), w))
-        other = Told(name, w)
+        right.append(planted(d, As(name, w), w))
+        other = As(name, w)
         other.to_grid = lambda o: w.cells(o).flip(list(range(2, 2+len(w.grid))))
         turned.append(planted(d, other, w))
     assert np.mean(right)>.97
     assert np.mean(turned)<.5
+
+# ---- models as people write them
+class Told:
+    "A model with what is known of its modules by name: `Where`, or None for one that has no place; those that are not named have none"
+    seed,kinds,planted = 0,(),None
+    def __init__(self, net, x, axes, **known):
+        self.net,self.x,self.known,self.axes = net.eval(),x,known,axes
+        self.nd,self.size = len(axes),[x.shape[a+1] for a in axes]
+    def truth(self): return {n.replace('_', '.'): w for n,w in self.known.items()}
+
+class Body(nn.Module):
+    "`first`, then `f` of what it gives, then `last`, of which the mean over all but the last axis is read"
+    def __init__(self, first, f, last, width, before=noop):
+        super().__init__()
+        self.first,self.last,self.out,self.f,self.before = first,last,nn.Linear(width, 3),f,before
+    def forward(self, x):
+        x = self.f(self.first(self.before(x)))
+        x = self.last(x)
+        x = x[0] if isinstance(x, tuple) else x
+        return self.out(x.flatten(1, -2).mean(1))
+
+def encoder(c, **kwargs): return nn.TransformerEncoder(nn.TransformerEncoderLayer(c, 2, 2*c, batch_first=True, **kwargs), 2, enable_nested_tensor=False)
+def rows(o): return o.flatten(2).transpose(1, 2)
+def convs(ci, nd=2):
+    conv = (None,nn.Conv1d,nn.Conv2d)[nd]
+    return nn.Sequential(conv(ci, 8, 3, 2, 1), nn.ReLU(), conv(8, 16, 3, 2, 1), nn.ReLU())
+
+class Latents(nn.Module):
+    "Perceiver's: each latent reads all tokens"
+    def __init__(self, n, c):
+        super().__init__()
+        self.latents,self.attn = nn.Parameter(torch.randn(1, n, c)),nn.MultiheadAttention(c, 2, batch_first=True)
+    def forward(self, x):
+        l = self.latents.expand(len(x), -1, -1)
+        return l+self.attn(l, x, x, need_weights=False)[0]
+
+def is_refused_or_before(d, layer=None):
+    "What fastcam shows has its place as is known; else it is refused"
+    verdict,what = ask(d, layer, d.truth())
+    assert verdict in ('right','refused'), what
+    return verdict
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('grid', [(2,2),(4,4),(4,6)])
+def test_shuffled_tokens(grid, seed):
+    "Tokens in an order that nobody knows are not shown: by default the layer before them is, or none"
+    torch.manual_seed(seed)
+    perm = torch.randperm(math.prod(grid))
+    if perm.tolist()==sorted(perm.tolist()): perm = perm.roll(1)
+    net = Body(nn.Conv2d(3, 32, 8, 8), lambda o: rows(o)[:,perm], encoder(32), 32)
+    # a layout that happens to hold is no error: the order is what is asked
+    d = Told(net, torch.randn(2, 3, *[8*g for g in grid]), (1,2), first=Where('maps', grid), **{n: Where('tokens', grid, order=perm) for n in tokens_of(net)})
+    is_refused_or_before(d)
+    is_refused_or_before(d, 'last')
+
+def tokens_of(net, of='last'): return [n.replace('.', '_') for n,_ in net.named_modules() if n==of or n.startswith(of+'.')]
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('n', [6,12,24])
+def test_shuffled_steps(n, seed):
+    torch.manual_seed(seed)
+    perm = torch.randperm(n)
+    net = Body(nn.Conv1d(3, 32, 4, 4), lambda o: rows(o)[:,perm], encoder(32), 32)
+    d = Told(net, torch.randn(2, 3, 4*n), (1,), first=Where('maps', (n,)), **{m: Where('tokens', (n,), order=perm) for m in tokens_of(net)})
+    is_refused_or_before(d)
+    is_refused_or_before(d, 'last')
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('n', [8,12,16,24,32])
+def test_latents(n, seed):
+    "Latents have no place, however many there are"
+    torch.manual_seed(seed)
+    d = Told(Body(nn.Conv2d(3, 32, 8, 8), rows, nn.Sequential(Latents(n, 32), encoder(32)), 32), torch.randn(2, 3, 32, 48), (1,2), first=Where('maps', (4,6)))
+    is_refused_or_before(d)
+    d = Told(Body(nn.Conv1d(3, 32, 4, 4), rows, nn.Sequential(Latents(n, 32), encoder(32)), 32), torch.randn(2, 3, 96), (1,), first=Where('maps', (24,)))
+    is_refused_or_before(d)
+
+@pytest.mark.parametrize('before', [lambda x: x.flip(3), lambda x: x.transpose(2, 3), lambda x: x[:,:,8:24,8:24], lambda x: x[:,:,:16,:16]], ids=['flipped','transposed','center','corner'])
+def test_picture_is_moved(before):
+    "A model that turns its picture around, or looks at a part of it: its maps are not shown as if they were of the picture as it is"
+    torch.manual_seed(0)
+    d = Told(Body(convs(3), lambda o: o.movedim(1, -1), nn.LayerNorm(16), 16, before), torch.randn(2, 3, 32, 32), (1,2))
+    for layer in (None, 'first', 'first.1'): is_refused_or_before(d, layer)
+
+def test_latent_picture():
+    "A vector that is made a picture has no places"
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(16, 256), nn.Unflatten(1, (16,4,4)), nn.Conv2d(16, 16, 3, 1, 1))
+    d = Told(Body(nn.Sequential(convs(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), noop, nn.Sequential(made, nn.ReLU(), nn.Flatten(2)), 16), torch.randn(2, 3, 32, 32), (1,2),
+             **{'first_0':Where('maps', (8,8)), 'first_0_2':Where('maps', (8,8)), 'first_0_3':Where('maps', (8,8))})
+    is_refused_or_before(d)
+    is_refused_or_before(d, 'last.0.2')
+
+@pytest.mark.parametrize('p', [4,7])
+def test_picture_without_channels(p):
+    "Patches of (batch, height, width) by a linear layer are no row of steps"
+    n = 28//p
+    def cut(x): return x.reshape(len(x), n, p, n, p).transpose(2, 3).reshape(len(x), n*n, p*p)
+    torch.manual_seed(0)
+    net = Body(nn.Linear(p*p, 32), noop, encoder(32), 32, cut)
+    d = Told(net, torch.randn(2, 28, 28), (0,1), first=Where('tokens', (n,n)), **{m: Where('tokens', (n,n)) for m in tokens_of(net)})
+    is_refused_or_before(d)
+
+class Gate(nn.Module):
+    "gMLP's: a convolution that takes the tokens for its channels"
+    def __init__(self, c, n):
+        super().__init__()
+        self.norm,self.up,self.conv,self.down = nn.LayerNorm(c),nn.Linear(c, 2*c),nn.Conv1d(n, n, 1),nn.Linear(c, c)
+        nn.init.constant_(self.conv.bias, 1.)
+    def forward(self, x):
+        u,v = F.gelu(self.up(self.norm(x))).chunk(2, -1)
+        return x+self.down(u*self.conv(v))
+
+@pytest.mark.parametrize('layer', [None,-2])
+@pytest.mark.parametrize('n,c', [(24,64),(24,24),(64,32)])
+def test_tokens_as_channels(n, c, layer):
+    torch.manual_seed(0)
+    net = Body(nn.Conv1d(3, c, 4, 4), rows, nn.Sequential(Gate(c, n), Gate(c, n), Gate(c, n)), c)
+    w = Where('tokens', (n,))
+    d = Told(net, torch.randn(2, 3, 4*n), (1,), first=Where('maps', (n,)), **{m: w.but(firm='conv' not in m) for m in tokens_of(net)})
+    is_refused_or_before(d, layer)
+
+@pytest.mark.parametrize('bi', [False,True])
+def test_columns_as_steps(bi):
+    "CRNN, steps first: the columns of the maps are the steps of an LSTM"
+    torch.manual_seed(0)
+    first = nn.Sequential(convs(1), nn.MaxPool2d((2,1)))
+    net = Body(first, lambda o: o.flatten(1, 2).permute(2, 0, 1), nn.LSTM(64, 16, bidirectional=bi), 16*(1+bi))
+    # rows of the batch lie along the second axis there
+    net.forward = lambda x: net.out(net.last(net.f(net.first(x)))[0].mean(0))
+    d = Told(net, torch.randn(2, 1, 32, 96), (1,2), last=Where('first', (1,24)), **{m: Where('maps', (8,24)) for m in ('first_0','first_0_2','first_0_3')}, first=Where('maps', (4,24)), first_1=Where('maps', (4,24)))
+    for layer in (None, 'last'): is_refused_or_before(d, layer)
+
+class Beside(nn.Module):
+    "A row of numbers, or a picture, beside a signal"
+    def __init__(self, one, n):
+        super().__init__()
+        self.one,self.two,self.out = one,convs(3, 1),nn.Linear(n+16, 3)
+    def forward(self, a, x): return self.out(torch.cat([self.one(a).flatten(2).mean(2) if a.ndim>2 else self.one(a), self.two(x).mean(2)], 1))
+
+@pytest.mark.parametrize('one,n,a', [(nn.Linear(6, 16),16,(6,)), (convs(3),16,(3,32,32))], ids=['numbers','picture'])
+def test_signal_beside(one, n, a):
+    "Which input a layer is of does not confuse: each layer is right, or refused"
+    torch.manual_seed(0)
+    net,x = Beside(one, n).eval(),(torch.randn(2, *a),torch.randn(2, 3, 64))
+    for layer in (None, -2, 'two', 'two.1'):
+        try: lay = first(find_layers(net, x, layer).values())
+        except (ValueError,IndexError) as e:
+            assert isinstance(e, ValueError) or layer==-2
+            continue
+        assert lay.name.startswith('one' if len(lay.grid)==2 else 'two') and lay.kind=='NC*', lay
