@@ -16,7 +16,9 @@ class Where:
     "Where the cells of a module's output are: `kind` of its axes, size of the `grid`, tokens without a place, the `order` of those with one"
     def __init__(self, kind, grid, front=0, back=0, order=None, firm=True):
         self.kind,self.grid,self.front,self.back,self.order,self.firm = kind,tuple(grid),front,back,order,firm
-    def __repr__(self): return f"{self.kind} {self.grid}+{self.front},{self.back}{' ordered' if self.order is not None else ''}{'' if self.firm else ' loose'}"
+    def __repr__(self):
+        also = (' ordered' if self.order is not None else '')+('' if self.firm else ' loose')
+        return f"{self.kind} {self.grid}+{self.front},{self.back}{also}"
     def but(self, **kwargs): return Where(**{**vars(self), **kwargs})
     @property
     def n(self): return math.prod(self.grid)
@@ -223,7 +225,9 @@ class Halve(Part):
         self.pool = (None,F.avg_pool1d,F.avg_pool2d,F.avg_pool3d)[nd]
         self.to = Where('tokens', [max(g//2, 1) for g in w.grid])
         self.where[''] = self.to
-    def forward(self, x): return self.lin(self.norm(self.pool(x.transpose(1, 2).unflatten(2, self.w.grid), tuple(min(2, g) for g in self.w.grid)).flatten(2).transpose(1, 2)))
+    def forward(self, x):
+        x = self.pool(x.transpose(1, 2).unflatten(2, self.w.grid), tuple(min(2, g) for g in self.w.grid))
+        return self.lin(self.norm(x.flatten(2).transpose(1, 2)))
 
 class Head(nn.Module):
     def __init__(self, how, w, c, n):
@@ -273,7 +277,8 @@ class Drawn:
         patch = tuple(r.choice([2,4,8] if nd==2 else [2,4]) for _ in range(1))*nd
         if r.random()<.25: patch = tuple(r.choice([2,4]) for _ in range(nd))
         if nd==1: patch = (r.choice([1,2,4,5]),)
-        cells = {1:lambda: (r.choice([12,16,20,24,25,31,32,48,64,100]),), 2:lambda: r.choice([(n:=r.choice([3,4,5,6,7,8]),n), (n,n+r.choice([1,2,3,4])), (n+r.choice([1,2,4]),n), (4,12)]),
+        cells = {1:lambda: (r.choice([12,16,20,24,25,31,32,48,64,100]),),
+                 2:lambda: r.choice([(n:=r.choice([3,4,5,6,7,8]),n), (n,n+r.choice([1,2,3,4])), (n+r.choice([1,2,4]),n), (4,12)]),
                  3:lambda: (r.choice([2,4,6]),(n:=r.choice([3,4,5])),n+r.choice([0,0,1,2]))}[nd]()
         self.size = tuple(g*p for g,p in zip(cells, patch))
         if stem in ('convs','linear') and nd==1: self.size = (r.choice([24,32,50,64,96,100,128]),)
@@ -347,14 +352,17 @@ class Drawn:
         how = r.choice(['blocks','offsets','columns']) if len(grid)>1 else 'blocks'
         if len(grid)<2: return None
         unit = tuple(r.choice([u for u in (2,3,4) if g%u==0 and g>u] or [1]) for g in grid)
-        if len(set(unit)-{1})>1: unit = tuple(min(u for u in unit if u>1) if g%min(u for u in unit if u>1)==0 else 1 for g in grid)
+        if len(set(unit)-{1})>1:
+            least = min(u for u in unit if u>1)
+            unit = tuple(least if g%least==0 else 1 for g in grid)
         if how!='columns' and (math.prod(unit)==1 or max(unit)>2*min(unit)): return None
         self.kinds.append(f'{how} first')
         return window_order(grid, how, unit)
 
     def _tokens(self, parts, w, c):
         r,nd = random,self.nd
-        front,back = r.choice([(0,0),(0,0),(1,0),(1,0),(0,1),(r.randint(0,8),0),(0,r.randint(1,8)),(r.randint(1,5),r.randint(1,5)),(1,100) if nd>1 else (1,0)])
+        few = [(0,0),(0,0),(1,0),(1,0),(0,1),(r.randint(0,8),0),(0,r.randint(1,8)),(r.randint(1,5),r.randint(1,5))]
+        front,back = r.choice([*few, (1,100) if nd>1 else (1,0)])
         order = self._order(w.grid) if w.kind=='maps' and r.random()<.2 else w.order
         if order is not None and w.kind=='maps' and nd==1: order = None
         names = ['attention','attention','transformer','mixer','gated'] + ['causal','recurrent','conv1d']*(nd==1 and front+back==0) + ['recurrent']*(nd==1)
@@ -485,7 +493,8 @@ def ask_all(d, named=2):
     known,res = d.truth(),{}
     d.planted = None
     called = sorted({s for s in _called(d) if s in known})
-    if d.nd>1: called = [n for n in called if known[n] is None or not isinstance(d.net.get_submodule(n), nn.Linear)]   # linear layers over tokens are no layers
+    # linear layers over the tokens of a picture are no layers of their own
+    if d.nd>1: called = [n for n in called if known[n] is None or not isinstance(d.net.get_submodule(n), nn.Linear)]
     rng = random.Random(d.seed)
     res[None] = ask(d, None, known)
     try: many = len(stages(grid_layers(d.net, d.x)))>1
@@ -514,7 +523,8 @@ def main():
             which = 'default' if layer is None else 'stage -2' if layer==-2 else 'named'
             count[which,verdict] += 1
             for k in d.kinds: by_kind[k][verdict] += 1
-            if a.verbose and verdict!='right': print(f'{seed} {verdict}: {", ".join(d.kinds)}: x {tuple(d.x.shape)}, {what}'[:600], flush=True)
+            if a.verbose and verdict!='right':
+                print(f'{seed} {verdict}: {", ".join(d.kinds)}: x {tuple(d.x.shape)}, {what}'[:600], flush=True)
         if d.planted is not None: places.append(d.planted)
     print(f'{a.n} models from {a.start}, {time.perf_counter()-start:.0f} s; planted places found: {sum(places)/max(len(places), 1):.3f} of {len(places)} models')
     for title,table in (('layer', {w:{v:count[w,v] for v in verdicts} for w in ('default','stage -2','named')}), ('kind', dict(sorted(by_kind.items())))):

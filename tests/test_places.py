@@ -20,9 +20,9 @@ def said(d, verdict):
 
 @pytest.mark.parametrize('seed', range(n_models))
 def test_never_silently_wrong(seed):
-    """The default layer, the stage before it and two named modules: what they give is put on the grid number by number as the construction says,
-    and the map is the one made by hand; else there is a ValueError. Of a row under a recurrent layer each number is within a cell of its place,
-    since a token more at its end, which it carries on, looks the same as a place"""
+    """The default layer, the stage before it and two named modules: what they give is put on the grid number by number as the
+    construction says, and the map is the one made by hand; else there is a ValueError. Under a recurrent layer each number is
+    within a cell of its place, since a token more at the end of a row, which it carries on, looks the same as a place"""
     d,res = answers(seed)
     assert not said(d, 'wrong')
 
@@ -81,7 +81,7 @@ class Body(nn.Module):
         x = x[0] if isinstance(x, tuple) else x
         return self.out(x.flatten(1, -2).mean(1))
 
-def encoder(c, **kwargs): return nn.TransformerEncoder(nn.TransformerEncoderLayer(c, 2, 2*c, batch_first=True, **kwargs), 2, enable_nested_tensor=False)
+def encoder(c): return nn.TransformerEncoder(nn.TransformerEncoderLayer(c, 2, 2*c, batch_first=True), 2, enable_nested_tensor=False)
 def rows(o): return o.flatten(2).transpose(1, 2)
 def convs(ci, nd=2):
     conv = (None,nn.Conv1d,nn.Conv2d)[nd]
@@ -111,7 +111,8 @@ def test_shuffled_tokens(grid, seed):
     if perm.tolist()==sorted(perm.tolist()): perm = perm.roll(1)
     net = Body(nn.Conv2d(3, 32, 8, 8), lambda o: rows(o)[:,perm], encoder(32), 32)
     # a layout that happens to hold is no error: the order is what is asked
-    d = Told(net, torch.randn(2, 3, *[8*g for g in grid]), (1,2), {'first':Where('maps', grid), **{n: Where('tokens', grid, order=perm) for n in tokens_of(net)}})
+    known = {'first':Where('maps', grid), **{n: Where('tokens', grid, order=perm) for n in tokens_of(net)}}
+    d = Told(net, torch.randn(2, 3, *[8*g for g in grid]), (1,2), known)
     is_refused_or_before(d)
     is_refused_or_before(d, 'last')
 
@@ -123,7 +124,8 @@ def test_shuffled_steps(n, seed):
     torch.manual_seed(seed)
     perm = torch.randperm(n)
     net = Body(nn.Conv1d(3, 32, 4, 4), lambda o: rows(o)[:,perm], encoder(32), 32)
-    d = Told(net, torch.randn(2, 3, 4*n), (1,), {'first':Where('maps', (n,)), **{m: Where('tokens', (n,), order=perm) for m in tokens_of(net)}})
+    known = {'first':Where('maps', (n,)), **{m: Where('tokens', (n,), order=perm) for m in tokens_of(net)}}
+    d = Told(net, torch.randn(2, 3, 4*n), (1,), known)
     is_refused_or_before(d)
     is_refused_or_before(d, 'last')
 
@@ -132,15 +134,18 @@ def test_shuffled_steps(n, seed):
 def test_latents(n, seed):
     "Latents have no place, however many there are"
     torch.manual_seed(seed)
-    d = Told(Body(nn.Conv2d(3, 32, 8, 8), rows, nn.Sequential(Latents(n, 32), encoder(32)), 32), torch.randn(2, 3, 32, 48), (1,2), dict(first=Where('maps', (4,6))))
-    is_refused_or_before(d)
-    d = Told(Body(nn.Conv1d(3, 32, 4, 4), rows, nn.Sequential(Latents(n, 32), encoder(32)), 32), torch.randn(2, 3, 96), (1,), dict(first=Where('maps', (24,))))
-    is_refused_or_before(d)
+    for conv,size in ((nn.Conv2d(3, 32, 8, 8), (32,48)),(nn.Conv1d(3, 32, 4, 4), (96,))):
+        net = Body(conv, rows, nn.Sequential(Latents(n, 32), encoder(32)), 32)
+        known = {'first':Where('maps', [o//k for o,k in zip(size, conv.kernel_size)])}
+        is_refused_or_before(Told(net, torch.randn(2, 3, *size), range(1, len(size)+1), known))
 
-@pytest.mark.parametrize('before', [lambda x: x.flip(3), lambda x: x.transpose(2, 3), lambda x: x[:,:,8:24,8:24], lambda x: x[:,:,:16,:16]], ids=['flipped','transposed','center','corner'])
-def test_picture_is_moved(before):
-    "A model that turns its picture around, or looks at a part of it: its maps are not shown as if they were of the picture as it is"
+moves = dict(flipped=lambda x: x.flip(3), transposed=lambda x: x.transpose(2, 3), center=lambda x: x[:,:,8:24,8:24],
+             corner=lambda x: x[:,:,:16,:16])
+@pytest.mark.parametrize('move', moves)
+def test_picture_is_moved(move):
+    "A model turns its picture around, or looks at a part of it: its maps are not shown as if they were of all of it as it is"
     torch.manual_seed(0)
+    before = moves[move]
     d = Told(Body(convs(3), lambda o: o.movedim(1, -1), nn.LayerNorm(16), 16, before), torch.randn(2, 3, 32, 32), (1,2), {})
     for layer in (None, 'first', 'first.1'): is_refused_or_before(d, layer)
 
@@ -148,8 +153,10 @@ def test_latent_picture():
     "A vector that is made a picture has no places"
     torch.manual_seed(0)
     made = nn.Sequential(nn.Linear(16, 256), nn.Unflatten(1, (16,4,4)), nn.Conv2d(16, 16, 3, 1, 1))
-    d = Told(Body(nn.Sequential(convs(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), noop, nn.Sequential(made, nn.ReLU(), nn.Flatten(2)), 16), torch.randn(2, 3, 32, 32), (1,2),
-             {n: Where('maps', (16,16) if n.endswith(('.0.0','.1')) else (8,8)) for n in ('first.0','first.0.0','first.0.1','first.0.2','first.0.3')})
+    first = nn.Sequential(convs(3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    known = {n: Where('maps', (8,8)) for n in ('first.0','first.0.2','first.0.3')}
+    known |= {n: Where('maps', (16,16)) for n in ('first.0.0','first.0.1')}
+    d = Told(Body(first, noop, nn.Sequential(made, nn.ReLU(), nn.Flatten(2)), 16), torch.randn(2, 3, 32, 32), (1,2), known)
     is_refused_or_before(d)
     is_refused_or_before(d, 'last.0.2')
 
@@ -179,7 +186,8 @@ def test_tokens_as_channels(n, c, layer):
     torch.manual_seed(0)
     net = Body(nn.Conv1d(3, c, 4, 4), rows, nn.Sequential(Gate(c, n), Gate(c, n), Gate(c, n)), c)
     w = Where('tokens', (n,))
-    d = Told(net, torch.randn(2, 3, 4*n), (1,), {'first':Where('maps', (n,)), **{m: w.but(firm='conv' not in m) for m in tokens_of(net)}})
+    known = {'first':Where('maps', (n,)), **{m: w.but(firm='conv' not in m) for m in tokens_of(net)}}
+    d = Told(net, torch.randn(2, 3, 4*n), (1,), known)
     is_refused_or_before(d, layer)
 
 @pytest.mark.parametrize('bi', [False,True])
@@ -188,9 +196,11 @@ def test_columns_as_steps(bi):
     torch.manual_seed(0)
     first = nn.Sequential(convs(1), nn.MaxPool2d((2,1)))
     net = Body(first, lambda o: o.flatten(1, 2).permute(2, 0, 1), nn.LSTM(64, 16, bidirectional=bi), 16*(1+bi))
-    # rows of the batch lie along the second axis there
-    net.forward = lambda x: net.out(net.last(net.f(net.first(x)))[0].mean(0))
-    d = Told(net, torch.randn(2, 1, 32, 96), (1,2), {'last':Where('first', (1,24)), **{m: Where('maps', (8,24)) for m in ('first.0','first.0.2','first.0.3')}, **{m: Where('maps', (4,24)) for m in ('first','first.1')}})
+    net.forward = lambda x: net.out(net.last(net.f(net.first(x)))[0].mean(0))                # the items lie along the second axis
+    known = {'last':Where('first', (1,24)), **{m: Where('maps', (4,24)) for m in ('first','first.1')}}
+    known |= {m: Where('maps', (8,24)) for m in ('first.0','first.0.2','first.0.3')}
+    known |= {m: Where('maps', (16,48)) for m in ('first.0.0','first.0.1')}
+    d = Told(net, torch.randn(2, 1, 32, 96), (1,2), known)
     for layer in (None, 'last'): is_refused_or_before(d, layer)
 
 class Beside(nn.Module):
@@ -198,7 +208,9 @@ class Beside(nn.Module):
     def __init__(self, one, n):
         super().__init__()
         self.one,self.two,self.out = one,convs(3, 1),nn.Linear(n+16, 3)
-    def forward(self, a, x): return self.out(torch.cat([self.one(a).flatten(2).mean(2) if a.ndim>2 else self.one(a), self.two(x).mean(2)], 1))
+    def forward(self, a, x):
+        a = self.one(a)
+        return self.out(torch.cat([a.flatten(2).mean(2) if a.ndim>2 else a, self.two(x).mean(2)], 1))
 
 @pytest.mark.parametrize('one,n,a', [(nn.Linear(6, 16),16,(6,)), (convs(3),16,(3,32,32))], ids=['numbers','picture'])
 def test_signal_beside(one, n, a):
