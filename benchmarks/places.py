@@ -1,8 +1,9 @@
-"""Is the place of each cell right? Drawn models whose layouts are known by construction: `python benchmarks/places.py --n 2000`
+"""Is the place of each cell right? Drawn models whose layouts are known: `python benchmarks/places.py --n 2000`
 
-Each model is put together of parts that say which raw numbers of which module belong to which place of the input. For the default layer,
-the stage before it and some named modules, the grid that fastcam gives is compared with that, number by number; the map is compared with
-one computed by hand; and places that are changed in the input are looked for in the cells. A layer is right, refused (ValueError), or wrong."""
+Each model is put together of parts that say which raw numbers of which module belong to which place of the input. For the default
+layer, the stage before it and some named modules, the grid that fastcam gives is compared with that, number by number; the map is
+compared with one computed by hand; and places that are changed in the input are looked for in the cells. A layer is right, near
+(within a cell, in a row that a recurrent layer reads), refused (ValueError), or wrong. In chunks: `--start 500 --n 500`."""
 import argparse, collections, math, random, sys, time
 from pathlib import Path
 
@@ -92,7 +93,8 @@ class LastBlock(Part):
     "Channels last, as ConvNeXt's blocks and Swin's maps"
     def __init__(self, nd, c, w, come):
         super().__init__()
-        self.dw,self.norm,self.up,self.down,self.come = convs[nd](c, c, 3, padding=1, groups=c),nn.LayerNorm(c),nn.Linear(c, 2*c),nn.Linear(2*c, c),come
+        self.dw,self.norm,self.come = convs[nd](c, c, 3, padding=1, groups=c),nn.LayerNorm(c),come
+        self.up,self.down = nn.Linear(c, 2*c),nn.Linear(2*c, c)
         self.where = {'':w.but(kind='last'), 'dw':w.but(kind='maps')}
     def forward(self, x):
         if self.come=='maps': x = x.movedim(1, -1)
@@ -149,7 +151,8 @@ class Torch(TokenPart):
     def __init__(self, c, w, whole):
         super().__init__(w)
         first = w.kind=='first'
-        l = nn.TransformerEncoderLayer(c, 2, 2*c, batch_first=not first, norm_first=random.random()<.5, activation=random.choice(['relu','gelu']))
+        norm_first,act = random.random()<.5,random.choice(['relu','gelu'])
+        l = nn.TransformerEncoderLayer(c, 2, 2*c, batch_first=not first, norm_first=norm_first, activation=act)
         self.enc = nn.TransformerEncoder(l, 2, enable_nested_tensor=False) if whole else l
         self.where[''] = w
         if w.kind=='flat': self.where['enc'] = w.but(kind='tokens')
@@ -262,7 +265,8 @@ def window_order(grid, how, unit):
     return t.permute(*(blocks+inner if how=='blocks' else inner+blocks)).flatten()
 
 class Drawn:
-    "The drawn model number `seed`: `net`, its input `x` of two items, the `size` of the places of the input and the `axes` they lie along, the `kinds` of its parts"
+    """The drawn model number `seed`: `net`, its input `x` of two items, the `size` of the places of the input and the `axes` they
+    lie along, the `kinds` of its parts"""
     def __init__(self, seed):
         self.seed = seed
         random.seed(seed); torch.manual_seed(seed)
@@ -282,10 +286,12 @@ class Drawn:
                  3:lambda: (r.choice([2,4,6]),(n:=r.choice([3,4,5])),n+r.choice([0,0,1,2]))}[nd]()
         self.size = tuple(g*p for g,p in zip(cells, patch))
         if stem in ('convs','linear') and nd==1: self.size = (r.choice([24,32,50,64,96,100,128]),)
-        if stem=='convs' and nd==2: self.size = tuple(r.choice([16,20,24,32,33,40,48]) for _ in range(2)) if r.random()<.6 else (r.choice([16,24,32]),)*2
+        if stem=='convs' and nd==2:
+            any_size = r.random()<.6
+            self.size = tuple(r.choice([16,20,24,32,33,40,48]) for _ in range(2)) if any_size else (r.choice([16,24,32]),)*2
         parts = []
         c = r.choice([8,12,16,24,32])
-        if stem in ('patches','patch conv','linear') and r.random()<.25: c = max(math.prod(cells)//2*2, 4) if stem!='linear' else self.size[0]//2*2
+        if stem!='convs' and r.random()<.25: c = max(math.prod(cells)//2*2, 4) if stem!='linear' else self.size[0]//2*2
         c = min(c, 128)
         turn = None
         if stem in ('convs','patch conv') and self.come!='maps':
@@ -309,7 +315,8 @@ class Drawn:
             parts.append(('patches', p))
         self.kinds.insert(1, stem)
         if self.come!='maps': self.kinds.append({'last':'channels last input', 'bare':'no channels'}[self.come])
-        body = r.choice(['maps','last','tokens','tokens'] if stem=='convs' else ['tokens','tokens','tokens','maps','last']) if w.kind=='maps' else 'tokens'
+        bodies = ['maps','last','tokens','tokens'] if stem=='convs' else ['tokens','tokens','tokens','maps','last']
+        body = r.choice(bodies) if w.kind=='maps' else 'tokens'
         if body=='tokens': w,c = self._tokens(parts, w, c)
         elif body=='last':
             self.kinds.append('channels last')
@@ -317,7 +324,8 @@ class Drawn:
         else:
             self.kinds.append('residual')
             for _ in range(r.choice([0,1,2])): parts.append(('res', Residual(nd, c, w.grid)))
-        how = ['mean','mean','max','flatten','cells'] + ['class','class']*(w.front>0) + ['last']*(w.front+w.back==0 and nd==1 and 'recurrent' in self.kinds)*2
+        how = ['mean','mean','max','flatten','cells'] + ['class','class']*(w.front>0)
+        if w.front+w.back==0 and nd==1 and 'recurrent' in self.kinds: how += ['last','last']
         self.head = r.choice(how)
         self.kinds.append('head '+self.head)
         self.net,self.w = Net(parts, Head(self.head, w, c, r.choice([2,4,10])), turn),w
@@ -365,7 +373,8 @@ class Drawn:
         front,back = r.choice([*few, (1,100) if nd>1 else (1,0)])
         order = self._order(w.grid) if w.kind=='maps' and r.random()<.2 else w.order
         if order is not None and w.kind=='maps' and nd==1: order = None
-        names = ['attention','attention','transformer','mixer','gated'] + ['causal','recurrent','conv1d']*(nd==1 and front+back==0) + ['recurrent']*(nd==1)
+        names = ['attention','attention','transformer','mixer','gated']
+        if nd==1: names += (['causal','recurrent','conv1d'] if front+back==0 else []) + ['recurrent']
         which = r.choices(names, k=r.choice([1,1,2]))
         if r.random()<.5: which = which[:1]*len(which)
         kind = r.choice(['tokens','tokens','tokens','first','flat']) if w.n<=128 else 'tokens'
@@ -375,7 +384,8 @@ class Drawn:
         come = w.kind
         w = Where(kind, w.grid, front, back, order)
         parts.append(('tokens', ToTokens(c, w, come)))
-        make = dict(attention=Attention, transformer=lambda c,w: Torch(c, w, r.random()<.5), mixer=Mixer, gated=Gated, causal=Causal, recurrent=Recurrent, conv1d=Conv1dPart)
+        make = dict(attention=Attention, transformer=lambda c,w: Torch(c, w, r.random()<.5), mixer=Mixer, gated=Gated, causal=Causal,
+                    recurrent=Recurrent, conv1d=Conv1dPart)
         for i,k in enumerate(which):
             if i and kind=='tokens' and front+back==0 and order is None and r.random()<.25 and math.prod(max(g//2, 1) for g in w.grid)>4:
                 p = Halve(c, w)
@@ -385,7 +395,8 @@ class Drawn:
             p = make[k](c, w)
             if isinstance(p, TokenPart) and type(p).forward is TokenPart.forward: p.where['own'] = w          # the part itself gives what it got
             parts.append((k, p))
-        if front+back: self.kinds.append(f"{'100' if back==100 else 'few'} extra, {'both ends' if front and back else 'front' if front else 'back'}")
+        end = 'both ends' if front and back else 'front' if front else 'back'
+        if front+back: self.kinds.append(f"{'100' if back==100 else 'few'} extra, {end}")
         if c==w.n or c==w.n+front+back: self.kinds.append('channels=cells')
         if kind!='tokens': self.kinds.append({'first':'steps first', 'flat':'flat'}[kind])
         self.kinds += list(dict.fromkeys(which))
@@ -526,8 +537,10 @@ def main():
             if a.verbose and verdict!='right':
                 print(f'{seed} {verdict}: {", ".join(d.kinds)}: x {tuple(d.x.shape)}, {what}'[:600], flush=True)
         if d.planted is not None: places.append(d.planted)
-    print(f'{a.n} models from {a.start}, {time.perf_counter()-start:.0f} s; planted places found: {sum(places)/max(len(places), 1):.3f} of {len(places)} models')
-    for title,table in (('layer', {w:{v:count[w,v] for v in verdicts} for w in ('default','stage -2','named')}), ('kind', dict(sorted(by_kind.items())))):
+    found = sum(places)/max(len(places), 1)
+    print(f'{a.n} models from {a.start}, {time.perf_counter()-start:.0f} s; planted places found: {found:.3f} of {len(places)} models')
+    by_layer = {w:{v:count[w,v] for v in verdicts} for w in ('default','stage -2','named')}
+    for title,table in (('layer', by_layer), ('kind', dict(sorted(by_kind.items())))):
         print(f"\n{title:24}{''.join(f'{v:>8}' for v in verdicts)}")
         for k,c in table.items(): print(f"{k:24}{''.join(f'{c[v]:8}' for v in verdicts)}")
 

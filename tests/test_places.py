@@ -45,7 +45,7 @@ def test_kinds_are_drawn():
     assert len(kinds)>25
 
 def test_construction_is_right():
-    "What the parts say of their layouts holds without fastcam: planted places are found where they say, and elsewhere if the order is turned around"
+    "What the parts say holds without fastcam: planted places are found where they say, and are not if the order is turned around"
     class As:
         def __init__(self, name, w): self.name,self.to_grid = name,w.cells
     right,turned = [],[]
