@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'benchmarks'))
+sys.path.append(str(Path(__file__).resolve().parent.parent/'benchmarks'))
 from places import Drawn, Where, ask, ask_all, planted
 from fastcam.layer import find_layers
 from utils import *
