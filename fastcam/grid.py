@@ -186,32 +186,40 @@ class Flattened(Layout):
         o,n = o[rows].to(a.dtype),o.shape[2]
         return torch.cat([o[...,:self.front], a.flatten(2), o[...,n-self.back:]], 2)
 
-# %% ../nbs/00a_grid.ipynb #7d866d84
+# %% ../nbs/00a_grid.ipynb #8ed67d16
+def _blocks_of(grid, depth):
+    "The sizes of blocks that `grid` can be cut into evenly"
+    most = 16 if depth==3 else 4
+    ways = itertools.product(*[[d for d in range(1, g+1) if g%d==0] for g in grid])
+    return [u for u in ways if 1<math.prod(u)<math.prod(grid) and max(u)<=min(most, 2*min(u))]
+
+def _cuts(grid, depth=3):
+    "Ways to cut `grid` into blocks, these again, up to `depth` times, as lists of block sizes, the finest first; a level within a level is as large"
+    if not depth: return [[]]
+    res = [[]]
+    for u in _blocks_of(grid, depth):
+        coarser = tuple(g//d for g,d in zip(grid, u))
+        res += [[u]+rest for rest in _cuts(coarser, depth-1) if not rest or rest[-1]==u]
+    return res
+
+def _by_offsets(cells, units):
+    "`cells` (*grid) as (offsets in the blocks of all levels, *coarsest grid)"
+    t,nd = cells[None],cells.ndim
+    for u in units:
+        t = t.reshape(len(t), *[o for g,d in zip(t.shape[1:], u) for o in (g//d, d)])
+        t = t.permute(0, *range(2, 2*nd+1, 2), *range(1, 2*nd, 2)).flatten(0, nd)
+    return t
+
 def block_orders(
     grid # Size of the grid
 ) -> dict: # name -> tuple, for each cell of the grid, row by row, the number of its token
     "The orders in which the cells of nested blocks can be counted: blocks first, or places within a block first; and column by column"
     cells = torch.arange(math.prod(grid)).reshape(grid)
-    def levels(grid, depth):
-        "Ways to cut `grid` into blocks up to `depth` times: lists of block sizes, the finest first"
-        yield []
-        if not depth: return
-        for u in itertools.product(*[[d for d in range(1, g+1) if g%d==0] for g in grid]):
-            if 1<math.prod(u)<math.prod(grid) and max(u)<=min(16, 2*min(u)) and (depth==3 or max(u)<5):
-                for rest in levels(tuple(g//d for g,d in zip(grid, u)), depth-1):
-                    if not rest or rest[-1]==u: yield [u]+rest                       # a level within a level is as large
-    res = {}
-    if len(grid)>1: res['columns first'] = cells.permute(*reversed(range(len(grid)))).flatten()
-    for units in levels(grid, 3):
-        if not units: continue
-        t,nd = cells[None],len(grid)
-        for u in units:                                                   # (levels so far, *coarser grid) -> a level more
-            t = t.reshape(len(t), *[o for g,d in zip(t.shape[1:], u) for o in (g//d, d)])
-            t = t.permute(0, *range(2, 2*nd+1, 2), *range(1, 2*nd, 2)).flatten(0, nd)
-        name = ' of '.join('x'.join(map(str, u)) for u in units)
-        res[f'offsets first, {name}'] = t.flatten()
-        res[f'blocks first, {name}'] = t.flatten(1).T.flatten() if len(units)==1 else _nested(t, units).flatten()
-    return {n: tuple(o.argsort().tolist()) for n,o in res.items() if o.tolist()!=cells.flatten().tolist()}
+    res = {'columns first': cells.permute(*reversed(range(len(grid)))).flatten()}
+    for units in _cuts(grid)[1:]:
+        t,name = _by_offsets(cells, units),' of '.join('x'.join(map(str, u)) for u in units)
+        res[f'offsets first, {name}'],res[f'blocks first, {name}'] = t.flatten(),_nested(t, units).flatten()
+    return {n: tuple(o.argsort().tolist()) for n,o in res.items() if not torch.equal(o, cells.flatten())}
 
 def _nested(t, units):
     "`t` (offsets of all levels, *coarsest grid), counted from the coarsest level to the finest"
@@ -463,7 +471,7 @@ def best_look(
     plain = [o for o in near if not o.layout.front+o.layout.back]
     return max(plain or near, key=lambda o: o.hit, default=None)
 
-# %% ../nbs/00a_grid.ipynb #1722cd49
+# %% ../nbs/00a_grid.ipynb #0e636b34
 def local(
     e, # (cells, steps) where each looks, each summing to 1
     at, # (cells,) where each should look, as a share
@@ -498,6 +506,21 @@ def lifts(
     res = local(placed(g, look.axes).cpu()[list(nums)], start+slope*said, 1.5/n, keep)
     return dict(zip(cells, res.tolist())),res[keep].median().item()
 
+class _Ends:
+    "What the `lifts` of a row of `n` tokens say of each way to take tokens off its ends"
+    def __init__(self, n, lift, usual):
+        least = max(1.5, usual**.5)
+        self.n,self.has = n,{c: max(-2., min(2., math.log(max(v, 1e-6)/least))) for c,v in lift.items()}
+    def is_cell(self, c, e): return e[0]<=c<self.n-e[1]
+    def score(self, e): return sum(v if self.is_cell(c, e) else -v for c,v in self.has.items())
+    def is_clean(self, e): return all((v>0)==self.is_cell(c, e) for c,v in self.has.items())
+    def ranked(self, totals):
+        "The ways to leave out so many tokens (up to 16 if there are no `totals`), the likeliest first"
+        return sorted((e for k in totals or range(17) for e in ends(k) if self.n-k>3), key=self.score, reverse=True) or [(0,0)]
+    def is_sure(self, totals, best, second=None):
+        "Do the tokens agree with the `best` way, or is the number of cells known, and this way much better than any other?"
+        return self.is_clean(best) or bool(totals) and (second is None or self.score(best)>self.score(second)+1)
+
 def extra_ends(
     l, # A layout of one axis that passed
     lift, # `lifts`
@@ -505,18 +528,10 @@ def extra_ends(
     lengths # Numbers of cells that convolutions gave, or that the input has
 ):
     "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
-    n,least = l.grid[0],max(1.5, usual**.5)
-    has = {c: max(-2., min(2., math.log(max(v, 1e-6)/least))) for c,v in lift.items()}
-    totals = [n-m for m in lengths if 0<=n-m<=16]
-    def score(e): return sum(v if e[0]<=c<n-e[1] else -v for c,v in has.items())
-    if n<4: return l
-    ranked = sorted((e for k in totals or range(17) for e in ends(k) if n-k>1), key=score, reverse=True) or [(0,0)]
-    best = ranked[0]
-    if not sum(best): return l
-    extra = [c for c in has if not best[0]<=c<n-best[1]]
-    clean = all((v<0)==(c in extra) for c,v in has.items())
-    if n in lengths and not clean: return l
-    sure = clean or totals and (len(ranked)<2 or score(best)>score(ranked[1])+1)
-    if usual<3 or sum(best)>n/3 or not sure: return None
+    n = l.grid[0]
+    told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<=n-m<=16]
+    best,*others = told.ranked(totals)
+    if not sum(best) or n in lengths and not told.is_clean(best): return l
+    if usual<3 or sum(best)>n/3 or not told.is_sure(totals, best, *others[:1]): return None
     cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens
     return cls((n-sum(best),), *best)

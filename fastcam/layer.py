@@ -200,7 +200,7 @@ class _NotZero(TorchFunctionMode):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
 
-# %% ../nbs/01_layer.ipynb #8403203c
+# %% ../nbs/01_layer.ipynb #c4a1083b
 conv_types = nn.Conv1d,nn.Conv2d,nn.Conv3d
 _checkpointed = ("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
                  "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.")
@@ -233,24 +233,34 @@ class DryPass:
         self.block = ExitStack()
         self.block.callback(self._remove)
         try:
-            for name,m in self.model.named_modules():
-                with suppress(RuntimeError):                         # what is scripted takes no hooks
-                    if name and (self.names is None or name in self.names): self.hooks.append(m.register_forward_hook(own_thread(partial(self._keep, name))))
-                    if isinstance(m, batchnorms): self.hooks.append(m.register_forward_hook(own_thread(in_order)))
+            self._watch()
             for o in (torch.inference_mode(False), torch.enable_grad(), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True)): self.block.enter_context(o)
             self.mode = self.block.enter_context(_NotZero(self.model))
-            for p in [*self.model.parameters(), *self.mode.other.values()]:
-                if p.requires_grad and p.is_leaf: self.hooks.append(p.register_hook(lambda g: self.own.append(None)))        # asked for by the model itself
-            xb = _one_item(self.model, self.xb)
-            self.leaves = [x if isinstance(x, Tensor) and x.is_floating_point() else None for x in xb]
-            self.given = [x*1 if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
-            self.roots = [[] for _ in xb]                            # what stands for an input of whole numbers: what is looked up for them
+            self._note_own()
+            self._give(_one_item(self.model, self.xb))
             self.pred = self.model(*self.given)
             self.done = True
         except BaseException:
             self.block.close()
             raise
         return self
+
+    def _watch(self):
+        "Hooks on the modules"
+        for name,m in self.model.named_modules():
+            with suppress(RuntimeError):                             # what is scripted takes no hooks
+                if name and (self.names is None or name in self.names): self.hooks.append(m.register_forward_hook(own_thread(partial(self._keep, name))))
+                if isinstance(m, batchnorms): self.hooks.append(m.register_forward_hook(own_thread(in_order)))
+
+    def _note_own(self):
+        "Does the model ask for gradients of its parameters itself?"
+        for p in [*self.model.parameters(), *self.mode.other.values()]:
+            if p.requires_grad and p.is_leaf: self.hooks.append(p.register_hook(lambda g: self.own.append(None)))
+
+    def _give(self, xb):
+        "What the model is given of one item `xb`: copies of leaves, and what stands for an input of whole numbers: what is looked up for them"
+        is_float = lambda x: isinstance(x, Tensor) and x.is_floating_point()
+        self.leaves,self.given,self.roots = [x if is_float(x) else None for x in xb],[x*1 if is_float(x) else x for x in xb],[[] for _ in xb]
 
     def __exit__(self, *args): self.block.close()
 
@@ -270,14 +280,17 @@ class DryPass:
             self.cut = True                                          # from here on: the model's own block may go on
             torch.set_grad_enabled(True)
             o = o.detach().requires_grad_()
+        self._note(name, m, i, o, grid, mask)
+        if grid: self._root(o)
+        if cut: return with_main(out, o.clone())
+
+    def _note(self, name, m, i, o, grid, mask):
         seen = Seen(name, m, self.calls[name], o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, mask is not None, self.cut)
         self.calls[name] += 1
         self.outs.append(seen)
-        if seen.own_maps and i and isinstance(i[0], Tensor):
-            seen.fed = tuple(i[0].shape[1:])
-            if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given)
-        if grid: self._root(o)
-        if cut: return with_main(out, o.clone())
+        if not seen.own_maps or not i or not isinstance(i[0], Tensor): return
+        seen.fed = tuple(i[0].shape[1:])
+        if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given)
 
     def _root(self, o):
         for x,root in zip(self.given, self.roots):
@@ -414,7 +427,7 @@ def shares(
         return 0. if text and live.sum()<2 else live.mean().item()        # one token, such as the class token or the last: no map of a text
     return {l: share(l) for l in seen.layouts}
 
-# %% ../nbs/01_layer.ipynb #9b7b6ee2
+# %% ../nbs/01_layer.ipynb #e81f0ccb
 _ask_none = "Methods that need no layer may do: 'guidedbackprop', 'fullgrad'"
 
 def check_model(model):
@@ -434,31 +447,49 @@ def check_inputs(xb):
     if _main_input(xb) is None:
         raise ValueError(f"There is no place to show: {wanted}, got {', '.join(str(tuple(x.shape)) for x in xb if isinstance(x, Tensor)) or 'no tensor'}")
 
-def _hidden_text(xb):
-    "Token numbers beside a row of numbers, which are taken for a signal"
-    return first(x for x in xb if isinstance(x, Tensor) and x.ndim==2 and x.dtype in (torch.int32,torch.int64)) if token_ids(xb) is None else None
+def _is_row(found): return found.x.ndim==2 and found.x.is_floating_point()
 
+def _hidden_text(found, dry):
+    ids = first(x for x in dry.xb if isinstance(x, Tensor) and x.ndim==2 and x.dtype in (torch.int32,torch.int64))
+    if ids is None or not _is_row(found): return None
+    return (f"The input holds token numbers {tuple(ids.shape)} beside numbers {tuple(found.x.shape)}, and only one of them can be shown: put a module around the model that takes the tokens alone, "
+            "and adds the numbers itself.")
+
+def _flat_picture(found, dry):
+    convs = [s.shape for s in dry.outs if s.is_conv]
+    if not convs or not _is_row(found): return None
+    return (f"The input is a row of {found.x.shape[1]} numbers, and the model itself makes {tuple(convs[0][2:])} of it: nobody knows which number lies where. "
+            "Give the model pictures (batch, channels, height, width), and flatten them in a module of its own if that is needed.")
+
+def _one_cell(found, dry):
+    if not any(s.is_conv and len(s.shape)>2 and s.shape[0]==1 and math.prod(s.shape[2:])==1 for s in dry.outs): return None
+    return "All layers give one cell, which is no map. Is the input too small? Expected one of which the last convolution still gives a grid."
+
+def _rows_of_items(found, dry):
+    rows = first(s.shape for s in dry.outs if isinstance(s.shape, tuple) and len(s.shape)>2 and s.shape[0]>1)
+    if rows is None: return None
+    return (f"The layers give {rows[0]} rows for one item, such as {rows}: the model puts parts of an item (frames, patches, pairs) into the batch, and which row is which part is not known. "
+            f"{_ask_none}.")
+
+def _functional(found, dry):
+    if dry.mode.n_convs<=sum(s.is_conv for s in dry.outs): return None
+    return ("The model's convolutions are functions (`F.conv2d`), not modules: nobody can watch what they give. Make modules of them (`nn.Conv2d`), or put an `nn.Identity` behind the last. "
+            f"{_ask_none}.")
+
+def _no_places(found, dry):
+    seen = dict.fromkeys(s.shape for s in dry.outs[-3:])
+    return (f"No layer of this model keeps places: of an input {tuple(found.x.shape[1:])} its modules give {', '.join(map(str, seen)) or 'nothing that was seen'}, without a grid. "
+            f"{_ask_none}.")
+
+_reasons = _hidden_text,_flat_picture,_one_cell,_rows_of_items,_functional,_no_places
 def why_none(
     found, # `Found`, without layers
     dry # `DryPass`
 ) -> str:
     "Why no layer can be shown, and what to do"
-    size,shapes = tuple(found.x.shape[1:]),[s.shape for s in dry.outs if isinstance(s.shape, tuple)]
-    convs = [s.shape for s in dry.outs if s.is_conv and isinstance(s.shape, tuple)]
-    rows = first(s for s in shapes if len(s)>2 and s[0]>1)
-    ids = _hidden_text(dry.xb)
-    if ids is not None and found.x.ndim==2 and found.x.is_floating_point():
-        return f"The input holds token numbers {tuple(ids.shape)} beside numbers {tuple(found.x.shape)}, and only one of them can be shown: put a module around the model that takes the tokens alone, and adds the numbers itself."
-    if convs and found.x.ndim==2:
-        return (f"The input is a row of {size[0]} numbers, and the model itself makes {tuple(convs[0][2:])} of it: nobody knows which number lies where. "
-                "Give the model pictures (batch, channels, height, width), and flatten them in a module of its own if that is needed.")
-    if any(len(s)>2 and s[0]==1 and math.prod(s[2:])==1 for s in convs): return "All layers give one cell, which is no map. Is the input too small? Expected one of which the last convolution still gives a grid."
-    if rows: return f"The layers give {rows[0]} rows for one item, such as {rows}: the model puts parts of an item (frames, patches, pairs) into the batch, and which row is which part is not known. {_ask_none}."
-    if dry.mode.n_convs>len(convs): return f"The model's convolutions are functions (`F.conv2d`), not modules: nobody can watch what they give. Make modules of them (`nn.Conv2d`), or put an `nn.Identity` behind the last. {_ask_none}."
-    seen = ', '.join(map(str, dict.fromkeys(shapes[-3:])))
-    return f"No layer of this model keeps places: of an input {size} its modules give {seen or 'nothing that was seen'}, without a grid. {_ask_none}."
+    return first(why for f in _reasons if (why := f(found, dry)))
 
-# %% ../nbs/01_layer.ipynb #38b3ff57
+# %% ../nbs/01_layer.ipynb #a76c04c7
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
@@ -486,16 +517,21 @@ class Found:
             if new is None: continue
             if self._is_class_map(seen, new): own.add(id(seen.out))
             if self.graded and seen.grad is None or self._is_twin(seen) or isinstance(seen.module, _handing_on): continue
-            if isinstance(seen.module, nn.Linear) and len(seen.shape)==3:
-                linear.append(new)
-                continue
-            old = found.pop(id(seen.out), None)
-            if old: new.spare = old.spare = new.spare or old.spare
-            found[id(seen.out)] = old if old and old.depth<new.depth else new
-        # a channel for each output: a map of the classes, if features of that grid lie outside of it, else an embedding
+            if isinstance(seen.module, nn.Linear) and len(seen.shape)==3: linear.append(new)
+            else: self._join(found, id(seen.out), new)
+        self._spare_class_maps(found, own)
+        self.layers = L(found.values()) if found else L(linear)
+
+    def _join(self, found, key, new):
+        "Of modules that give the very same tensor the outermost is kept"
+        old = found.pop(key, None)
+        if old: new.spare = old.spare = new.spare or old.spare
+        found[key] = old if old and old.depth<new.depth else new
+
+    def _spare_class_maps(self, found, own):
+        "A channel for each output: a map of the classes, if features of that grid lie outside of it, else an embedding"
         for lay in [found[i] for i in own if i in found]:
             lay.spare |= any(o.grid==lay.grid and not o.spare and i not in own and not o.name.startswith(lay.name+'.') for i,o in found.items())
-        self.layers = L(found.values()) if found else L(linear)
 
     def _modules(self, dry):
         "What all layers know of the pass: how often modules are called, in what order they are done, how many numbers come yet"
@@ -536,16 +572,23 @@ class Found:
 
     def _is_plain(self, seen):
         "A convolution's own maps, of an input that it reads as it is or of what is plain; or a text's row, in which each token has its place by its number"
-        only = len(seen.layouts)==1 or seen.own_maps
-        if self.text: return only and seen.shape[1]!=seen.shape[2]
+        if len(seen.layouts)>1 and not seen.own_maps: return False
+        if self.text: return seen.shape[1]!=seen.shape[2]
         layout,usual = seen.layouts[0],self.x.ndim-2
-        if not only or layout.kind!='NC*' or len(layout.grid)!=usual or not self.straight: return False
-        if not any(layout.grid in p.grids for p in self.places) and not self._from_plain(layout.grid) or not in_proportion(layout.grid, self.x.shape[2:]): return False
-        given = seen.fed if seen.own_maps else seen.shape[1:]
-        if given not in self.plain and (usual==1 or not self._from_plain(given[1:])): return False
-        if usual==1 and seen.shape[1]==seen.shape[2]: return False
+        if not self.straight or layout.kind!='NC*' or len(layout.grid)!=usual: return False
+        if not self._is_usual(layout.grid) or not self._is_fed(seen, usual): return False
         self.plain.append(tuple(seen.shape[1:]))
         return True
+
+    def _is_usual(self, grid):
+        known = any(grid in p.grids for p in self.places) or self._from_plain(grid)
+        return known and in_proportion(grid, self.x.shape[2:])
+
+    def _is_fed(self, seen, usual):
+        "Is what it was given plain? Of a signal its channels are looked at, too: steps and features may have changed places"
+        given = seen.fed if seen.own_maps else seen.shape[1:]
+        if usual>1: return self._from_plain(given[1:])
+        return given in self.plain and seen.shape[1]!=seen.shape[2]
 
     def _from_plain(self, grid):
         "Is this the grid of what is plain, or was it pooled from such a grid?"
@@ -556,21 +599,27 @@ class Found:
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #a394bc58
+# %% ../nbs/01_layer.ipynb #4f1cd6df
 def _at_inputs(numbers, inputs):
     "`gradients` at each of the inputs, whose pieces are joined again"
     gs = iter(gradients(numbers, [t for _,ts in inputs for t in ts]))
     return [torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs) for _,ts in inputs]
 
+def _in_windows(lay):
+    "The rows of tokens that layer `lay` may hold, in the order of windows"
+    def likely(l): return type(l) in (Tokens,StepsFirst) and min(l.front, l.back)<2
+    return [w for l in lay.shares if likely(l) for w in Windows.of(l)]
+
+def _along_one_axis(lay, places):
+    "Steps along one axis of a grid that a convolution gave, as in a net that reads a line of text"
+    if places.nd<2 or len(lay.shape)!=3: return []
+    n,cls = (lay.shape[1],Tokens) if lay.shape[0]==1 else (lay.shape[0],StepsFirst)
+    axes = sorted({i for g in places.grids+places.halves for i,k in enumerate(g) if k==n})
+    return [cls((1,)*i+(n,)+(1,)*(places.nd-1-i)) for i in axes]
+
 def _rare_layouts(lay, places):
-    "Layouts that are asked about where those that fit best have failed: tokens in the order of windows; steps along one axis of a grid that a convolution gave, as in a net that reads a line of text"
-    rows = [l for l in lay.shares if type(l) in (Tokens,StepsFirst) and (not l.front or not l.back or 1 in (l.front,l.back))]
-    res = [w for l in rows for w in Windows.of(l)]
-    if places.nd>1 and len(lay.shape)==3:
-        n,cls = (lay.shape[1],Tokens) if lay.shape[0]==1 else (lay.shape[0],StepsFirst)
-        alone = {(1,)*i+(n,)+(1,)*(places.nd-1-i) for g in places.grids+places.halves for i,k in enumerate(g) if k==n}
-        res += [cls(g) for g in sorted(alone)]
-    return [l for l in dict.fromkeys(res) if l not in lay.shares]
+    "Layouts that are asked about where those that fit best have failed"
+    return [l for l in dict.fromkeys(_in_windows(lay)+_along_one_axis(lay, places)) if l not in lay.shares]
 
 @patch
 def prove(self:Found,
@@ -650,15 +699,19 @@ def _refuse(self:Found, lay):
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
     self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
 
+def _origin(grid, rows, ends):
+    "The grid among `ends` that `grid` comes of if grids of `rows` are halved again and again; None if there is none"
+    while grid is not None and grid not in ends: grid = first(g for g in rows if grid in halved(g) and math.prod(g)>math.prod(grid))
+    return grid
+
 @patch
 def _is_halved(self:Found, lay):
     "Tokens that are a halving of others, and these again, back to those of a grid that a convolution gave: LeViT's, whose attention has learned no places yet"
-    if lay.kind!='NLC' or lay.front+lay.back or {l.grid for l in lay.shares}!={lay.grid} or min((o.wide for o in self.looks), default=1.)<.12: return False
-    rows,g = {o.grid:o for o in self.layers if o.kind=='NLC' and not o.front+o.back and o.nth<=lay.nth},lay.grid
-    while not any(g in p.grids for p in self.places):
-        g = first(h for h in rows if g in halved(h) and math.prod(h)>math.prod(g))
-        if g is None: return False
-    return g!=lay.grid and g in rows
+    is_row = lambda o: o.kind=='NLC' and not o.front+o.back
+    if not is_row(lay) or len({l.grid for l in lay.shares})>1 or min((o.wide for o in self.looks), default=1.)<.12: return False
+    rows = {o.grid for o in self.layers if is_row(o) and o.nth<=lay.nth}
+    origin = _origin(lay.grid, rows, {g for p in self.places for g in p.grids})
+    return origin!=lay.grid and origin in rows
 
 @patch
 def settle(self:Found, model, xb, pick):
@@ -704,7 +757,7 @@ def default_layer(
         return _outermost([o for o in good if math.prod(o.grid)==least])
     return first(o for o in reversed(good) if o.calls==1 and o.grid==good[-1].grid) or good[-1]
 
-# %% ../nbs/01_layer.ipynb #b1ab76a6
+# %% ../nbs/01_layer.ipynb #b896cf52
 def _above(name): return [name[:i] for i,c in enumerate(name) if c=='.']
 
 def _blocks(layers):
@@ -715,6 +768,27 @@ def _blocks(layers):
     most = max(map(len, sets.values()), default=0)
     return min((s for s in sets.values() if 2*len(s)>=most), key=lambda s: (layers[-1] is not s[-1], s[0].depth, -len(s)), default=[])
 
+def _are_blocks(blocks, finer, stem, end):
+    "Are these the blocks of a transformer, perhaps behind a stem of convolutions, which hold the default layer's grid alone?"
+    if len(blocks)<=(2 if finer else 1): return False
+    return not finer or bool(stem) and stem not in _above(end.name)
+
+def _leading_on(layers):
+    "Names of the modules that lead from one grid to the next: there is one finer grid inside of them"
+    grids,within = {o.name:o.grid for o in layers},collections.defaultdict(set)
+    for o in layers:
+        for n in _above(o.name): within[n].add(o.grid)
+    return {n for n,g in grids.items() if sum(math.prod(h)>math.prod(g) for h in within[n])==1}
+
+def _last_of_each(finer, layers):
+    "Of each grid the last layer that does not lie in a module which leads on from it"
+    grids,inner,res = {o.name:o.grid for o in layers},_leading_on(layers),{}
+    for grid in dict.fromkeys(o.grid for o in finer):
+        same = [o for o in finer if o.grid==grid]
+        depth = [sum(n in inner and grid!=grids[n] for n in _above(o.name)) for o in same]
+        res[grid] = [o for o,d in zip(same, depth) if d==min(depth)][-1]
+    return sorted(res.values(), key=layers.index, reverse=True)
+
 def stages(
     layers:L # From `grid_layers`
 ) -> L: # Of `GridLayer`; the last is the default layer
@@ -724,20 +798,9 @@ def stages(
     finer = [o for o in before if math.prod(o.grid)>math.prod(end.grid)]
     stem = last(os.path.commonprefix([_above(o.name)+[o.name] for o in finer]))              # the module that holds all that is finer
     blocks = _blocks([o for o in before if o.grid==end.grid and stem not in _above(o.name)])
-    if len(blocks)>(2 if finer else 1) and (not finer or stem and stem not in _above(end.name)):
-        return L(o for o in blocks if o is not end) + [end]
-    grids,within = {o.name:o.grid for o in layers},collections.defaultdict(set)                                                   # grids inside of each module
-    for o in layers:
-        for n in _above(o.name): within[n].add(o.grid)
-    inner = {o.name for o in layers if sum(math.prod(g)>math.prod(o.grid) for g in within[o.name])==1}     # modules that lead from one grid to the next
-    res = []
-    for grid in dict.fromkeys(o.grid for o in finer):
-        same = [o for o in finer if o.grid==grid]
-        depth = [sum(n in inner and grid!=grids[n] for n in _above(o.name)) for o in same]
-        res.append([o for o,d in zip(same, depth) if d==min(depth)][-1])
-    res = sorted(res, key=layers.index, reverse=True)
+    if _are_blocks(blocks, finer, stem, end): return L(o for o in blocks if o is not end) + [end]
     keep = [end]
-    for o in res:
+    for o in _last_of_each(finer, layers):
         if math.prod(o.grid)>math.prod(keep[-1].grid): keep.append(o)
     return L(reversed(keep))
 
