@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'halved', 'all_halves', 'factor_grids', 'Places', 'Maps',
-           'ChannelsLast', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows', 'fitting_layouts',
+           'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows', 'fitting_layouts',
            'spread', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast', 'centers', 'Look', 'line',
            'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts', 'extra_ends']
 
@@ -129,9 +129,9 @@ class Maps(Layout):
     def to_grid(self, o): return o
     def from_grid(self, a, o, rows=slice(None)): return a
 
-# %% ../nbs/00a_grid.ipynb #cf2a4906
+# %% ../nbs/00a_grid.ipynb #42a8dccb
 @register_layout
-class ChannelsLast(Layout):
+class ChannelsAtEnd(Layout):
     "(batch, *grid, channels), as Swin, recurrent layers and transformers over steps give it"
     kind = 'N*C'
     @classmethod

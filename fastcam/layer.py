@@ -84,7 +84,7 @@ def own_random():
         _spare_bits.append(bits)
         if gpus: torch.cuda.set_rng_state_all(gpus)
 
-# %% ../nbs/01_layer.ipynb #4fa53584
+# %% ../nbs/01_layer.ipynb #b30562b9
 class GridLayer:
     "A layer that gives a grid: its `name` in the model, the `module`, `channels` and `grid`, and the `share` of cells that the prediction depends on"
     def __init__(self,
@@ -104,7 +104,7 @@ class GridLayer:
         store_attr(but='layout,grid')
         self.layout = Maps(grid) if layout is None else layout
         # other layouts that fit, and the share of cells that count in each; along which axes of which input its cells lie, once that is proven
-        self.shares,self.axes,self.source = {},None,None
+        self.shares,self.axes,self.source,self.looks = {},None,None,[]
         # weak references to the modules in the order in which they are done, its own place there, and the most numbers that one gives from there on
         self.order,self.nth,self.wide = (),0,0
     @property
@@ -200,7 +200,7 @@ class _NotZero(TorchFunctionMode):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
 
-# %% ../nbs/01_layer.ipynb #c4a1083b
+# %% ../nbs/01_layer.ipynb #257dd1fd
 conv_types = nn.Conv1d,nn.Conv2d,nn.Conv3d
 _checkpointed = ("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
                  "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.")
@@ -224,7 +224,7 @@ def _holds_grid(o): return isinstance(o, Tensor) and o.is_floating_point() and o
 
 class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
-    def __init__(self, model, xb, names=None):
+    def __init__(self, model, xb, names=None, floats=False):
         store_attr()
         self.outs,self.calls,self.done,self.cut,self.hooks,self.own = [],collections.Counter(),False,False,[],[]
         self.straight = False                                        # does a convolution read the input as it is?
@@ -237,7 +237,7 @@ class DryPass:
             for o in (torch.inference_mode(False), torch.enable_grad(), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True)): self.block.enter_context(o)
             self.mode = self.block.enter_context(_NotZero(self.model))
             self._note_own()
-            self._give(_one_item(self.model, self.xb))
+            self._give(_one_item(self.model, self.xb, self.floats))
             self.pred = self.model(*self.given)
             self.done = True
         except BaseException:
@@ -299,23 +299,25 @@ class DryPass:
             if o.shape[2:x.ndim]==x.shape[2:] and o.ndim==x.ndim+1 and known+o.shape[1]<=x.shape[1] and (not root or root[0].shape[-1]==o.shape[-1]): root.append(o)
 
     def inputs(self):
-        "`(number of the input, tensors)`: what a gradient can be taken at, for each input that has places; several tensors are pieces along the first axis"
-        whole = [(i,[x]) for i,x in enumerate(self.leaves) if x is not None and x.ndim>1]
-        return whole+[(i,r) for i,(x,r) in enumerate(zip(self.given, self.roots)) if r and sum(o.shape[1] for o in r)==x.shape[1]]
+        "`(number of the input, tensors, input)`: what a gradient can be taken at, for each input that has places; several tensors are pieces along the first axis"
+        whole = [(i,[x],x) for i,x in enumerate(self.leaves) if x is not None and x.ndim>1]
+        return whole+[(i,r,x) for i,(x,r) in enumerate(zip(self.given, self.roots)) if r and sum(o.shape[1] for o in r)==x.shape[1]]
 
 @torch.no_grad()
 def _is_same(a, b):
-    "Is `a` the input `b`, at most with other units in each channel?"
-    if not isinstance(b, Tensor) or a.shape!=b.shape or a.ndim<3: return False
-    a,b = (t.detach().flatten(2).double() for t in (a,b))
-    a,b = a-a.mean(2, keepdim=True),b-b.mean(2, keepdim=True)
-    return bool(((a*b).sum(2)>.999*(a.norm(dim=2)*b.norm(dim=2)).clamp(min=1e-12)).all())
+    "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean?"
+    if not isinstance(b, Tensor) or a.ndim<3 or a.shape[2:]!=b.shape[2:] or 4*b.shape[1]>a.shape[2:].numel(): return False
+    a,b = (t[0].detach().flatten(1).T.double() for t in (a,b))
+    b = torch.cat([b, torch.ones_like(b[:,:1])], 1)
+    rest = a-b@torch.linalg.lstsq(b, a).solution
+    return bool((rest.norm(dim=0)<=.03*(a-a.mean(0)).norm(dim=0)+1e-9).all())
 
-def _one_item(model, xb):
-    "The first item of a batch, as leaves that take gradients; of texts the longest"
+def _one_item(model, xb, floats=False):
+    "The first item of a batch, as leaves that take gradients; of texts the longest; with `floats`, pictures in whole numbers as floating point numbers"
     ids = token_ids(xb)
     i = 0 if ids is None else (ids!=ifnone(pad_index(model), -1)).sum(1).argmax().item()        # padding would hide cells
     xb = [x.detach().clone() if isinstance(x, Tensor) else x for x in rows_of(xb, slice(i, i+1))]
+    if floats: xb = [x.float() if isinstance(x, Tensor) and x.ndim>2 else x for x in xb]
     return [x.nan_to_num_(0., 0., 0.).requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
 
 # %% ../nbs/01_layer.ipynb #ebb47225
@@ -361,11 +363,11 @@ def _conv_grids(
         gs = [g for i,g in enumerate(gs) if not _is_attention(g, gs[:i])]
     return sorted(gs, key=math.prod, reverse=True)
 
-# %% ../nbs/01_layer.ipynb #b8904930
+# %% ../nbs/01_layer.ipynb #75260cbc
 def _main_input(xb):
-    "The input whose grid is looked for: the first with channels, else a signal without, else token numbers; None if there is none"
+    "The input whose grid is looked for: the first with channels, else token numbers, else a signal without channels; None if there is none"
     xs = [x for x in xb if isinstance(x, Tensor)]
-    return first([x for x in xs if x.ndim>2] + [x for x in xs if x.ndim==2 and x.is_floating_point()] + [x for x in [token_ids(xs)] if x is not None])
+    return first([x for x in xs if x.ndim>2] + [x for x in xs if x.ndim==2 and x.dtype in (torch.int32,torch.int64)] + [x for x in xs if x.ndim==2])
 
 def _ranks(x, outs):
     "How many axes a grid may have: as many as those of the convolutions, if any have what is usual for this input; else what is usual, and what they have, the most first"
@@ -386,7 +388,7 @@ def _of_text(seen, n):
     shape,res = seen.shape,[]
     if len(shape)!=3 or isinstance(seen.module, nn.Linear): return []
     if shape[2]==n and (shape[1]!=n or seen.own_maps): return [Maps((n,))]
-    if shape[1]==n or seen.masked and 1<shape[1]<n: res.append(ChannelsLast((shape[1],)))
+    if shape[1]==n or seen.masked and 1<shape[1]<n: res.append(ChannelsAtEnd((shape[1],)))
     return res+[Maps((n,))] if shape[2]==n else res
 
 def _of_grid(seen, places, before, dense):
@@ -427,7 +429,7 @@ def shares(
         return 0. if text and live.sum()<2 else live.mean().item()        # one token, such as the class token or the last: no map of a text
     return {l: share(l) for l in seen.layouts}
 
-# %% ../nbs/01_layer.ipynb #e81f0ccb
+# %% ../nbs/01_layer.ipynb #10c1f776
 _ask_none = "Methods that need no layer may do: 'guidedbackprop', 'fullgrad'"
 
 def check_model(model):
@@ -448,12 +450,6 @@ def check_inputs(xb):
         raise ValueError(f"There is no place to show: {wanted}, got {', '.join(str(tuple(x.shape)) for x in xb if isinstance(x, Tensor)) or 'no tensor'}")
 
 def _is_row(found): return found.x.ndim==2 and found.x.is_floating_point()
-
-def _hidden_text(found, dry):
-    ids = first(x for x in dry.xb if isinstance(x, Tensor) and x.ndim==2 and x.dtype in (torch.int32,torch.int64))
-    if ids is None or not _is_row(found): return None
-    return (f"The input holds token numbers {tuple(ids.shape)} beside numbers {tuple(found.x.shape)}, and only one of them can be shown: put a module around the model that takes the tokens alone, "
-            "and adds the numbers itself.")
 
 def _flat_picture(found, dry):
     convs = [s.shape for s in dry.outs if s.is_conv]
@@ -481,7 +477,7 @@ def _no_places(found, dry):
     return (f"No layer of this model keeps places: of an input {tuple(found.x.shape[1:])} its modules give {', '.join(map(str, seen)) or 'nothing that was seen'}, without a grid. "
             f"{_ask_none}.")
 
-_reasons = _hidden_text,_flat_picture,_one_cell,_rows_of_items,_functional,_no_places
+_reasons = _flat_picture,_one_cell,_rows_of_items,_functional,_no_places
 def why_none(
     found, # `Found`, without layers
     dry # `DryPass`
@@ -599,11 +595,12 @@ class Found:
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #4f1cd6df
+# %% ../nbs/01_layer.ipynb #6679a063
 def _at_inputs(numbers, inputs):
-    "`gradients` at each of the inputs, whose pieces are joined again"
-    gs = iter(gradients(numbers, [t for _,ts in inputs for t in ts]))
-    return [torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs) for _,ts in inputs]
+    "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, how large they are for each"
+    gs = iter(gradients(numbers, [t for _,ts,_ in inputs for t in ts]))
+    whole = [(torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs),x) for _,ts,x in inputs]
+    return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g for g,x in whole]
 
 def _in_windows(lay):
     "The rows of tokens that layer `lay` may hold, in the order of windows"
@@ -628,27 +625,33 @@ def prove(self:Found,
     layers # `GridLayer`s of it
 ):
     "Settle where the cells of these layers are: `place` becomes 'proven', or 'not proven' for a convolution's own maps; other layers are taken off the list"
-    wanted = {(o.name,o.call):o for o in layers}
-    with DryPass(model, xb, None if self.text else {o.name for o in layers}) as dry:
-        seen = {s.key:s.out for s in dry.outs if s.key in wanted}
-        inputs = dry.inputs()
-        for key,lay in wanted.items():
-            if not self._settle(lay, seen.get(key), inputs): self._refuse(lay)
+    names = None if self.text else {o.name for o in layers}
+    try: self._prove(layers, DryPass(model, xb, names))
+    except _NoGradient:
+        with suppress(Exception): self._prove(layers, DryPass(model, xb, names, floats=True))          # what looks numbers up takes no floats
+    for lay in layers:
+        if not lay.place: self._refuse(lay)
     if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
+
+class _NoGradient(Exception): "No gradient leads to an input"
+
+@patch
+def _prove(self:Found, layers, dry):
+    with dry:
+        seen,inputs = {s.key:s.out for s in dry.outs},dry.inputs()
+        if not inputs and not dry.floats and any(isinstance(x, Tensor) and x.ndim>2 for x in dry.given): raise _NoGradient
+        for lay in layers: self._settle(lay, seen.get((lay.name,lay.call)), inputs)
 
 @patch
 def _settle(self:Found, lay, o, inputs):
-    "Is the place of layer `lay`, which gave `o`, known now?"
-    if lay.place in ('proven','not proven'): return True                  # by what was learned of another
-    self.looks = []
+    "Ask where the cells of layer `lay` are, which gave `o`, if nobody has"
+    if lay.place in ('proven','not proven'): return
+    lay.looks = []
     if o is not None and o.requires_grad and inputs:
         look = self._probe(lay, o, inputs, list(lay.shares))
         if look is None or look.error>.05 and isinstance(look.layout, Tokens): look = self._last_resort(lay, o, inputs, look)
-        if look is not None: return self._take(lay, o, look, inputs)
-    if lay.place=='plain' or self.text or self._is_halved(lay):
-        lay.place = 'not proven'
-        return True
-    return False
+        if look is not None and self._take(lay, o, look, inputs): return
+    if lay.place=='plain' or self.text or self._is_halved(lay): lay.place = 'not proven'
 
 @patch
 def _probe(self:Found, lay, o, inputs, layouts):
@@ -659,7 +662,7 @@ def _probe(self:Found, lay, o, inputs, layouts):
         looks = judge(picks, _at_inputs(picks.numbers(), inputs))
         best = best_look(looks)
         if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
-    self.looks += looks
+    lay.looks += looks
     return best
 
 @patch
@@ -693,7 +696,7 @@ def _lay(self:Found, lay, layout, shape):
 @patch
 def _refuse(self:Found, lay):
     if lay in self.layers: self.layers.remove(lay)
-    best = max(self.looks, key=lambda o: o.correlation, default=None)
+    best = max(lay.looks, key=lambda o: o.correlation, default=None)
     why = 'its cells could not be placed: ' + ('no gradient leads from it to the input' if best is None else
         f"laid out as {'x'.join(map(str, best.layout.grid))} they follow the input with a correlation of {best.correlation:.2f} at most, where a right layout has .9")
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
@@ -708,7 +711,7 @@ def _origin(grid, rows, ends):
 def _is_halved(self:Found, lay):
     "Tokens that are a halving of others, and these again, back to those of a grid that a convolution gave: LeViT's, whose attention has learned no places yet"
     is_row = lambda o: o.kind=='NLC' and not o.front+o.back
-    if not is_row(lay) or len({l.grid for l in lay.shares})>1 or min((o.wide for o in self.looks), default=1.)<.12: return False
+    if not is_row(lay) or len({l.grid for l in lay.shares})>1 or min((o.wide for o in lay.looks), default=1.)<.12: return False
     rows = {o.grid for o in self.layers if is_row(o) and o.nth<=lay.nth}
     origin = _origin(lay.grid, rows, {g for p in self.places for g in p.grids})
     return origin!=lay.grid and origin in rows

@@ -1,0 +1,186 @@
+"What is said where no layer can be shown, the table of layers, and models whose places are known from another source"
+import pytest
+from utils import *
+from fastcam.layer import DryPass, Found
+from fastcam.grid import *
+
+def convs(channels=3): return nn.Sequential(nn.Conv2d(channels,8,3,2,1), nn.ReLU(), nn.Conv2d(8,16,3,2,1), nn.ReLU())
+
+class Body(nn.Module):
+    "`read(input)`, then two convolutions and a linear head on the mean"
+    def __init__(self, read=noop): super().__init__(); self.read,self.body,self.head = read,convs(),nn.Linear(16,3)
+    def forward(self, *xb): return self.head(self.body(self.read(*xb)).mean((2,3)))
+
+class Functional(nn.Module):
+    "Convolutions without modules"
+    def __init__(self): super().__init__(); self.w,self.head = nn.Parameter(torch.randn(8,3,3,3)),nn.Linear(8,2)
+    def forward(self, x): return self.head(F.relu(F.conv2d(x, self.w, stride=2)).mean((2,3)))
+
+class Folded(Body):
+    "Patches put into the batch"
+    def forward(self, x):
+        patches = x.unfold(2,16,16).unfold(3,16,16).permute(0,2,3,1,4,5).flatten(0,2)
+        return self.head(self.body(patches).mean((2,3)).unflatten(0, (len(x),-1)).mean(1))
+
+class TextAndNumbers(nn.Module):
+    def __init__(self): super().__init__(); self.emb,self.rnn,self.head = nn.Embedding(20,6),nn.GRU(6,6,batch_first=True),nn.Linear(9,2)
+    def forward(self, ids, nums): return self.head(torch.cat([self.rnn(self.emb(ids))[0].mean(1), nums], 1))
+
+def mlp(): return nn.Sequential(nn.Flatten(), nn.Linear(3*32*32,16), nn.ReLU(), nn.Linear(16,2))
+def shuffled():
+    "Patches as tokens in no order at all"
+    class Shuffled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch,self.enc,self.head = nn.Conv2d(3,8,8,8),nn.TransformerEncoderLayer(8,2,16,0.,batch_first=True),nn.Linear(8,2)
+            self.order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
+        def forward(self, x): return self.head(self.enc(self.patch(x).flatten(2).transpose(1,2)[:,self.order]).mean(1))
+    return Shuffled()
+
+x = torch.randn(2,3,32,32)
+@pytest.mark.parametrize('make,xb,error,said', [
+    (mlp,                                         (x,), ValueError, "No layer of this model keeps places.*'guidedbackprop'"),
+    (Functional,                                  (x,), ValueError, "are functions.*nn.Conv2d"),
+    (Folded,                                      (torch.randn(2,3,64,64),), ValueError, "16 rows for one item"),
+    (lambda: Body(lambda x: x.reshape(-1,3,16,16)), (torch.randn(2,768),), ValueError, "a row of 768 numbers"),
+    (lambda: nn.Sequential(nn.Conv2d(3,4,32), nn.Flatten()), (x,), ValueError, "too small"),
+    (lambda: Body(lambda d: d['pixels']),         (dict(pixels=x),), TypeError, "a dict of 'pixels'"),
+    (lambda: Body(lambda xs: xs[0]),              ([x,x],), TypeError, "holds a list of 2 Tensor"),
+    (lambda: Body(lambda t: t.reshape(1,1,1,1).expand(1,3,8,8)), (torch.randn(2),), ValueError, "no place to show"),
+], ids=['mlp','functional','folded','flat','one cell','dict','list','numbers'])
+def test_why_no_layer(make, xb, error, said):
+    "Each cause in its own words, and what to do"
+    with pytest.raises(error, match=said): find_layers(make().eval(), xb)
+
+@pytest.mark.parametrize('n', [3,6,7,40])
+def test_text_beside_numbers(n):
+    "The words are shown, as many as there are numbers, features or otherwise"
+    model,ids = TextAndNumbers().eval(),torch.randint(1,20,(2,n))
+    lay = find_layers(model, (ids,torch.randn(2,3)), 'rnn')['rnn']
+    assert (lay.grid,lay.place,lay.source,lay.kind)==((n,),'proven',0,'N*C')
+
+def test_functional_and_convolutions():
+    "Some of a model's convolutions are modules: these can be shown"
+    class Both(Functional):
+        def __init__(self): super().__init__(); self.first = nn.Conv2d(3,3,3,1,1)
+        def forward(self, x): return super().forward(self.first(x))
+    assert first(find_layers(Both().eval(), x))=='first'
+
+def test_exported_program():
+    program = torch.export.export(Body().eval(), (x,)).module()
+    with pytest.raises(TypeError, match='torch.export.*exported from'): find_layers(program, x)
+
+def test_scripted():
+    with pytest.raises(TypeError, match='traced or scripted'): find_layers(torch.jit.trace(Body().eval(), x), x)
+
+def test_shuffled_is_refused_in_words():
+    "With what was seen; the layer before it is shown"
+    torch.manual_seed(0)
+    model = shuffled().eval()
+    assert first(find_layers(model, x))=='patch'
+    with pytest.raises(ValueError, match="'enc' gives .1, 16, 8., and its cells could not be placed: laid out as .* a correlation of .* where a right layout has .9"): find_layers(model, x, 'enc')
+
+def test_table_tells_how_sure_it_is():
+    tab = layers_table(Body().eval(), x)
+    assert tab.place.tolist()==['proven']*len(tab) and 'share' in tab
+    assert set(layers_table(Body().eval(), x, all=True).place)=={'proven','not asked'}
+
+def test_hiera_in_the_order_of_the_picture():
+    "At three stages, against the way back that the model itself has"
+    import timm
+    torch.manual_seed(0)
+    model,x = timm.create_model('hiera_tiny_224', num_classes=10).eval(),torch.randn(1,3,224,224)
+    nn.init.normal_(model.head.fc.weight)                                                       # it starts at zero
+    for block,grid in ((2,28),(9,14),(11,7)):
+        kept = {}
+        h = model.blocks[block].register_forward_hook(lambda m,i,o: kept.update(o=o))
+        pred = model(x.clone().requires_grad_()*1)
+        h.remove()
+        g, = torch.autograd.grad(pred[:,3].sum(), kept['o'])
+        tokens = (g.mean(1, keepdim=True)*kept['o']).sum(2, keepdim=True).detach()
+        want = model.reroll(tokens, block, mask=None)[...,0]
+        got = cam_maps(model, x, target=3, layer=f'blocks.{block}')[:,0].as_subclass(Tensor)
+        assert got.shape==(1,grid,grid)
+        torch.testing.assert_close(got, want.reshape(got.shape), rtol=1e-3, atol=1e-5*want.abs().max().item())
+
+@pytest.mark.parametrize('n', [1,2])
+def test_gradient_of_one_item_through_batchnorm(n):
+    "torch 2.14 puts it elsewhere, for a batch of one, if it comes from tokens: in the dry pass it is where it belongs"
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3,64,8,8), nn.BatchNorm2d(64), nn.Flatten(2)).eval()
+    for p in (model[1].running_mean,model[1].running_var): p.uniform_(.5, 2.)
+    with DryPass(model, (torch.randn(n,3,32,32),)) as dry:
+        tokens = [s.out for s in dry.outs if s.name=='2'][0].transpose(1,2)
+        g, = torch.autograd.grad(tokens[0,5,3], dry.leaves[0])
+    rows,cols = g[0].abs().sum(0).nonzero().T.tolist()
+    assert (min(rows),max(rows),min(cols),max(cols))==(8,15,8,15)                                # patch 5 is in row 1, column 1
+
+def bump_at(i, steps=100):
+    x = torch.randn(3, steps, generator=torch.Generator().manual_seed(i))*.3
+    x[1,60:70] += 2.*(i%2)
+    return x
+
+@pytest.mark.parametrize('turned', [False,True], ids=['channels first','steps first'])
+@pytest.mark.parametrize('features', [64,100,128])
+@pytest.mark.parametrize('kind', ['gru','transformer'])
+def test_deciding_steps(kind, features, turned):
+    "Trained to tell signals with a bump: the map is the one made by hand, over steps, as many features as steps or not"
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = lambda: nn.TransformerEncoderLayer(features, 4, features, 0., batch_first=True)
+            self.emb,self.head = nn.Linear(3,features),nn.Linear(features,2)
+            self.mix = nn.GRU(features, features, batch_first=True) if kind=='gru' else nn.TransformerEncoder(layer(), 1, enable_nested_tensor=False)
+        def forward(self, x):
+            o = self.mix(self.emb(x if turned else x.transpose(1,2)))
+            return self.head((o[0] if kind=='gru' else o).mean(1))
+    set_seed(0)
+    model,x,y = Net(),torch.stack([bump_at(i) for i in range(64)]),torch.arange(64)%2
+    if turned: x = x.transpose(1,2).contiguous()
+    opt = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(20):
+        opt.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        opt.step()
+    model.eval()
+    kept = {}
+    h = model.mix.register_forward_hook(lambda m,i,o: kept.update(o=o[0] if kind=='gru' else o))
+    torch.backends.mha.set_fastpath_enabled(False)
+    pred = model(x)
+    torch.backends.mha.set_fastpath_enabled(True)
+    h.remove()
+    assert (pred.argmax(1)==y).float().mean()>.95
+    g, = torch.autograd.grad(pred[:,1].sum(), kept['o'])
+    want = (g.mean(1, keepdim=True)*kept['o']).sum(2).detach()
+    got = cam_maps(model, x, target=1, layer='mix')[:,0].as_subclass(Tensor)
+    assert got.shape==(64,100)
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4*want.abs().max().item())
+
+@pytest.mark.parametrize('read', [lambda x: x.float()/255, lambda x: x.permute(0,3,1,2).float()], ids=['plain','channels last'])
+def test_bytes(read):
+    "Pictures in whole numbers, which take no gradient"
+    x = torch.randint(0, 256, (2,3,32,48), dtype=torch.uint8)
+    lay = first(find_layers(Body(read).eval(), x if read(x).shape[1]==3 else x.movedim(1,-1).contiguous()).values())
+    assert (lay.name,lay.grid)==('body',(8,12)) and lay.place in ('plain','proven')
+
+def test_a_layout_of_ones_own():
+    "Registered, the probe weighs it beside the others, and it is taken where it is right"
+    class SideBySide(Layout):
+        kind = 'NH(WC)'
+        @classmethod
+        def fits(cls, shape, places): return [cls(g) for g in places.grids if len(shape)==3 and shape[1]==g[0] and shape[2]%g[1]==0]
+        def to_grid(self, o): return o.unflatten(2, (self.grid[1],-1)).permute(0,3,1,2)
+        def from_grid(self, a, o, rows=slice(None)): return a.permute(0,2,3,1).flatten(2)
+    class Net(Body):
+        def __init__(self): super().__init__(); self.side = nn.LayerNorm(12*16)
+        def forward(self, x): return self.head(self.side(self.body(x).permute(0,2,3,1).flatten(2)).unflatten(2, (12,16)).mean((1,2)))
+    torch.manual_seed(0)
+    model,x = Net().eval(),torch.randn(2,3,32,48)
+    assert find_layers(model, x, 'side')['side'].grid==(8,1)                                     # its tokens are rows of the picture
+    register_layout(SideBySide)
+    try:
+        forget_layers(model)
+        lay = find_layers(model, x, 'side')['side']
+        assert (lay.kind,lay.grid,lay.place)==('NH(WC)',(8,12),'proven')
+        assert cam_maps(model, x, method='ablationcam', layer='side').shape==(2,1,8,12)
+    finally: layouts.pop('NH(WC)')
