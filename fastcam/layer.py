@@ -595,7 +595,7 @@ class Found:
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #6679a063
+# %% ../nbs/01_layer.ipynb #725ec7e6
 def _at_inputs(numbers, inputs):
     "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, how large they are for each"
     gs = iter(gradients(numbers, [t for _,ts,_ in inputs for t in ts]))
@@ -649,7 +649,7 @@ def _settle(self:Found, lay, o, inputs):
     lay.looks = []
     if o is not None and o.requires_grad and inputs:
         look = self._probe(lay, o, inputs, list(lay.shares))
-        if look is None or look.error>.05 and isinstance(look.layout, Tokens): look = self._last_resort(lay, o, inputs, look)
+        if look is None or self._is_doubtful(lay, look): look = self._last_resort(lay, o, inputs, look)
         if look is not None and self._take(lay, o, look, inputs): return
     if lay.place=='plain' or self.text or self._is_halved(lay): lay.place = 'not proven'
 
@@ -666,12 +666,19 @@ def _probe(self:Found, lay, o, inputs, layouts):
     return best
 
 @patch
+def _is_doubtful(self:Found, lay, look):
+    "May another order of the tokens say more than this `look`?"
+    fewer_axes = any(len(l.grid)>len(look.layout.grid) for l in lay.shares)
+    return fewer_axes or look.error>.05 and isinstance(look.layout, Tokens)
+
+@patch
 def _last_resort(self:Found, lay, o, inputs, look):
     "What passes of the layouts that are not asked about at first, if it is twice as good as `look`"
     rare = [l for p in self.places for l in _rare_layouts(lay, p)]
     other = self._probe(lay, o, inputs, rare)
     if other is None or other.correlation<.95 or other.error>.12: return look
-    return other if look is None or 2*other.error<look.error else look
+    better = look is None or len(other.layout.grid)>len(look.layout.grid) or 2*other.error<look.error
+    return other if better else look
 
 @patch
 def _take(self:Found, lay, o, look, inputs):
