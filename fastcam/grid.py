@@ -172,7 +172,7 @@ class StepsFirst(Tokens):
     def to_grid(self, o): return super().to_grid(o.transpose(0, 1))
     def from_grid(self, a, o, rows=slice(None)): return super().from_grid(a, o.transpose(0, 1), rows).transpose(0, 1)
 
-# %% ../nbs/00a_grid.ipynb #7204330c
+# %% ../nbs/00a_grid.ipynb #df4ae817
 @register_layout
 class Flattened(Layout):
     "(batch, channels, cells): maps whose grid was flattened; there may be cells that have no place in front or behind"
@@ -180,7 +180,7 @@ class Flattened(Layout):
     @classmethod
     def fits(cls, shape, places):
         if len(shape)!=3 or places.nd==1: return []
-        return [cls(g) for g,extra in places.grids_of(shape[2]) if not extra]
+        return [cls(g, *e) for g,extra in places.grids_of(shape[2]) if extra<=places.extra for e in ends(extra)]
     def to_grid(self, o): return o[...,self.front:o.shape[2]-self.back].unflatten(2, self.grid)
     def from_grid(self, a, o, rows=slice(None)):
         o,n = o[rows].to(a.dtype),o.shape[2]
@@ -364,7 +364,7 @@ def centers(
         res.append((along*(torch.arange(n).to(along)+.5)/n).sum(1))
     return torch.stack(res, 1)
 
-# %% ../nbs/00a_grid.ipynb #3db8f731
+# %% ../nbs/00a_grid.ipynb #88212759
 class Look:
     "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, at which of the inputs (`source`) and along which of its `axes`"
     def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0.): store_attr()
@@ -420,9 +420,10 @@ def widths(
         res.append((along*((torch.arange(n).to(along)+.5)/n-center[:,i:i+1]).square()).sum(1).sqrt())
     return torch.stack(res, 1)
 
-def _hit(d, cells, grid):
-    "How much of what each cell looks at lies in its own patch of the input, in the median"
-    def own(e, c): return e[tuple(slice(int(i*n/g), max(int(i*n/g)+1, -int(-(i+1)*n//g))) for i,n,g in zip(c, e.shape, grid))].sum()
+def _hit(d, cells, grid, reach=0):
+    "How much of what each cell looks at lies in its own patch of the input, or up to `reach` cells beside it, in the median"
+    def patch(i, n, g): return slice(max(0, int((i-reach)*n/g)), max(int(i*n/g)+1, -int(-(i+1+reach)*n//g)))
+    def own(e, c): return e[tuple(patch(i, n, g) for i,n,g in zip(c, e.shape, grid))].sum()
     return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
 
 def _look(l, picks, way):
@@ -435,8 +436,9 @@ def _look(l, picks, way):
     said = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(l.grid)
     judged = (_compare_row if len(l.grid)==1 else compare)(center[nums], said)
     res = Look(l, *judged, source, axes, width[nums].median(0).values.min().item(), apart, len(nums))
-    if res.passed: res.hit = _hit(d[nums], cells, l.grid)
-    return res
+    if not res.passed: return res
+    res.hit = _hit(d[nums], cells, l.grid)
+    return res if _hit(d[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
 
 def judge(
     picks:Picks, # Of one layer

@@ -363,16 +363,17 @@ def _conv_grids(
         gs = [g for i,g in enumerate(gs) if not _is_attention(g, gs[:i])]
     return sorted(gs, key=math.prod, reverse=True)
 
-# %% ../nbs/01_layer.ipynb #75260cbc
+# %% ../nbs/01_layer.ipynb #62ab2ac4
 def _main_input(xb):
     "The input whose grid is looked for: the first with channels, else token numbers, else a signal without channels; None if there is none"
     xs = [x for x in xb if isinstance(x, Tensor)]
     return first([x for x in xs if x.ndim>2] + [x for x in xs if x.ndim==2 and x.dtype in (torch.int32,torch.int64)] + [x for x in xs if x.ndim==2])
 
 def _ranks(x, outs):
-    "How many axes a grid may have: as many as those of the convolutions, if any have what is usual for this input; else what is usual, and what they have, the most first"
+    "How many axes a grid may have: as many as those of the convolutions, if any have what is usual for this input, or more; else what is usual, and what they have, the most first"
     usual,own = max(x.ndim-2, 1),{o.out.ndim-2 for o in outs if o.is_conv and o.out is not None}
     if usual in own or x.ndim<3: return [usual]
+    if more := [n for n in own if usual<n<x.ndim]: return more[:1]
     return sorted({usual, *(n for n in own if n<x.ndim), *([2] if x.ndim==3 else [])}, reverse=True)     # a picture may come without channels
 
 def _places(x, outs, dense, nd):
@@ -595,7 +596,7 @@ class Found:
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #725ec7e6
+# %% ../nbs/01_layer.ipynb #4bd818cb
 def _at_inputs(numbers, inputs):
     "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, how large they are for each"
     gs = iter(gradients(numbers, [t for _,ts,_ in inputs for t in ts]))
@@ -718,7 +719,7 @@ def _origin(grid, rows, ends):
 def _is_halved(self:Found, lay):
     "Tokens that are a halving of others, and these again, back to those of a grid that a convolution gave: LeViT's, whose attention has learned no places yet"
     is_row = lambda o: o.kind=='NLC' and not o.front+o.back
-    if not is_row(lay) or len({l.grid for l in lay.shares})>1 or min((o.wide for o in lay.looks), default=1.)<.12: return False
+    if not is_row(lay) or len({l.grid for l in lay.shares if not l.front+l.back})>1 or min((o.wide for o in lay.looks), default=1.)<.12: return False
     rows = {o.grid for o in self.layers if is_row(o) and o.nth<=lay.nth}
     origin = _origin(lay.grid, rows, {g for p in self.places for g in p.grids})
     return origin!=lay.grid and origin in rows
