@@ -10,6 +10,7 @@ __all__ = ['Pass', 'register_method', 'register_smooth', 'cam_methods', 'Unknown
 # %% ../nbs/04_method.ipynb #ca5e8335
 from fastai.vision.all import *
 from .core import *
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
@@ -385,7 +386,7 @@ def _second(o):
         g = o.grad(create_graph=True)
         ga = (g*o.a).sum()
         if not ga.requires_grad: return g,None
-        with o.cap.untracked(): return g,torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0]
+        return g,torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0]
 
 # %% ../nbs/04_method.ipynb #9f1defec
 @register_method('shapleycam', paper='2501.06261', grads=True)
@@ -640,7 +641,7 @@ def cam_maps(
                         "files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     if not len(xb[0]): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
-    with torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
+    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
             with explain.capture(model, xb, mods=mods) as cap:
                 model(*xb)
