@@ -475,6 +475,9 @@ class Found:
             self.x,self.refused = _main_input(dry.given),[]
             self.pred,self.graded = _ask_gradients(dry)
             self._name(dry)
+            if dry.cut and not len(self.layers):                     # nothing but what comes before the cut, as in a head of int8
+                self.graded = False
+                self._name(dry)
             self.why = '' if len(self.layers) else why_none(self, dry)
         self.x,self.pred = None,None
 
