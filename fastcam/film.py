@@ -8,6 +8,7 @@ __all__ = ['CAMFilm']
 # %% ../nbs/09_film.ipynb #6a972f6b
 from fastai.vision.all import *
 from .core import _in_lines, _room
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
