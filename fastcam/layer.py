@@ -82,7 +82,7 @@ def own_random():
     try: yield
     finally:
         with _guard:
-            later = _open[_open.index(block)+1:]
+            later = _open[first(i for i,b in enumerate(_open) if b is block)+1:]
             _open[:] = [b for b in _open if b is not block]
             if later: later[0][:] = block                            # another thread's, which leaves later
             else: _set_random(block[0])
@@ -475,7 +475,7 @@ class Found:
             self.x,self.refused = _main_input(dry.given),[]
             self.pred,self.graded = _ask_gradients(dry)
             self._name(dry)
-            if dry.cut and not len(self.layers):                     # nothing but what comes before the cut, as in a head of int8
+            if not len(self.layers) and all(s.grad is None and s.other is None for s in dry.outs):       # a cut before all of them, as by a head of int8
                 self.graded = False
                 self._name(dry)
             self.why = '' if len(self.layers) else why_none(self, dry)
