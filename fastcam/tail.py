@@ -49,9 +49,9 @@ def _is_empty(o): return isinstance(o, Tensor) and not o.numel() or type(o) in (
 
 # %% ../nbs/03a_tail.ipynb #05515ab4
 def _shell(m, **own):
-    "Module `m` again, with all that is in it but for what is `own`"
+    "Module `m` again, with its hooks and all that is in it but for what is `own`"
     res = object.__new__(type(m))
-    vars(res).update(vars(m), **own)
+    vars(res).update(vars(m), hooked_as=id(m), **own)
     return res
 
 def _without_run(model, name, gives):

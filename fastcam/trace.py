@@ -29,13 +29,15 @@ class _Mine(threading.local):
 
 _mine,_n_hooks,_handles = _Mine(),Counter(),{}
 
+def _key_of(m): return vars(m).get('hooked_as') or id(m)                # a module may stand for another
+
 def _before(m, args):
-    for h in _mine.before.get(id(m), ()):
+    for h in _mine.before.get(_key_of(m), ()):
         if (res := h.f(m, args)) is not None: args = tuplify(res)
     return args
 
 def _with(table, m, args, out):
-    for h in table.get(id(m), ()):
+    for h in table.get(_key_of(m), ()):
         if (res := h.f(m, args, out)) is not None: out = res
     return out
 

@@ -1,6 +1,7 @@
 "Every public call is right under any number of threads, and what others see of a model is what it always was"
-import asyncio, copy, io, pickle, threading
+import asyncio, pickle, threading
 import pytest
+from copy import deepcopy
 from concurrent.futures import ThreadPoolExecutor
 from utils import *
 from fastcam.trace import alone, own_hooks
@@ -131,7 +132,7 @@ def test_copies_beside_a_call():
     x = batches(1)[0]
     want = learn.model(x)
     with held_in_call(learn.model):
-        copies = [copy.deepcopy(learn.model), copy.deepcopy(learn).model, pickle.loads(pickle.dumps(learn.model)), learn_again(learn).model]
+        copies = [deepcopy(learn.model), deepcopy(learn).model, pickle.loads(pickle.dumps(learn.model)), learn_again(learn).model]
         close(learn.model(x), want)
     for m in copies:
         close(m(x), want)
