@@ -68,6 +68,7 @@ class Capture:
     def unhook(self):
         "Take the hooks off the model; what was captured stays"
         for h in self.hooks: h.remove()
+        self.hooks = []
         self.modes.close()
 
     def remove(self):

@@ -260,6 +260,7 @@ class DryPass:
 
     def _remove(self):
         for h in self.hooks: h.remove()
+        self.hooks = []
         for p in self.model.parameters():
             if not p._backward_hooks: p._backward_hooks = None       # as it was
 

@@ -30,8 +30,14 @@ def _columns_at_once(cap, n):
 
 _by_item = weakref.WeakKeyDictionary()
 
+def _may_mix(m):
+    "May module `m` make items depend on each other? A batchnorm without statistics, and norms that are not torch's"
+    if type(m).__module__.startswith('torch.nn.'): return isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None
+    return 'norm' in type(m).__name__.lower()
+
 def _is_by_item(model, xb):
     "Is what `model` gives for the first item the same beside another one?"
+    if not any(map(_may_mix, all_modules(model)[0])): return True
     x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0])]
     for t in x:
         if isinstance(t, Tensor) and t.is_floating_point() and t.ndim>1 and len(t)==2: t[1] *= -.5

@@ -61,8 +61,7 @@ class OwnHook:
         f, # Function of the module, its arguments, and its output
         kind='after' # 'before' the call, without an output; 'after' it; 'ended' is called where it failed as well, with None
     ):
-        store_attr()
-        self.table = getattr(_mine, kind)
+        self.module,self.f,self.kind,self.table = module,f,kind,getattr(_mine, kind)
         _count(kind, 1)
         self.table[id(module)] = [*self.table.get(id(module), ()), self]
 
@@ -72,6 +71,7 @@ class OwnHook:
         self.table[id(self.module)] = [h for h in hs if h is not self]
         if len(hs)==1: del self.table[id(self.module)]
         _count(self.kind, -1)
+        self.f = None                                                # it may know who made this
 
 @contextmanager
 def own_hooks(
