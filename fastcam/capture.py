@@ -51,7 +51,7 @@ class Capture:
         self.xb,self.pred,self.done = None,None,False
         self.modes,self.block,self.hooks = ExitStack(),ExitStack(),[]
         try:
-            self.block.enter_context(as_written())
+            for o in (alone(self.model), as_written()): self.block.enter_context(o)
             self.block.enter_context(untouched(self.model, self.mods))
             self._hook()
         except BaseException:
@@ -62,13 +62,13 @@ class Capture:
     def __exit__(self, *args): self.remove()
 
     def _hook(self):
-        start,end = own_thread(self._start),own_thread(self._end)
-        self.hooks += [self.model.register_forward_pre_hook(start), self.model.register_forward_hook(end, always_call=True)]
-        for name,l in self.layers.items(): self.hooks.append(l.module.register_forward_hook(own_thread(partial(self._keep, name))))
+        self.hooks += [OwnHook(self.model, self._start, 'before'), OwnHook(self.model, self._end, 'ended')]
+        for name,l in self.layers.items(): self.hooks.append(OwnHook(l.module, partial(self._keep, name)))
 
     def unhook(self):
         "Take the hooks off the model; what was captured stays"
         for h in self.hooks: h.remove()
+        self.hooks = []
         self.modes.close()
 
     def remove(self):
@@ -93,17 +93,19 @@ class Capture:
         if call!=lay.call: return
         torch.set_grad_enabled(True)
         a,self.masks[name] = main_output(o),output_mask(o)
+        whole = a.is_quantized
+        if whole: a = a.dequantize()                                 # what follows is given what it takes, and there is no gradient
         self.acts[name] = a if a.requires_grad else a.detach().requires_grad_()
-        if len(self.acts)==1: self.modes.enter_context(self.untracked())
-        return with_main(o, self.acts[name].clone())
+        if len(self.acts)==1 and len(self.xb[0])==1: self._in_order(lay)
+        return None if whole else with_main(o, self.acts[name].clone())
+
+    def _in_order(self, lay):
+        "The gradients at batchnorms behind layer `lay` are laid out as they are read"
+        self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
 
     def _end(self, m, xb, pred):
         self.modes.close()
         if not self.done and pred is not None: self.pred,self.done = main_pred(pred),True          # None where the model failed
-
-    def untracked(self):
-        "A context for what follows the first layer, in the call and for gradients: checkpointing computes anew there, and must find parameters as they were"
-        return untracked(self.layers[first(self.acts)].behind)
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
@@ -125,20 +127,22 @@ def grads(self:Capture,
 ) -> dict: # Layer name -> gradients (k, batch, channels, *grid)
     "Gradients of the numbers that each column of `which` picks, at every captured layer"
     acts = list(self.acts.values())
+    if not any(t.requires_grad for t in tensors_in(self.pred)): raise ValueError(_no_gradient)
     if not numbers.requires_grad: raise ValueError(_off_path(self.acts))
     if which is None: which = torch.arange(numbers.shape[1], device=numbers.device).expand(len(numbers), -1)
     k = which.shape[1]
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
     ask = partial(torch.autograd.grad, numbers, acts, retain_graph=True, create_graph=create_graph, allow_unused=True)
-    with self.untracked():
-        try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
-        except RuntimeError:                                         # not all that goes one by one goes at once
-            if k==1: raise
-            gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
+    try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
+    except RuntimeError:                                             # not all that goes one by one goes at once
+        if k==1: raise
+        gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
     return {n: _columns_on_grid(self.layers[n], g, k) for n,g in zip(self.acts, gs)}
 
 # %% ../nbs/03_capture.ipynb #666d5920
+_no_gradient = "No gradient leads from the model's prediction to any of its layers: does `forward` end in `detach`, `argmax` or `torch.no_grad()`?"
+
 def _off_path(names):
     return (f"What is explained does not depend on layer {', '.join(map(repr, names))}: it lies off the way from the input to this number. "
             "Choose another layer or target.")
@@ -150,6 +154,11 @@ def _columns_on_grid(lay, g, k):
     return lay.to_grid(g).unflatten(0, (k,-1))
 
 # %% ../nbs/03_capture.ipynb #05515ab2
+def _as_given(a, o):
+    "A copy of `a` of the kind that `o` is, in its precision; in its whole numbers where it is quantized"
+    if o.is_quantized: return torch.quantize_per_tensor(a.float(), o.q_scale(), o.q_zero_point(), o.dtype)
+    return a.to(o.dtype).clone(memory_format=torch.contiguous_format)
+
 @contextmanager
 def giving(
     module:nn.Module, # Any module
@@ -160,11 +169,9 @@ def giving(
     nth,gave = itertools.count(),[]
     def hook(m, i, o):
         if next(nth)!=call: return
-        gave.append(a.to(main_output(o).dtype).clone(memory_format=torch.contiguous_format))
+        gave.append(_as_given(a, main_output(o)))
         return with_main(o, gave[0])
-    h = module.register_forward_hook(own_thread(hook))
-    try: yield gave
-    finally: h.remove()
+    with own_hooks([(module, hook)]): yield gave
 
 # %% ../nbs/03_capture.ipynb #4406f2d2
 @patch

@@ -50,10 +50,10 @@ def concepts(self:Learner,
         passes[:] = [o]
         acts.append(o.a.relu().cpu())
         return o.a.sum(1)
-    with as_before(self), torch.no_grad():
-        dl = _explained_dl(self, items, dl, ds_idx, max_n)
-        check_asked(self, dl, layers=[layer])
-        cams = self.cam(dl=dl, layer=layer, method=keep, target=TopK(1), with_preds=False)
+    with as_before(self) as learn, torch.no_grad():
+        dl = _explained_dl(learn, items, dl, ds_idx, max_n)
+        check_asked(learn, dl, layers=[layer])
+        cams = learn.cam(dl=dl, layer=layer, method=keep, target=TopK(1), with_preds=False)
         a,o = torch.cat(acts),passes[0]
         nmf = NMF(k, init='nndsvda', random_state=0, max_iter=500, tol=1e-3)
         w = tensor(nmf.fit_transform(a.flatten(2).transpose(1,2).flatten(0,1).numpy())).float()

@@ -476,24 +476,24 @@ def export_cams(self:Learner,
     if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: give a folder")
     _check_there(self.dls, items)
     if _reads_files(self.dls) and isinstance(items, (str,Path)) and os.path.isdir(items): items = _folder_items(self.dls, items, path)
-    with _undone(path), as_before(self), _alone() as (rank,world):
-        dl = _explained_dl(self, items, dl, ds_idx, max_n)
+    with _undone(path), as_before(self) as learn, _alone() as (rank,world):
+        dl = _explained_dl(learn, items, dl, ds_idx, max_n)
         if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):
             raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as "
                             "`learn.dls.test_dl(items)`")
-        idxs,target,vocab = list(dl.get_idxs()),_asked(self, target),_vocab(self.dls)
+        idxs,target,vocab = list(dl.get_idxs()),_asked(learn, target),_vocab(learn.dls)
         choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=min(len(dl.dataset), ifnone(max_n, math.inf)), **kwargs)
         asked = Explainer(**choices, vocab=vocab).target
-        check_asked(self, _readable(dl), [method], [layer], target, fuse, smooth, choices['n_items'], _texts, **kwargs)
+        check_asked(learn, _readable(dl), [method], [layer], target, fuse, smooth, choices['n_items'], _texts, **kwargs)
         shards = _shards(len(idxs), dl.bs, shard)
         mine = range(rank, len(shards), world)
         path.mkdir(parents=True, exist_ok=True)
         with _claimed(path, launch) as scratch:
             _check_manifest(path, scratch, dict(
                 items=[len(idxs), _items_digest(dl, idxs)], batch=dl.bs, shard=math.ceil(shard/dl.bs)*dl.bs,
-                **{k: _described(v, self.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
+                **{k: _described(v, learn.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
                 dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')],
-                model=_model_hash(self.model), vocab=None if vocab is None else [str(o) for o in vocab],
+                model=_model_hash(learn.model), vocab=None if vocab is None else [str(o) for o in vocab],
                 fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0],
                 signed=asked.signed, shards=len(shards)))
             for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
@@ -501,7 +501,7 @@ def export_cams(self:Learner,
                 (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
                 _publish(scratch/'gallery.html', path/'gallery.html')
             todo = {s: [idxs[p] for p in shards[s]] for s in mine if not (path/'errors'/f'{s:05}.parquet').exists()}
-            if todo: _export(self, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
+            if todo: _export(learn, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
         if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=3)
     return path
 

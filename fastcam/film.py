@@ -8,6 +8,7 @@ __all__ = ['CAMFilm']
 # %% ../nbs/09_film.ipynb #6a972f6b
 from fastai.vision.all import *
 from .core import _in_lines, _room
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
@@ -72,7 +73,7 @@ class CAMFilm(Callback):
 def _setup(self:CAMFilm):
     "Read the items and find the layers, for each fit anew: the size of the pictures, the device or the model may have changed"
     model = unwrap(self.model)
-    with torch.inference_mode(False), no_random(reproducible=False), evaluating(model), as_written():
+    with alone(model), torch.inference_mode(False), own_random(), evaluating(model), as_written():
         dl = _explained_dl(self.learn, **self.src)
         if isinstance(dl, DataLoader): dl.fake_l.num_workers = 0        # it is ours, and the items are few
         read = dl if isinstance(dl, Batches) else Batches(dl)
@@ -94,7 +95,7 @@ def _setup(self:CAMFilm):
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
     model,act,res = unwrap(self.model),getcallable(self.loss_func, 'activation'),[]
-    with torch.inference_mode(False), no_random(reproducible=False), evaluating(model):
+    with alone(model), torch.inference_mode(False), own_random(), evaluating(model):
         for rows,xb,yb,layers in self.batches:
             with Capture(model, layers, self.pad) as cap:
                 model(*xb)

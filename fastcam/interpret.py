@@ -69,10 +69,10 @@ def compare_cams(self:Learner,
     if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
     show,choices = _to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
     src = {k: kwargs.pop(k) for k in ('dl','ds_idx') if k in kwargs}
-    with as_before(self), self.no_bar(), _keywords_of(Learner.compare_cams):
-        dl = _explained_dl(self, items, n=max_n, **src)
+    with as_before(self) as learn, learn.no_bar(), _keywords_of(Learner.compare_cams):
+        dl = _explained_dl(learn, items, n=max_n, **src)
         if isinstance(dl, Batches): dl = Batches(list(dl))                             # the same in each column
-        cams = [self.cam(dl=dl, **c, **kwargs) for c in choices]
+        cams = [learn.cam(dl=dl, **c, **kwargs) for c in choices]
     def said(k, o): return ('layer ' if k=='layer' else '') + (f'[{_label(o)}]' if is_listy(o) else str(_label(o)))
     _columns([', '.join(said(k, o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
 
@@ -96,10 +96,10 @@ def _dl_of(self:Interpretation, idxs):
     if bad := [i for i in idxs if not -len(self.dl.items)<=i<len(self.dl.items)]:
         raise IndexError(f"There is no item {bad[0]}: `dl` holds {len(self.dl.items)}")
     of = lambda items: getattr(items, 'iloc', L(items))[idxs]
-    with as_before(self.learn):
+    with as_before(self.learn) as learn:
         # of texts, inputs and labels have items of their own
         if hasattr(self.dl, 'sort_func'): return self.dl.new(Datasets(tls=[tl._new(of(tl.items), split_idx=1) for tl in self.dl.dataset.tls]), num_workers=0)
-        return self.learn.dls.test_dl(of(self.dl.items), with_labels=True, num_workers=0)
+        return learn.dls.test_dl(of(self.dl.items), with_labels=True, num_workers=0)
 
 # %% ../nbs/08_interpret.ipynb #38c54fe8
 @patch
@@ -163,7 +163,7 @@ def most_confused_cam(self:ClassificationInterpretation,
     if hasattr(self.dl, 'sort_func'):
         raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, "
                         "heatmap=True)`")
-    with as_before(self.learn): _,targs,decoded = self.learn.get_preds(dl=self.dl, with_decoded=True, act=self.act)
+    with as_before(self.learn) as learn: _,targs,decoded = learn.get_preds(dl=self.dl, with_decoded=True, act=self.act)
     found = Counter((t,d) for t,d in zip(targs.tolist(), decoded.tolist()) if t!=d)
     pairs = sorted(o for o in found if found[o]>=min_val)
     if not pairs:
@@ -174,7 +174,7 @@ def most_confused_cam(self:ClassificationInterpretation,
     for (t,d),row in zip(pairs, axs):
         idxs = ((targs==t)&(decoded==d)).nonzero().flatten()
         idxs = idxs[self.losses[idxs].argsort(descending=True)].tolist()
-        with self.learn.no_bar(): cams = self.learn.cam(dl=self._dl_of(idxs), target=tensor([[d,t]]*len(idxs)), **kwargs)
+        with as_before(self.learn) as learn, learn.no_bar(): cams = learn.cam(dl=self._dl_of(idxs), target=tensor([[d,t]]*len(idxs)), **kwargs)
         grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
         heads = f'{actual} taken for {pred}, {len(idxs)}x\nmean for {pred}',f'\nmean for {actual}'
         for ax,m,head in zip(row, torch.stack([m.resize(grid) for m in cams._maps]).mean(0), heads):

@@ -9,6 +9,7 @@ __all__ = ['as_before', 'in_words', 'as_item', 'ItemReader', 'first_input', 'che
 from fastai.vision.all import *
 from .core import *
 from .core import _titled
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
@@ -17,11 +18,12 @@ from .callback import *
 from .callback import _asked, _types, _vocab
 from .method import _keywords_of
 from .view import *
-import inspect, io, numbers, operator
+import inspect, io, numbers, operator, threading
 from collections.abc import Mapping
 from fastcore.basics import basic_repr
 from contextlib import nullcontext
 from functools import cache, wraps
+from types import MethodType
 from PIL import UnidentifiedImageError
 
 # %% ../nbs/07_learner.ipynb #672019fa
@@ -42,31 +44,45 @@ def _autocast_as_before():
         if n==0: torch.clear_autocast_cache()
 
 # %% ../nbs/07_learner.ipynb #6dca725a
-def _metrics(cb):
-    "Metrics that the learner or a callback holds: the recorder's losses are among them"
-    return [m for v in vars(cb).values() for m in (v if isinstance(v, (list,L)) else [v]) if isinstance(m, Metric)]
+def _is_metrics(v): return isinstance(v, (list,L)) and any(isinstance(m, Metric) for m in v)
+
+def _again(o, known):
+    "`o` with a state of its own. What it holds is the same, but for metrics, each of which is made once in `known`, and for methods of its own: the recorder's losses are metrics"
+    def held(v):
+        if isinstance(v, Metric): return known.get(id(v)) or known.setdefault(id(v), _again(v, known))
+        if _is_metrics(v): return type(v)(map(held, v))
+        return MethodType(v.__func__, res) if isinstance(v, MethodType) and v.__self__ is o else v
+    res = object.__new__(type(o))
+    vars(res).update({k: held(v) for k,v in list(vars(o).items())})
+    return res
+
+def _with_own_state(learn):
+    "A learner with the same model and data as `learn`, whose callbacks, lock and all that `get_preds` puts into a learner are its own"
+    known = {}
+    with learn.lock: res,cbs = _again(learn, known),list(learn.cbs)   # while nobody predicts with it
+    res.lock,res.cbs,res.model = threading.Lock(),L(),unwrap(learn.model)
+    for cb in cbs:
+        if vars(res).get(cb.name) is cb: delattr(res, cb.name)
+        if type(cb).__name__ in ('ParallelTrainer','DistributedTrainer'): continue
+        own = _again(cb, known)
+        own.learn = res
+        res.cbs.append(own)
+        setattr(res, cb.name, own)
+    return res
 
 @contextmanager
 def as_before(
     learn:Learner
 ):
-    "However this block ends, `learn`, its callbacks, its model's modes and the random state are what they were; in it, the model is without a wrapper"
-    cbs,locked = list(learn.cbs),learn.lock.locked()
-    was = [(o, dict(vars(o))) for o in [learn, *cbs, *[m for o in [learn, *cbs] for m in _metrics(o)]]]
-    modes = [(m,m.training) for m in learn.model.modules()]
-    try:
-        with torch.inference_mode(False), no_random(reproducible=False), _autocast_as_before():
-            learn.model = unwrap(learn.model)
-            learn.remove_cbs(learn.cbs.filter(lambda o: type(o).__name__ in ('ParallelTrainer','DistributedTrainer')))
-            yield learn
-    finally:
-        for m,t in modes: m.training = t
-        learn.remove_cbs(list(learn.cbs))
-        learn.cbs.items[:] = cbs
-        for o,d in was:
-            vars(o).clear()
-            vars(o).update(d)
-        if learn.lock.locked() and not locked: learn.lock.release()
+    "Gives a learner to explain with: the same model, without a wrapper, and a state of its own. However this block ends, `learn`, its model's modes and the random state are what they were"
+    own = _with_own_state(learn)
+    with alone(own.model):
+        modes = [(m,m.training) for m in own.model.modules()]
+        try:
+            with torch.inference_mode(False), own_random(), _autocast_as_before(): yield own
+        finally:
+            for m,t in modes: m.training = t
+            own.remove_cbs(list(own.cbs))
 
 # %% ../nbs/07_learner.ipynb #7ea40b07
 _meant = {**{a:b for k in ('layer','method','target','metric') for a,b in ((k,f'{k}s'),(f'{k}s',k))},
@@ -403,7 +419,7 @@ def check_asked(
     for m in methods: Explainer(_asked(learn, target), None, m, fuse, smooth, _vocab(learn.dls), n, **kwargs)
     if (xb := first_input(learn, dl)) is None: return
     if token_ids(xb) is not None: raise TypeError(texts)
-    with torch.inference_mode(False), no_random(reproducible=False), evaluating(learn.model), as_written():
+    with torch.inference_mode(False), own_random(), evaluating(learn.model), as_written():
         for l in layers: find_layers(learn.model, xb, l)
 
 # %% ../nbs/07_learner.ipynb #43be93db
@@ -528,7 +544,7 @@ def where(self:CAMs,
 def _batches(self:CAMs):
     "The items' batches, read again where they can be"
     if self.xb is not None: return [self.xb]
-    with no_random(reproducible=False): return list(self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0))
+    with own_random(): return list(self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0))
 
 @patch
 def _n_inp(self:CAMs, b):
@@ -564,13 +580,13 @@ def originals(self:CAMs,
     "The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself"
     self._check_inp(inp)
     if self.xb is not None: return self.pictures(inp)
-    with no_random(reproducible=False): return L(_picture(find_original(self.dl, i, inp)) for i in self.rows)
+    with own_random(): return L(_picture(find_original(self.dl, i, inp)) for i in self.rows)
 
 @patch
 def _views_of(self:CAMs, inp=0):
     self._check_inp(inp)
     if self.xb is not None: return L(CAMView(x.shape[-2:], x.shape[-2:]) for x in self.xb[inp])
-    with no_random(reproducible=False): return L(find_view(self.dl, i, inp) for i in self.rows)
+    with own_random(): return L(find_view(self.dl, i, inp) for i in self.rows)
 
 @patch(as_prop=True)
 def views(self:CAMs):
@@ -714,23 +730,23 @@ def cam(self:Learner,
     **kwargs # For the method and `smooth`
 ) -> CAMs:
     "Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items"
-    with as_before(self):
-        dl = _explained_dl(self, items, dl, ds_idx, max_n)
+    with as_before(self) as learn:
+        dl = _explained_dl(learn, items, dl, ds_idx, max_n)
         read = dl if isinstance(dl, Batches) else Batches(dl)
         n = read.n_items
         if n==0: raise ValueError("There are no items to explain: the dataset is empty")
         if read.n is None and isinstance(read.dl, DataLoader) and read.indexed and read.dl.n is None:
             raise ValueError("This dataset has no length: give `max_n`, how many items are explained")
         if isinstance(target, Similar) and not isinstance(target.query, Tensor):
-            with self.no_bar(): target = Similar(self.get_preds(dl=_explained_dl(self, target.query), act=noop, reorder=True)[0])
+            with learn.no_bar(): target = Similar(learn.get_preds(dl=_explained_dl(learn, target.query), act=noop, reorder=True)[0])
         with _keywords_of(Learner.cam):
             cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), **kwargs)
-        with self.no_bar() if len(read)<2 else nullcontext():
-            try: xb = self.get_preds(dl=read, with_input=not read.again, with_preds=False, with_targs=False, reorder=False, cbs=cb)[0]
+        with learn.no_bar() if len(read)<2 else nullcontext():
+            try: xb = learn.get_preds(dl=read, with_input=not read.again, with_preds=False, with_targs=False, reorder=False, cbs=cb)[0]
             except Exception as e: raise _unbury(e)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
-        dl,xb = (dl,None) if read.again else (self.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
-        return _as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, CAMs if token_ids(self.xb) is None else _text().TextCAMs)
+        dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
+        return _as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, CAMs if token_ids(learn.xb) is None else _text().TextCAMs)
 
 # %% ../nbs/07_learner.ipynb #a530ae89
 def _to_show(kwargs):
@@ -769,6 +785,6 @@ def cam_layers(self:Learner,
     all=False # Every layer with a grid, not only the stages
 ) -> pd.DataFrame:
     "The layers of this learner's model that a map can be made at, with what to give as `layer=`"
-    with as_before(self):
-        dl = _explained_dl(self, items, dl, ds_idx, 1)
-        return layers_table(self.model, first_input(self, dl), all)
+    with as_before(self) as learn:
+        dl = _explained_dl(learn, items, dl, ds_idx, 1)
+        return layers_table(learn.model, first_input(learn, dl), all)

@@ -286,13 +286,13 @@ def cam_localize(self:Learner,
     bar,res,held = _bar(self),{},None
     _check_fused(kwargs)
     methods = [*(m for m in _names(methods) if m!='random'), 'random', _middle]
-    with as_before(self), self.no_bar(), _keywords_of(Learner.cam_localize):
+    with as_before(self) as learn, learn.no_bar(), _keywords_of(Learner.cam_localize):
         layer = kwargs.get('layer')
-        dl = _sample(self, items, dl, ds_idx, max_n, methods=methods, layers=[layer], **{k:v for k,v in kwargs.items() if k!='layer'})
+        dl = _sample(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], **{k:v for k,v in kwargs.items() if k!='layer'})
         check_truth(truth, dl)
         if isinstance(dl, Batches): dl = Batches(list(dl))                                       # the same for each method
         for m in bar(methods):
-            cams = self.cam(dl=dl, method=m, with_preds=False, **kwargs)
+            cams = learn.cam(dl=dl, method=m, with_preds=False, **kwargs)
             if held is None: held = _truths(cams, truth if truth is None or callable(truth) else _for_rows(truth, cams), original)
             res[_label(m)] = _summed(_held(cams, *held, _cuts, tol))
     df = pd.DataFrame(list(res.values()), index=pd.Index(res, name='method'))

@@ -10,13 +10,14 @@ __all__ = ['Pass', 'register_method', 'register_smooth', 'cam_methods', 'Unknown
 # %% ../nbs/04_method.ipynb #ca5e8335
 from fastai.vision.all import *
 from .core import *
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
 from .tail import *
 from torch.nn.attention import sdpa_kernel, SDPBackend
 from contextlib import nullcontext
-import inspect
+import inspect, weakref
 
 # %% ../nbs/04_method.ipynb #d81a1e47
 # numbers: 28 MB, which the C library hands out of what it has, where it asks the system for more than 32
@@ -26,6 +27,23 @@ def _columns_at_once(cap, n):
     "Columns that there are gradients of, of `n` items: they are not to fill the memory, nor is what they are computed from"
     most = max(n*max((l.wide for l in cap.layers.values()), default=0), sum(a.numel() for a in cap.acts.values()), 1)
     return max(1, _at_once//most)
+
+_by_item = weakref.WeakKeyDictionary()
+
+def _may_mix(m):
+    "May module `m` make items depend on each other? A batchnorm without statistics, and norms that are not torch's"
+    if type(m).__module__.startswith('torch.nn.'): return isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None
+    return 'norm' in type(m).__name__.lower()
+
+def _is_by_item(model, xb):
+    "Is what `model` gives for the first item the same beside another one?"
+    if not any(map(_may_mix, all_modules(model)[0])): return True
+    x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0])]
+    for t in x:
+        if isinstance(t, Tensor) and t.is_floating_point() and t.ndim>1 and len(t)==2: t[1] *= -.5
+    try: one,two = (tensors_in(main_pred(model(*o))) for o in (rows_of(xb, [0]), x))
+    except Exception: return True                                  # it takes one item, or two alone
+    return all(torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item()) for a,b in zip(one, two) if a.ndim and b.ndim)
 
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
@@ -159,6 +177,16 @@ class Pass:
         res = Pass(cap, self.target).at(self.layer, self.j)
         res.at_once = 1                                                # of the other columns nobody asks this pass
         return res if self.rows is None else res._only(self.rows, self.real)
+
+    @property
+    def by_item(self):
+        "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics"
+        if self.model not in _by_item: _by_item[self.model] = _is_by_item(self.model, self.cap.xb)
+        return _by_item[self.model]
+
+    def rows_at_once(self, n):
+        "Rows that the model is asked for together, about `n`; where they depend on each other the items of the batch, so that nothing depends on `n`"
+        return n if self.by_item else len(self.idx)
 
     def dense(self):
         "The model's inputs, if the first can be changed a little; ValueError for token numbers, which cannot"
@@ -385,7 +413,7 @@ def _second(o):
         g = o.grad(create_graph=True)
         ga = (g*o.a).sum()
         if not ga.requires_grad: return g,None
-        with o.cap.untracked(): return g,torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0]
+        return g,torch.autograd.grad(ga, o.cap.acts[o.layer], retain_graph=True, allow_unused=True)[0]
 
 # %% ../nbs/04_method.ipynb #9f1defec
 @register_method('shapleycam', paper='2501.06261', grads=True)
@@ -422,7 +450,7 @@ def _headcam(o,
     "What the head would say if the whole picture looked like this place"
     a = o.a
     cells = a.flatten(2).movedim(2,0)                                                                        # (cells, batch, channels)
-    preds = [o.score(o.tail(c.flatten(0,1)[(...,)+(None,)*(a.ndim-2)].expand(-1,-1,*a.shape[2:]))) for c in cells.split(max(1, bs//len(a)))]
+    preds = [o.score(o.tail(c.flatten(0,1)[(...,)+(None,)*(a.ndim-2)].expand(-1,-1,*a.shape[2:]))) for c in cells.split(max(1, o.rows_at_once(bs)//len(a)))]
     return torch.cat(preds).float().reshape(-1, len(a)).T.reshape(len(a), *a.shape[2:])
 
 # %% ../nbs/04_method.ipynb #2d128bfd
@@ -640,7 +668,7 @@ def cam_maps(
                         "files and arrays")
     with _keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
     if not len(xb[0]): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
-    with torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
+    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
             with explain.capture(model, xb, mods=mods) as cap:
                 model(*xb)

@@ -10,6 +10,7 @@ __all__ = ['Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insert
 # %% ../nbs/11_metric.ipynb #40dc364f
 from fastai.vision.all import *
 from .core import *
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
@@ -403,16 +404,14 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
     for o in (methods,layers):
         if dup := [k for k,n in Counter(map(_label, o)).items() if n>1]: raise ValueError(f"{dup[0]!r} comes twice: each row needs a name of its own")
     bar,vals,cost,rows = _bar(learn),defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
-    with as_before(learn), learn.no_bar():
+    with as_before(learn) as learn, learn.no_bar():
         dl = _sample(learn, items, dl, ds_idx, max_n, methods=methods, layers=layers or [None], target=target, **kwargs)
         cams = learn.cam(dl=dl, target=target, layer=first(layers), method=_look, with_preds=False)
         layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab),learn.model,_act(learn)
         todo = list(itertools.product(range(0, len(cams), bs), layers, methods))
-        seen = []
-        h = model.register_forward_hook(lambda m,i,o: seen.append(find_bs(o)))
-        try:
-            now = None
+        seen,now = [],None
+        with own_hooks([(model, lambda m,i,o: seen.append(find_bs(o)))]):
             for c,l,m in bar(todo):
                 if c!=now:
                     now,part = c,cams[c:c+bs]
@@ -424,7 +423,6 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
                 maps.sum().item()                                    # wait for a device that works asynchronously
                 cost[_label(m),_label(l)] += (sum(seen), time.perf_counter()-start, len(xb[0]))
                 for k,v in _values(fs, model, xb, maps, act, quick, explain=explain, target=one, bs=bs).items(): vals[_label(m),_label(l),k] += v.tolist()
-        finally: h.remove()
     vals = pd.DataFrame(vals).groupby(torch.cat(rows).numpy()).mean()           # an item with several targets counts once
     cost = pd.DataFrame({k: (p/n, s/n) for k,(p,s,n) in cost.items()}, index=['passes','seconds']).T
     return vals,cost

@@ -14,6 +14,7 @@ from .target import *
 from .capture import *
 from .method import *
 from torch.overrides import TorchFunctionMode
+from types import FunctionType
 
 # %% ../nbs/05a_network.ipynb #8e43df2f
 def _from_input(o):
@@ -30,11 +31,7 @@ def _plain(t):
 @contextmanager
 def _hooked(model, types, hook):
     "`hook(module, output)` on every module of these types while the block runs"
-    f = own_thread(lambda m,i,o: hook(m, o))
-    hs = [m.register_forward_hook(f) for m in model.modules() if isinstance(m, types)]
-    try: yield hs
-    finally:
-        for h in hs: h.remove()
+    with own_hooks((m, lambda m,i,o: hook(m, o)) for m in model.modules() if isinstance(m, types)) as hs: yield hs
 
 # %% ../nbs/05a_network.ipynb #c73036e8
 _relus = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish, nn.Threshold)
@@ -111,10 +108,10 @@ class _Attention(TorchFunctionMode):
         return res
 
     def _within(self, func, *args, **kwargs):
-        "A function that is watched as a whole, by the two it calls"
-        F.scaled_dot_product_attention,F.softmax = self._attend,lambda *a,**k: self._keep(_softmax(*a, **k))
-        try: return func(*args, **kwargs)
-        finally: F.scaled_dot_product_attention,F.softmax = _sdpa,_softmax
+        "A function that is watched as a whole, by the two it calls: the same function, which knows ours by their names"
+        known = {**func.__globals__, 'scaled_dot_product_attention':self._attend, 'softmax': lambda *a,**k: self._keep(_softmax(*a, **k))}
+        watched = FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
+        return watched(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
 
     def _attend(self, q, k, v, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **kwargs):
         plain = attn_mask is None and not is_causal and not kwargs.get('enable_gqa')
@@ -130,13 +127,8 @@ def _blocks(o):
     def enter(name, m, i): inside[name] = len(att.seen)
     def leave(name, m, i, out):
         if _is_tokens(out, n, lay.batch_dim) and len(att.seen)==inside[name]+1: outs[inside[name]] = (name, out)
-    hs = []
-    try:
-        for name,m in [(name, m) for name,m in o.model.named_modules() if name]:
-            hs += [m.register_forward_pre_hook(own_thread(partial(enter, name))), m.register_forward_hook(own_thread(partial(leave, name)))]
-        with att: x,s = _from_input(o)
-    finally:
-        for h in hs: h.remove()
+    hooks = [h for name,m in o.model.named_modules() if name for h in ((m, partial(enter, name), 'before'), (m, partial(leave, name)))]
+    with own_hooks(hooks), att: x,s = _from_input(o)
     if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n for t in att.seen):
         raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); "
                          "for this model use 'gradcam' or another method of activations")

@@ -29,8 +29,10 @@ def _fitting(x, n=2**20):
 def _ask(o, which, bs, ask, *key):
     "Scores (batch, channels) of `ask(rows, channels) -> pred` where the mask `which` says so, 0 elsewhere; in chunks of `bs` rows, and once for all columns of the target"
     def scores():
-        rows,chs = which.nonzero(as_tuple=True)
-        todo = list(zip(rows.split(bs), chs.split(bs)))
+        live = which if o.by_item else which.any(0).expand_as(which)                        # else each channel of all items
+        chs,rows = live.T.nonzero(as_tuple=True)
+        n = o.rows_at_once(bs)
+        todo = list(zip(rows.split(n), chs.split(n)))
         loud = len(todo)>=20 and (IN_NOTEBOOK or sys.stdout.isatty())
         s = [o.scores(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
         res = torch.zeros(*which.shape, o.idx.shape[1], dtype=torch.float32, device=which.device)

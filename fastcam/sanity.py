@@ -9,6 +9,7 @@ __all__ = ['spearman', 'map_ssim', 'weight_stages', 'SanityCheck']
 from fastai.vision.all import *
 from .core import *
 from .core import _titled
+from .trace import *
 from .layer import *
 from .target import *
 from .capture import *
@@ -57,11 +58,8 @@ def weight_stages(
     st,names = stages(grid_layers(model, xb)),{m:n for n,m in model.named_modules()}
     def begin(m, *_): begins[names[m]] = next(t)
     def end(m, *_): ends[names[m]] = next(t)
-    hs = [h for m in names for h in (m.register_forward_pre_hook(begin), m.register_forward_hook(end))]
-    try:
-        with torch.inference_mode(False), torch.no_grad(), no_random(reproducible=False), evaluating(model), as_written(): model(*tuplify(xb))
-    finally:
-        for h in hs: h.remove()
+    hooks = [h for m in names for h in ((m, begin, 'before'), (m, end))]
+    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model), as_written(), own_hooks(hooks): model(*tuplify(xb))
     def when(n):
         while n and n not in begins: n = n.rpartition('.')[0]                                       # such as what is used without being called
         return begins[n]
@@ -146,10 +144,10 @@ def sanity_check(self:Learner,
     def every(o):
         for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
         return _look(o)
-    with as_before(self), self.no_bar():
-        dl = _sample(self, items, dl, ds_idx, max_n, layers=[layer], target=target)
-        cams = self.cam(dl=dl, target=target, layer=layer, method=_look, with_preds=False)
-        t,model = as_target(ifnone(target, task_target(self)), cams.vocab),copy.deepcopy(self.model)
+    with as_before(self) as learn, learn.no_bar():
+        dl = _sample(learn, items, dl, ds_idx, max_n, layers=[layer], target=target)
+        cams = learn.cam(dl=dl, target=target, layer=layer, method=_look, with_preds=False)
+        t,model = as_target(ifnone(target, task_target(learn)), cams.vocab),copy.deepcopy(learn.model)
         chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()
         key,parts = first(find_layers(model, chunks[0][0], layer)),weight_stages(model, chunks[0][0])

@@ -79,10 +79,10 @@ def cam_summary(self:Learner,
     "Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean"
     _check_fused(kwargs)
     _check_border(border)
-    with as_before(self), _keywords_of(Learner.cam_summary):
-        dl = _sample(self, items, dl, ds_idx, max_n)
+    with as_before(self) as learn, _keywords_of(Learner.cam_summary):
+        dl = _sample(learn, items, dl, ds_idx, max_n)
         if truth is not None: check_truth(truth, dl)
-        cams = self.cam(dl=dl, **kwargs)
+        cams = learn.cam(dl=dl, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)
         p = torch.cat([_shares(m, grid) for m in cams._maps])
         df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m],

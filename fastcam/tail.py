@@ -10,19 +10,20 @@ from fastai.vision.all import *
 from .trace import *
 from .layer import *
 from .capture import *
-import threading, weakref
+from contextvars import ContextVar
+import weakref
 
 # %% ../nbs/03a_tail.ipynb #03a0ace6
-_on = [os.environ.get('FASTCAM_SHORTCUTS', '1')!='0']
+_on = ContextVar('shortcuts', default=os.environ.get('FASTCAM_SHORTCUTS', '1')!='0')
 
 @contextmanager
 def shortcuts(
     on=True # Take them?
 ):
-    "In this block shortcuts are taken, or all that follows a layer is asked in full"
-    was,_on[0] = _on[0],on
+    "In this block, of this thread, shortcuts are taken, or all that follows a layer is asked in full"
+    was = _on.set(on)
     try: yield
-    finally: _on[0] = was
+    finally: _on.reset(was)
 
 # %% ../nbs/03a_tail.ipynb #03a0ace8
 class _Learned:
@@ -47,23 +48,25 @@ def _afresh(o): return o.detach() if isinstance(o, Tensor) else type(o)(map(_afr
 def _is_empty(o): return isinstance(o, Tensor) and not o.numel() or type(o) in (tuple,list) and all(map(_is_empty, o))
 
 # %% ../nbs/03a_tail.ipynb #05515ab4
-def _gives(m, o):
-    "A `forward` for module `m` that gives `o` in this thread; in any other, what `m` gives"
-    here,own = threading.get_ident(),vars(m).get('forward', partial(type(m).forward, m))
-    def forward(*args, **kwargs): return _afresh(o) if threading.get_ident()==here else own(*args, **kwargs)
-    return forward
+def _shell(m, **own):
+    "Module `m` again, with its hooks and all that is in it but for what is `own`"
+    res = object.__new__(type(m))
+    vars(res).update(vars(m), hooked_as=id(m), **own)
+    return res
 
-@contextmanager
-def _skipped(before):
-    "The modules of `before`, `(weak reference, output)`, are not run, and give this output"
-    mods = [(m, o, vars(m).get('forward')) for r,o in before if (m := r()) is not None]
-    try:
-        for m,o,_ in mods: vars(m)['forward'] = _gives(m, o)
-        yield
-    finally:
-        for m,_,f in mods:
-            if f is None: vars(m).pop('forward', None)
-            else: vars(m)['forward'] = f
+def _without_run(model, name, gives):
+    "`model` again; on the way to the layer `name`, the modules that are keys of `gives` are not run, and give the value"
+    def instead(m):
+        return _shell(m, forward=lambda *args, **kwargs: _afresh(gives[m])) if m in gives else m
+    part,_,rest = name.partition('.')
+    mods = {n: instead(m) for n,m in model._modules.items()}
+    if rest and isinstance(m := mods[part], nn.Module): mods[part] = _without_run(m, rest, gives)
+    return _shell(model, _modules=mods)
+
+def _skipping(model, lay, before):
+    "What to call in place of `model`: the modules of `before`, `(weak reference, output)`, are not run, and give this output"
+    gives = {m:o for r,o in before if (m := r()) is not None}
+    return _without_run(model, lay.name, gives) if gives else model
 
 # %% ../nbs/03a_tail.ipynb #05515ab7
 def _beside(model, lay):
@@ -78,11 +81,8 @@ def _beside(model, lay):
 def _noting(model, lay, into):
     "Adds to the list `into` those `_beside` that are called once and are done when the layer is, if there is nothing in what they give: `(weak reference, output)`"
     skip,gave = {o for o in _beside(model, lay) if _can_skip(o, lay)},[]
-    note = own_thread(lambda m, i, o: gave.append((m, _afresh(o) if _is_empty(o) else None)))
-    hs = [o.register_forward_hook(note) for o in skip|{lay.module}]
-    try: yield
-    finally:
-        for h in hs: h.remove()
+    def note(m, i, o): gave.append((m, _afresh(o) if _is_empty(o) else None))
+    with own_hooks((o, note) for o in skip|{lay.module}): yield
     ms = [m for m,_ in gave]
     done = gave[:ms.index(lay.module)+1] if lay.module in ms else []
     into += [(weakref.ref(m), o) for m,o in done if m in skip and ms.count(m)==1 and o is not None]
@@ -90,21 +90,17 @@ def _noting(model, lay, into):
 # %% ../nbs/03a_tail.ipynb #4406f2d2
 def _rest(cap, name):
     "The model's prediction for an empty batch; what is before layer `name` is not run, once it is known not to matter"
-    before = _learned(cap.layers[name]).before.get(cap.acts[name].dtype, ())
-    with _skipped(before): return main_pred(cap.model(*rows_of(cap.xb, slice(0))))
+    lay = cap.layers[name]
+    model = _skipping(cap.model, lay, _learned(lay).before.get(cap.acts[name].dtype, ()))
+    return main_pred(model(*rows_of(cap.xb, slice(0))))
 
 def _again(cap, name, module, o, call=0, hooks={}):
     "Does the prediction come out again if `o`, what `module` gave at layer `name` or behind it, is all that is known? `hooks`: functions by module, of `o` as it was handed on, the module, its input and output"
-    hs = []
     try:
-        with torch.no_grad(), giving(module, o, call) as gave:
-            for m,f in hooks.items(): hs.append(m.register_forward_hook(own_thread(partial(f, gave))))
-            pred = _rest(cap, name)
+        with torch.no_grad(), giving(module, o, call) as gave, own_hooks((m, partial(f, gave)) for m,f in hooks.items()): pred = _rest(cap, name)
         pred = pred[:len(cap.pred)]                            # more rows may have been asked
         return pred.shape==cap.pred.shape and torch.allclose(pred, cap.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
     except Exception: return False                             # the model cannot be run on an empty batch, or something passes the layer by
-    finally:
-        for h in hs: h.remove()
 
 # %% ../nbs/03a_tail.ipynb #4406f2d3
 def _find_alone(cap, name, o, hooks={}):
@@ -141,7 +137,7 @@ def tail(
     rows # (rows,) the item of the batch each row belongs to
 ):
     "The model's prediction (rows, ...) if layer `name` gave `a`; only what lies after the layer is run, where that is exact"
-    if not _on[0] or not is_alone(cap, name): return cap.tail(name, a, rows)
+    if not _on.get() or not is_alone(cap, name): return cap.tail(name, a, rows)
     with cap.given(name, a, rows): return _rest(cap, name)
 
 # %% ../nbs/03a_tail.ipynb #5a11e002
@@ -194,7 +190,7 @@ def pooled(
 ) -> tuple: # Module, what it gave (batch, ...), and the pooled channels (batch, times, channels)
     "The last module up to which a channel less is a feature less, whatever follows; None where there is none"
     known,key = _answers(cap),(name,'pooled')
-    if not _on[0]: return None
+    if not _on.get(): return None
     if key not in known: known[key] = _find_pool(cap, name)
     return known[key]
 

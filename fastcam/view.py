@@ -8,6 +8,7 @@ __all__ = ['CAMView', 'find_original', 'find_view']
 # %% ../nbs/06a_view.ipynb #4e629519
 from fastai.vision.all import *
 from .core import *
+from .layer import own_random
 from fastcore.basics import basic_repr
 from scipy import ndimage
 from weakref import WeakKeyDictionary
@@ -158,7 +159,7 @@ def _probes(pic, *ends):
 def _sent(dl, inp, item, pics, n=1):
     "What the model gets of `pics`, (pics, channels, height, width), sent `n` times through the transforms of `dl`"
     get = lambda i: item(pics[i%len(pics)].clone() if isinstance(pics[0], Tensor) else pics[i%len(pics)])
-    with no_random(reproducible=False):
+    with own_random():
         dl = dl.new(create_item=get, get_idxs=lambda: list(range(n*len(pics))), n=n*len(pics), bs=len(pics), shuffle=False, drop_last=False, num_workers=0)
         x,*xs = [tuplify(b)[inp].cpu().as_subclass(Tensor).float() for b in dl]
     if any(o.shape!=x.shape or ((o-x).abs()>1.5*(x.max()-x.min())/min(x.shape[-2:])).float().mean()>.02 for o in xs):  # a pixel more or less does not matter

@@ -1,0 +1,207 @@
+"Every public call is right under any number of threads, and what others see of a model is what it always was"
+import asyncio, pickle, threading
+import pytest
+from copy import deepcopy
+from concurrent.futures import ThreadPoolExecutor
+from utils import *
+from fastcam.trace import alone, own_hooks
+from fastcam.layer import own_random
+
+methods = ['gradcam','gradcampp','shapleycam','eigencam','ablationcam','headcam','scorecam','guidedbackprop']
+
+def net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(ConvLayer(3,4,stride=2), ConvLayer(4,8,stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,3)).eval()
+
+def asked_by(n, fs):
+    "What each of `fs` gives, asked by `n` threads; none may take longer than a minute"
+    ex = ThreadPoolExecutor(n)
+    try: return [o.result(timeout=60) for o in [ex.submit(f) for f in fs]]
+    finally: ex.shutdown(wait=False, cancel_futures=True)
+
+def hooks_left(model): return sum(len(m._forward_hooks)+len(m._forward_pre_hooks) for m in model.modules())
+def none_left(): return not any(vars(nn.modules.module)[f'_global_forward_{k}'] for k in ('hooks','pre_hooks'))
+
+files = drawn_files()[0]
+
+def close(a, b):
+    a,b = (t.detach().as_subclass(Tensor) for t in (a,b))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5*max(1., float(b.abs().max())))
+
+@pytest.fixture
+def models(): return [net(0), net(1)]
+
+def batches(n=8): return list(torch.randn(n,2,3,24,24, generator=torch.Generator().manual_seed(0)))
+
+@pytest.mark.parametrize('method', methods)
+def test_cam_maps(models, method):
+    "Two models, and predictions in between: each answer is the one that is given alone"
+    todo = [(m,x) for x in batches() for m in models]
+    maps = [partial(cam_maps, m, x, method=method) for m,x in todo]
+    preds = [partial(m, x) for m,x in todo]
+    want = [f() for f in maps],[f() for f in preds]
+    got = asked_by(4, [o for pair in zip(maps, preds) for o in pair])
+    for a,b in zip(got[::2], want[0]): close(a, b)
+    for a,b in zip(got[1::2], want[1]):
+        close(a, b)
+        assert a.requires_grad                                      # of its parameters, as ever
+    assert none_left() and all(hooks_left(m)==0 and all(p.requires_grad for p in m.parameters()) for m in models)
+
+def learner(model=None):
+    res = small_learner(net() if model is None else model)
+    res.model.eval()
+    return res
+
+@pytest.mark.parametrize('method', ['gradcam','ablationcam','scorecam'])
+def test_learner(method):
+    "Two learners that share a model: `cam`, `predict` and `get_preds` in threads"
+    one = learner()
+    two = learner(one.model)
+    todo = [f for o in files[:4] for f in (partial(one.cam, o, target=1, method=method, **fewer(method)), partial(two.cam, o, target=1, method=method, **fewer(method)))]
+    preds = [partial(one.predict, o) for o in files[:4]]
+    with one.no_bar(), two.no_bar():
+        want = [f().maps for f in todo],[f()[2] for f in preds]
+        cbs = list(one.cbs)
+        got = asked_by(4, [o for i,f in enumerate(todo) for o in ((f,preds[i//2]) if i%2 else (f,))])
+        for a,b in zip([o.maps for o in got if not isinstance(o, tuple)], want[0]): close(a, b)
+        for a,b in zip([o[2] for o in got if isinstance(o, tuple)], want[1]): close(a, b)
+        assert list(one.cbs)==cbs and not one.lock.locked() and none_left()
+
+def fewer(method): return dict(n=3) if method in ('ablationcam','scorecam') else {}
+
+def test_show_cam():
+    "Pictures drawn in threads, each on axes of its own, and by `asyncio`"
+    learn = learner()
+    def drawn(f):
+        from matplotlib.figure import Figure
+        ax = Figure().add_subplot()
+        learn.show_cam(f, target=1, ctxs=[ax])
+        return torch.from_numpy(np.array(ax.images[-1].get_array().filled(0.) if hasattr(ax.images[-1].get_array(), 'filled') else ax.images[-1].get_array())).float()
+    with learn.no_bar():
+        want = list(map(drawn, files[:4]))
+        for a,b in zip(asked_by(4, [partial(drawn, f) for f in files[:4]]), want): close(a, b)
+        async def all_of(): return await asyncio.gather(*[asyncio.to_thread(drawn, f) for f in files[:4]])
+        for a,b in zip(asyncio.run(all_of()), want): close(a, b)
+
+def test_by_hand():
+    "`CAMCallback` in `get_preds`, which waits behind fastai's own lock"
+    learn,cbs = learner(),[CAMCallback(target=1) for _ in range(4)]
+    with learn.no_bar():
+        want = learn.cam(files[:3], target=1).maps
+        asked_by(4, [f for cb in cbs for f in (partial(learn.get_preds, dl=learn.dls.test_dl(files[:3], num_workers=0), cbs=cb), partial(learn.cam, files[3]))])
+    for cb in cbs: close(stack_maps(cb.maps), want)
+
+def stack_maps(ms): return torch.stack(list(ms))
+
+def test_global_random_objects(models):
+    "The generators that all share are the same objects afterwards, in their states, also where calls overlap"
+    learn = learner()
+    held = lambda: [id(o) for o in (np.random.mtrand._rand, np.random.get_bit_generator(), random._inst, torch.default_generator)]
+    was,states = held(),rng_state()
+    with learn.no_bar(): asked_by(4, [f for x in batches(4) for f in (partial(cam_maps, models[0], x), partial(cam_maps, models[1], x), partial(learn.cam, files[0]))])
+    assert held()==was and rng_state()==states
+
+def test_blocks_that_overlap():
+    "Of two blocks in two threads the one that ends last puts the random states back"
+    states,first,second = rng_state(),own_random(),own_random()
+    first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert rng_state()==states
+
+@contextmanager
+def held_in_call(model):
+    "In this block another thread is in the middle of an explanation of `model`"
+    inside,go = threading.Event(),threading.Event()
+    def method(o):
+        with own_hooks([(o.model, lambda m,i,o: None)]):
+            inside.set()
+            go.wait(30)
+        return o.a.sum(1)
+    ex = ThreadPoolExecutor(1)
+    res = ex.submit(cam_maps, model, batches(1)[0], method=method)
+    assert inside.wait(30)
+    try: yield
+    finally:
+        go.set()
+        res.result(30)
+
+def test_copies_beside_a_call():
+    "A model and its learner are copied, pickled and exported in the middle of a call, and the copies are clean"
+    learn = learner()
+    x = batches(1)[0]
+    want = learn.model(x)
+    with held_in_call(learn.model):
+        copies = [deepcopy(learn.model), deepcopy(learn).model, pickle.loads(pickle.dumps(learn.model)), learn_again(learn).model]
+        close(learn.model(x), want)
+    for m in copies:
+        close(m(x), want)
+        assert hooks_left(m)==0 and not m.training and all(p.requires_grad for p in m.parameters())
+        assert not any('forward' in vars(o) for o in m.modules())
+
+def learn_again(learn):
+    "The learner, exported and loaded"
+    to = learn.path/'threads.pkl'
+    learn.export(to)
+    try: return torch.load(to, weights_only=False)
+    finally: to.unlink()
+
+@pytest.mark.parametrize('error', [ZeroDivisionError, KeyboardInterrupt])
+def test_failing_call_frees_its_lock(error):
+    "Another thread may explain at once, and fastai's lock is free"
+    learn = learner()
+    def fails(o): raise error('so')
+    for f in (partial(cam_maps, learn.model, batches(1)[0], method=fails), partial(learn.cam, files[0], method=fails)):
+        with pytest.raises(error): f()
+        assert not learn.lock.locked() and none_left()
+        assert asked_by(1, [partial(is_free, learn.model)])==[True] and hooks_left(learn.model)==0
+
+def is_free(model):
+    lock = alone(model)
+    got = lock.acquire(timeout=.2)
+    if got: lock.release()
+    return got
+
+def test_one_at_a_time(models):
+    "Explanations of one model wait for each other; of another they do not"
+    with held_in_call(models[0]):
+        assert asked_by(1, [partial(cam_maps, models[1], batches(1)[0])])[0].ndim==4
+        assert asked_by(1, [partial(is_free, models[0])])==[False]
+
+class TokensOfMaps(nn.Module):
+    def __init__(self): super().__init__(); self.conv,self.bn,self.head = nn.Conv2d(3,4,3,2,1),nn.BatchNorm2d(4),nn.Linear(4,3)
+    def forward(self, x): return self.head(self.bn(self.conv(x)).flatten(2).transpose(1, 2)).amax(1)
+
+def test_batchnorm_before_tokens():
+    "The gradient of one item at the convolution before a batchnorm is what autograd says of two"
+    torch.manual_seed(0)
+    model,x = TokensOfMaps().eval(),torch.randn(2,3,12,12)
+    a = model.conv(x).detach().requires_grad_()
+    g, = torch.autograd.grad(model.head(model.bn(a).flatten(2).transpose(1, 2)).amax(1)[:,1].sum(), a)
+    want = (g*a).sum(1).detach()
+    for i in range(2): close(cam_maps(model, x[i:i+1], target=1, layer='conv', method='hirescam')[0,0], want[i])
+    close(cam_maps(model, x, target=1, layer='conv', method='hirescam')[:,0], want)
+
+@pytest.mark.parametrize('method', ['ablationcam','scorecam','headcam'])
+def test_batch_statistics(method):
+    "Behind a batchnorm that keeps no statistics, nothing depends on the rows that are asked at once"
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3,6,3,2,1), nn.ReLU(), nn.Conv2d(6,6,3,1,1), nn.BatchNorm2d(6, track_running_stats=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6,3)).eval()
+    x = torch.randn(4,3,16,16)
+    maps = [cam_maps(model, x, target=1, layer='1', method=method, bs=bs) for bs in (3,64,2048)]
+    for m in maps[1:]: close(m, maps[0])
+
+def test_int8():
+    "Methods without gradients explain a model of static int8 as the float one, nearly; the others say why not"
+    import torch.ao.quantization as q
+    torch.manual_seed(0)
+    model = nn.Sequential(q.QuantStub(), nn.Conv2d(3,8,3,2,1), nn.ReLU(), nn.Conv2d(8,16,3,2,1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16,3), q.DeQuantStub()).eval()
+    torch.backends.quantized.engine,x = torch.backends.quantized.supported_engines[-1],torch.randn(2,3,32,32)
+    model.qconfig = q.get_default_qconfig(torch.backends.quantized.engine)
+    ready = q.prepare(model)
+    ready(x)
+    whole = q.convert(ready)
+    for m in ('eigencam','kpcacam','fem','random','scorecam','sscam','iscam','ablationcam','headcam'):
+        a,b = (cam_maps(o, x, target=1, layer='4', method=m) for o in (whole,model))
+        assert torch.corrcoef(torch.stack([a.as_subclass(Tensor).flatten(), b.as_subclass(Tensor).flatten()]))[0,1]>.8, m          # what is lost without a channel is a few steps of int8
+    with pytest.raises(ValueError, match='No gradient leads'): cam_maps(whole, x)
