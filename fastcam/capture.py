@@ -96,12 +96,14 @@ class Capture:
         whole = a.is_quantized
         if whole: a = a.dequantize()                                 # what follows is given what it takes, and there is no gradient
         self.acts[name] = a if a.requires_grad else a.detach().requires_grad_()
-        if len(self.acts)==1 and len(self.xb[0])==1: self._in_order(lay)
+        if len(self.acts)==1: self._follow(lay)
         return None if whole else with_main(o, self.acts[name].clone())
 
-    def _in_order(self, lay):
-        "The gradients at batchnorms behind layer `lay` are laid out as they are read"
-        self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
+    def _follow(self, lay):
+        "Behind layer `lay` nothing is kept for gradients of parameters; of one item, the gradients at batchnorms are laid out as they are read"
+        self.untracked = Untracked(lay.behind if lay.frees else ())
+        if lay.frees: self.modes.enter_context(self.untracked)
+        if len(self.xb[0])==1: self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
 
     def _end(self, m, xb, pred):
         self.modes.close()
@@ -133,10 +135,11 @@ def grads(self:Capture,
     k = which.shape[1]
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
     ask = partial(torch.autograd.grad, numbers, acts, retain_graph=True, create_graph=create_graph, allow_unused=True)
-    try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
-    except RuntimeError:                                             # not all that goes one by one goes at once
-        if k==1: raise
-        gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
+    with self.untracked.again():
+        try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
+        except RuntimeError:                                         # not all that goes one by one goes at once
+            if k==1: raise
+            gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
     return {n: _columns_on_grid(self.layers[n], g, k) for n,g in zip(self.acts, gs)}
 

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'as_written', 'own_random', 'GridLayer', 'main_output',
-           'with_main', 'output_mask', 'token_ids', 'rows_of', 'pad_index', 'tensors_in', 'in_order', 'Seen', 'DryPass',
-           'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'Found', 'close_names', 'close_matches',
-           'default_layer', 'stages', 'forget_layers', 'grid_layers', 'find_layers', 'layers_table']
+           'with_main', 'output_mask', 'token_ids', 'rows_of', 'pad_index', 'tensors_in', 'Standing', 'Untracked',
+           'in_order', 'Seen', 'DryPass', 'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'Found',
+           'close_names', 'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'find_layers',
+           'layers_table']
 
 # %% ../nbs/01_layer.ipynb #ddf3fa22
 from fastai.vision.all import *
@@ -87,7 +88,7 @@ def own_random():
             if later: later[0][:] = block                            # another thread's, which leaves later
             else: _set_random(block[0])
 
-# %% ../nbs/01_layer.ipynb #b30562b9
+# %% ../nbs/01_layer.ipynb #1c0525bb
 class GridLayer:
     "A layer that gives a grid: its `name` in the model, the `module`, `channels` and `grid`, and the `share` of cells that the prediction depends on"
     def __init__(self,
@@ -110,6 +111,8 @@ class GridLayer:
         self.shares,self.axes,self.source,self.looks = {},None,None,[]
         # weak references to the modules in the order in which they are done, its own place there, and the most numbers that one gives from there on
         self.order,self.nth,self.wide = (),0,0
+        # may what is behind it go without gradients of parameters? Not if the model asks for some
+        self.frees = False
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -176,7 +179,7 @@ def pad_index(model:nn.Module):
     known = [m.padding_idx for m in mods if isinstance(m, nn.Embedding)] + [getattr(getattr(m, 'config', None), 'pad_token_id', None) for m in mods]
     return first(o for o in known if o is not None)
 
-# %% ../nbs/01_layer.ipynb #b80100e4
+# %% ../nbs/01_layer.ipynb #330e2442
 def tensors_in(o):
     "The floating point tensors in a prediction, however nested"
     if isinstance(o, dict): o = list(o.values())
@@ -185,20 +188,49 @@ def tensors_in(o):
 
 _conv_functions = torch.conv1d,torch.conv2d,torch.conv3d
 
-class _NotZero(TorchFunctionMode):
-    "In this thread, small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions and poolings, with or without a module"
-    def __init__(self, model):
+class Standing(TorchFunctionMode):
+    "In this thread, other tensors stand in for some wherever a torch function takes them"
+    def __init__(self, other): # By the `id` of the tensor they stand in for
         super().__init__()
+        self.other = other
+    def instead(self, o):
+        if isinstance(o, (list,tuple)) and type(o) in (list,tuple): return type(o)(map(self.instead, o))
+        return self.other.get(id(o), o) if isinstance(o, Tensor) else o
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*map(self.instead, args), **{k:self.instead(v) for k,v in (kwargs or {}).items()})
+
+_saved_by = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', lambda _: True)
+
+class Untracked(Standing):
+    "What is computed with the parameters of these modules keeps nothing for gradients of them, which nobody asks for; they stay as they are for other threads"
+    def __init__(self, mods):
+        self.params = [p for m in mods for p in m._parameters.values() if p is not None and p.requires_grad and p.is_leaf]
+        super().__init__({id(p): p.detach() for p in self.params})
+        self.recomputes = False                                      # as checkpointing does, which saves tensors in its own way
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.recomputes = self.recomputes or bool(_saved_by(False))
+        return super().__torch_function__(func, types, args, kwargs)
+    @contextmanager
+    def again(self):
+        "What is computed anew in here, in a backward pass, must find the parameters as they were in the call"
+        ps = self.params if self.recomputes else []
+        try:
+            for p in ps: p.requires_grad = False
+            yield
+        finally:
+            for p in ps: p.requires_grad = True
+
+class _NotZero(Standing):
+    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions and poolings, with or without a module"
+    def __init__(self, model):
+        super().__init__({})
         self.n_convs,self.resized = 0,[]
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
-    def _instead(self, o):
-        if isinstance(o, (list,tuple)) and type(o) in (list,tuple): return type(o)(map(self._instead, o))
-        return self.other.get(id(o), o) if isinstance(o, Tensor) else o
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.n_convs += func in _conv_functions
-        res = func(*map(self._instead, args), **{k:self._instead(v) for k,v in (kwargs or {}).items()})
+        res = super().__torch_function__(func, types, args, kwargs)
         if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
@@ -491,7 +523,7 @@ def why_none(
     "Why no layer can be shown, and what to do"
     return first(why for f in _reasons if (why := f(found, dry)))
 
-# %% ../nbs/01_layer.ipynb #dd87d88f
+# %% ../nbs/01_layer.ipynb #c647851b
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
@@ -541,7 +573,7 @@ class Found:
     def _modules(self, dry):
         "What all layers know of the pass: how often modules are called, in what order they are done, how many numbers come yet"
         self.calls,self.grids,self.pooled = dry.calls,[],set()
-        self.order = [weakref.ref(s.module) for s in dry.outs] if not dry.own else []
+        self.order,self.frees = [weakref.ref(s.module) for s in dry.outs],not dry.own
         numbers = [math.prod(s.shape) if isinstance(s.shape, tuple) else 0 for s in reversed(dry.outs)]
         self.wide = list(itertools.accumulate(numbers, max))[::-1]
         self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
@@ -560,7 +592,7 @@ class Found:
         self.grids.append(layout.grid)
         if self.graded and seen.grad is None and seen.other is None: return self._none(seen, _off)
         new = GridLayer(seen.name, seen.module, layout.to_grid(seen.out).shape[1], None, layout, dense=self.dense, calls=self.calls[seen.name], call=seen.call, cut=seen.cut)
-        new.order,new.nth,new.wide,new.shape = self.order,i,self.wide[i],seen.shape
+        new.order,new.nth,new.wide,new.shape,new.frees = self.order,i,self.wide[i],seen.shape,self.frees
         new.shares = shares(seen, self.text)
         new.share,new.spare = new.shares[layout],isinstance(seen.module, _pools) or layout.grid in self.pooled
         if self._is_plain(seen): new.place = 'plain'
