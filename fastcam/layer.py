@@ -235,7 +235,7 @@ class _NotZero(Standing):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
 
-# %% ../nbs/01_layer.ipynb #6d7f9e20
+# %% ../nbs/01_layer.ipynb #090ed28b
 conv_types = nn.Conv1d,nn.Conv2d,nn.Conv3d
 _checkpointed = ("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
                  "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.")
@@ -343,7 +343,9 @@ class DryPass:
 @torch.no_grad()
 def _is_same(a, b):
     "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean?"
-    if not isinstance(b, Tensor) or a.ndim<3 or a.shape[2:]!=b.shape[2:] or 4*b.shape[1]>a.shape[2:].numel(): return False
+    if not isinstance(b, Tensor) or a.ndim<3 or a.shape[2:]!=b.shape[2:]: return False
+    if a.shape==b.shape and torch.equal(a, b): return True
+    if 2*b.shape[1]+2>a.shape[2:].numel(): return False                                  # any would fit
     a,b = (t[0].detach().flatten(1).T.double() for t in (a,b))
     b = torch.cat([b, torch.ones_like(b[:,:1])], 1)
     rest = a-b@torch.linalg.lstsq(b, a).solution

@@ -730,6 +730,7 @@ def cam(self:Learner,
     **kwargs # For the method and `smooth`
 ) -> CAMs:
     "Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items"
+    if is_listy(items) and not len(items): raise ValueError("`items` is empty: there is nothing to explain")
     with as_before(self) as learn:
         dl = _explained_dl(learn, items, dl, ds_idx, max_n)
         read = dl if isinstance(dl, Batches) else Batches(dl)
