@@ -10,6 +10,8 @@ from fastai.vision.all import *
 from functools import partial
 from itertools import islice
 from types import CellType, FunctionType, MethodType, ModuleType
+from collections import OrderedDict
+from copy import copy
 import threading, weakref
 
 # %% ../nbs/00a_trace.ipynb #00a0acf6
@@ -29,20 +31,24 @@ class _Mine(threading.local):
 
 _mine,_n_hooks,_handles = _Mine(),Counter(),{}
 
-def _key_of(m): return vars(m).get('hooked_as') or id(m)                # a module may stand for another
+# called for every module while there is any hook: short
+def _of(table, m): return table.get(m.__dict__.get('hooked_as') or id(m)) if table else None        # a module may stand for another
 
 def _before(m, args):
-    for h in _mine.before.get(_key_of(m), ()):
+    if (hooks := _of(_mine.before, m)) is None: return None
+    for h in hooks:
         if (res := h.f(m, args)) is not None: args = tuplify(res)
     return args
 
-def _with(table, m, args, out):
-    for h in table.get(_key_of(m), ()):
+def _with(hooks, m, args, out):
+    for h in hooks:
         if (res := h.f(m, args, out)) is not None: out = res
     return out
 
-def _after(m, args, out): return _with(_mine.after, m, args, out)
-def _ended(m, args, out): return _with(_mine.ended, m, args, out)
+def _after(m, args, out):
+    if (hooks := _of(_mine.after, m)) is not None: return _with(hooks, m, args, out)
+def _ended(m, args, out):
+    if (hooks := _of(_mine.ended, m)) is not None: return _with(hooks, m, args, out)
 
 _of_torch = dict(before=partial(nn.modules.module.register_module_forward_pre_hook, _before), after=partial(nn.modules.module.register_module_forward_hook, _after),
                  ended=partial(nn.modules.module.register_module_forward_hook, _ended, always_call=True))
@@ -136,16 +142,28 @@ _of_all = frozenset(vars(nn.Module()))
 
 def _own(m): return {k:v for k,v in vars(m).items() if k not in _of_all}
 
+def _holds_same(v, was):
+    "Does the list or dict `v` hold the very objects that `was` holds?"
+    if len(v)!=len(was): return False
+    if isinstance(v, list): return all(a is b for a,b in zip(v, was))
+    return all(k in v and v[k] is o for k,o in was.items())
+
+def _fill(v, was):
+    v.clear()
+    v.extend(was) if isinstance(v, list) else v.update(was)
+
 class _Held:
     "What module `m` held when this was made"
     def __init__(self, m):
         self.m,self.own = m,_own(m)
+        self.filled = {k:(v, copy(v)) for k,v in self.own.items() if type(v) in (dict,list,OrderedDict)}         # such as a cache
         self.buffers = {n:(b, b.detach().clone()) for n,b in m._buffers.items() if b is not None and not b.is_inference() and not b.is_meta}
 
     def is_other(self):
         "Does it hold something else by now?"
         now,bufs = _own(self.m),self.m._buffers
         if now.keys()!=self.own.keys() or any(now[k] is not v for k,v in self.own.items()): return True
+        if any(not _holds_same(v, was) for v,was in self.filled.values()): return True
         return any(bufs.get(n) is not b or not torch.equal(b, was) for n,(b,was) in self.buffers.items())
 
     def put_back(self):
@@ -155,6 +173,8 @@ class _Held:
         made = {*m._parameters, *m._buffers, *m._modules}
         for k in now.keys()-self.own.keys(): del vars(m)[k]
         vars(m).update({k:v for k,v in self.own.items() if k not in made})
+        for v,was in self.filled.values():
+            if not _holds_same(v, was): _fill(v, was)
         for n,(b,was) in self.buffers.items():
             if n in m._buffers: m._buffers[n] = b
             if b.shape!=was.shape: b.data = was                      # some grow in their first call

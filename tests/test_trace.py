@@ -197,3 +197,26 @@ def test_large_data_is_left_alone():
     seen = {}
     for f in model[0]._forward_hooks.values(): fastcam.trace._walk(f, noop, seen)
     assert len(seen)<=10*fastcam.trace._most+1
+
+class Cached(nn.Module):
+    "Fills a cache in its first call, as LeViT does, from a parameter that is zero at first"
+    def __init__(self):
+        super().__init__()
+        self.conv,self.bias,self.head,self.cache,self.seen = nn.Conv2d(3,4,3,2,1),nn.Parameter(torch.zeros(4)),nn.Linear(4,2),{},[]
+    def forward(self, x):
+        if 'bias' not in self.cache: self.cache['bias'] = self.bias*1
+        self.seen.append(len(x))
+        return self.head(self.conv(x).add(self.cache['bias'][:,None,None]).relu().mean((2,3)))
+
+def test_cache_is_as_before():
+    "What stands in for a zero parameter in the dry pass does not stay in a cache; an entry that was there stays"
+    torch.manual_seed(0)
+    model,x = Cached().eval(),torch.randn(2,3,16,16)
+    fresh = deepcopy(model)
+    cam_maps(model, x)
+    assert not model.cache and not model.seen
+    with torch.no_grad(): want,got = fresh(x),model(x)
+    assert torch.equal(got, want) and not model.cache['bias'].any()
+    kept = model.cache['bias']
+    cam_maps(model, x, layer='conv', method='ablationcam')
+    assert model.cache['bias'] is kept and model.seen==[2]
