@@ -8,10 +8,9 @@ __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'halved', 'a
            'spread', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast', 'centers', 'Look', 'line',
            'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts', 'extra_ends']
 
-# %% ../nbs/00a_grid.ipynb #025f5bd3
+# %% ../nbs/00a_grid.ipynb #c367bd8b
 from fastai.vision.all import *
 from fastcore.basics import basic_repr
-from torch.overrides import TorchFunctionMode
 import itertools
 
 # %% ../nbs/00a_grid.ipynb #9b095f53
@@ -316,7 +315,7 @@ def gradients(numbers, inputs):
         except RuntimeError: gs = [None if g[0] is None else torch.stack(g) for g in zip(*map(ask, eye))]
     return [x.new_zeros(len(numbers), *x.shape) if g is None else g.detach() for g,x in zip(gs, inputs)]
 
-# %% ../nbs/00a_grid.ipynb #cc420f78
+# %% ../nbs/00a_grid.ipynb #e7b84f4d
 def axes_of(
     ndim, # Of an input, without the items
     nd # Number of axes of the grid
@@ -353,18 +352,19 @@ def contrast(
     e = placed(g-g.mean(0) if apart else g, axes)
     return _scaled((e-e.mean(0)).clamp(min=0))
 
+def _along(d):
+    "For each axis of `d` (cells, *places), what lies along it (cells, steps), and where its steps are, as a share"
+    for i,n in enumerate(d.shape[1:]):
+        others = [j for j in range(1, d.ndim) if j!=i+1]
+        yield d.sum(others) if others else d,(torch.arange(n).to(d)+.5)/n
+
 def centers(
     d # (cells, *places), each summing to 1
 ) -> Tensor: # (cells, axes)
     "The center of each, as a share of each axis"
-    res = []
-    for i,n in enumerate(d.shape[1:]):
-        others = [j for j in range(1, d.ndim) if j!=i+1]
-        along = d.sum(others) if others else d
-        res.append((along*(torch.arange(n).to(along)+.5)/n).sum(1))
-    return torch.stack(res, 1)
+    return torch.stack([(along*steps).sum(1) for along,steps in _along(d)], 1)
 
-# %% ../nbs/00a_grid.ipynb #88212759
+# %% ../nbs/00a_grid.ipynb #0eb5d940
 class Look:
     "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, at which of the inputs (`source`) and along which of its `axes`"
     def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0.): store_attr()
@@ -413,12 +413,7 @@ def widths(
     center # (cells, axes), as `centers` gives it
 ) -> Tensor: # (cells, axes)
     "How wide each cell looks along each axis: its standard deviation, as a share of the axis"
-    res = []
-    for i,n in enumerate(d.shape[1:]):
-        others = [j for j in range(1, d.ndim) if j!=i+1]
-        along = d.sum(others) if others else d
-        res.append((along*((torch.arange(n).to(along)+.5)/n-center[:,i:i+1]).square()).sum(1).sqrt())
-    return torch.stack(res, 1)
+    return torch.stack([(along*(steps-c[:,None]).square()).sum(1).sqrt() for (along,steps),c in zip(_along(d), center.T)], 1)
 
 def _hit(d, cells, grid, reach=0):
     "How much of what each cell looks at lies in its own patch of the input, or up to `reach` cells beside it, in the median"

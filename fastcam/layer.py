@@ -9,13 +9,13 @@ __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'as_written'
            'close_names', 'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'find_layers',
            'layers_table']
 
-# %% ../nbs/01_layer.ipynb #ddf3fa22
+# %% ../nbs/01_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
 from fastcore.basics import basic_repr
 from .trace import *
 from .grid import *
 from torch.overrides import TorchFunctionMode
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 import difflib, itertools, numbers, re, threading, weakref
 
 # %% ../nbs/01_layer.ipynb #bccc1571
@@ -638,7 +638,7 @@ class Found:
         if seen.cls is None or new.channels!=self.pred.shape[1]: return False
         return (new.to_grid(seen.cls)!=0).any(0).flatten(1).any(1).sum().item()<2
 
-# %% ../nbs/01_layer.ipynb #ba2fa9ac
+# %% ../nbs/01_layer.ipynb #35f2e1a1
 def _at_inputs(numbers, inputs):
     "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, how large they are for each"
     gs = iter(gradients(numbers, [t for _,ts,_ in inputs for t in ts]))
@@ -674,6 +674,7 @@ def prove(self:Found,
         with suppress(Exception): self._prove(layers, DryPass(model, xb, names, floats=True))          # what looks numbers up takes no floats
     for lay in layers:
         if not lay.place: self._refuse(lay)
+        lay.looks = []                                               # layers are remembered, and there may be hundreds of looks
     if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
 
 class _NoGradient(Exception): "No gradient leads to an input"
