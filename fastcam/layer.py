@@ -241,6 +241,8 @@ _checkpointed = ("This model saves memory by activation checkpointing of the ree
                  "`model.set_grad_checkpointing(False)` in timm, or use `checkpoint(..., use_reentrant=False)`.")
 
 batchnorms = nn.modules.batchnorm._BatchNorm,nn.modules.instancenorm._InstanceNorm
+_by_element = {nn.ReLU,nn.ReLU6,nn.LeakyReLU,nn.PReLU,nn.RReLU,nn.ELU,nn.CELU,nn.SELU,nn.GELU,nn.SiLU,nn.Mish,nn.Softplus,nn.Softsign,nn.Softshrink,nn.Hardshrink,
+               nn.Hardtanh,nn.Hardsigmoid,nn.Hardswish,nn.LogSigmoid,nn.Sigmoid,nn.Tanh,nn.Tanhshrink,nn.Threshold}
 def in_order(m, i, o):
     "A forward hook: the gradient at `o` is laid out as it is read. On a CPU torch's batchnorm (2.14) takes that of one item for another place if it comes from tokens, as in `bn(x).flatten(2).transpose(1, 2)`"
     if isinstance(o, Tensor) and o.requires_grad and len(o)==1: o.register_hook(lambda g: g.contiguous())
@@ -251,6 +253,7 @@ class Seen:
         store_attr()
         # gradients at `out` of the first prediction, of the others, and of one class; the layouts that fit; shape of what a convolution was given
         self.grad,self.other,self.cls,self.layouts,self.fed = None,None,None,[],None
+        self.behind,self.plain = None,False                          # the call that an activation function takes the output of; is this plain?
     key = property(lambda self: (self.name,self.call))
     is_conv = property(lambda self: isinstance(self.module, conv_types))
     own_maps = property(lambda self: self.is_conv or isinstance(self.module, batchnorms))
@@ -324,6 +327,7 @@ class DryPass:
     def _note(self, name, m, i, o, grid, mask):
         seen = Seen(name, m, self.calls[name], o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, mask is not None, self.cut)
         self.calls[name] += 1
+        if type(m) in _by_element and i: seen.behind = first(s for s in self.outs[-1:] if s.out is i[0])
         self.outs.append(seen)
         if not seen.own_maps or not i or not isinstance(i[0], Tensor): return
         seen.fed = tuple(i[0].shape[1:])
@@ -597,7 +601,8 @@ class Found:
         new.order,new.nth,new.wide,new.shape,new.frees = self.order,i,self.wide[i],seen.shape,self.frees
         new.shares = shares(seen, self.text)
         new.share,new.spare = new.shares[layout],isinstance(seen.module, _pools) or layout.grid in self.pooled
-        if self._is_plain(seen): new.place = 'plain'
+        seen.plain = self._is_plain(seen)
+        if seen.plain: new.place = 'plain'
         self.by_name[f'{seen.name}@{seen.call}'] = new
         if not self._is_twin(seen): self.by_name[seen.name] = new
         return new
@@ -611,6 +616,7 @@ class Found:
 
     def _is_plain(self, seen):
         "A convolution's own maps, of an input that it reads as it is or of what is plain; or a text's row, in which each token has its place by its number"
+        if seen.behind and seen.behind.plain: return True            # each number of it is made of the one in its place
         if len(seen.layouts)>1 and not seen.own_maps: return False
         if self.text: return seen.shape[1]!=seen.shape[2]
         layout,usual = seen.layouts[0],self.x.ndim-2

@@ -184,3 +184,14 @@ def test_a_layout_of_ones_own():
         assert (lay.kind,lay.grid,lay.place)==('NH(WC)',(8,12),'proven')
         assert cam_maps(model, x, method='ablationcam', layer='side').shape==(2,1,8,12)
     finally: layouts.pop('NH(WC)')
+
+@pytest.mark.parametrize('act', [nn.ReLU(), nn.ReLU(inplace=True), nn.Hardswish(), nn.LeakyReLU()])
+def test_activation_of_plain_maps(act):
+    "Each number that an activation function gives is made of the one in its place: of few cells, many of them zero, the probe alone could not tell"
+    for seed in range(25):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Conv1d(2,4,3,padding=1), act, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4,2)).eval()
+        x = torch.randn(2,2,6)
+        lay = default_layer(grid_layers(model, x))
+        assert (lay.module, lay.kind, lay.grid)==(act, 'NC*', (6,)), seed
+        assert cam_maps(model, x, method='cam').shape==(2,1,6)

@@ -66,4 +66,5 @@ def test_imported_from_anywhere(run, copy, tmp_path):
     copy().rename(clone)
     run('python', '-m', 'pip', 'install', '--no-deps', '--no-index', '--no-build-isolation', '--target', lib, '-e', clone, cwd=tmp_path)
     code = f'import site; site.addsitedir({str(lib)!r}); import fastcam; print(fastcam.__file__, fastcam.__version__)'
-    for cwd in (tmp_path,clone,lib): assert run('python', '-c', code, cwd=cwd).split()==[str(clone/'fastcam/__init__.py'), cfg.version]
+    # -S: what is installed where the tests run, fastcam itself included, stays out of the way
+    for cwd in (tmp_path,clone,lib): assert run('python', '-S', '-c', code, cwd=cwd).split()==[str(clone/'fastcam/__init__.py'), cfg.version]
