@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'halved', 'all_halves', 'factor_grids', 'Places', 'Maps',
            'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows', 'fitting_layouts',
-           'spread', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast', 'centers', 'Look', 'line',
-           'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts', 'extra_ends']
+           'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast', 'centers', 'Look',
+           'line', 'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts', 'extra_ends']
 
 # %% ../nbs/00a_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -113,7 +113,8 @@ class Places:
     def _of_any_grid(self, n):
         "No convolution has told its grid, or there are more tokens without a place than is usual"
         many = [(g,n-math.prod(g)) for g in self.grids if self.extra<n-math.prod(g)<=150]
-        return many or [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if math.prod(g)>max(3, k)]
+        if many: return many + [(g,0) for s in self.sizes[:1] for g in factor_grids(n, s)]
+        return [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if math.prod(g)>max(3, k)]
 
 # %% ../nbs/00a_grid.ipynb #812a5827
 @register_layout
@@ -270,6 +271,14 @@ def spread(
     at = [[int((.5+i*s)%1*g) for g,s in zip(grid, _steps[len(grid)])] for i in range(n)]
     return list(dict.fromkeys(np.ravel_multi_index(c, grid).item() for c in at))
 
+def turns(
+    grid # Size of the grid
+) -> list: # Of cell numbers, row by row
+    "The first and the last cell, and those at the ends of a row between: counted from a wrong token, they lie in another row, or are no place at all"
+    n = math.prod(grid)
+    row = n//grid[-1]//2*grid[-1]
+    return list(dict.fromkeys([0, row, row+grid[-1]-1, n-1]))
+
 class Picks:
     "Cells of what one layer gives, picked so that each of the layouts it may have is asked about"
     def __init__(self,
@@ -284,6 +293,7 @@ class Picks:
         for l in layouts:
             known = sum(name in self.number for name in self.names[l])
             if known<min(n-2, len(self.names[l])): self.add(l, spread(l.grid, n))
+            if l.front+l.back and len(l.grid)>1: self.add(l, turns(l.grid))
 
     def add(self, l, cells):
         "Pick these cells of layout `l`, too"
@@ -366,9 +376,15 @@ def centers(
 
 # %% ../nbs/00a_grid.ipynb #0eb5d940
 class Look:
-    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, at which of the inputs (`source`) and along which of its `axes`"
-    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0.): store_attr()
-    passed = property(lambda self: self.correlation>=(.9 if self.n>6 else .95) and self.error<(.15 if self.n>6 else .12))
+    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), at which of the inputs (`source`) and along which of its `axes`"
+    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., dead=0, flat=False): store_attr()
+    @property
+    def passed(self): return self.correlation>=self.least and self.error<(.15 if self.n>6 else .12)
+    @property
+    def least(self):
+        "The correlation that is asked for: of few steps in a row many correlate by chance, and so does one of the many rows of a picture (`flat`)"
+        if len(self.axes)==1: return max(.97 if self.flat else .9, math.tanh(3/max(self.n-3, 1)**.5))
+        return .9 if self.n>6 else .95
     __repr__ = basic_repr('layout,correlation,error,source,axes')
 
 def _correlation(p, q):
@@ -421,19 +437,23 @@ def _hit(d, cells, grid, reach=0):
     def own(e, c): return e[tuple(patch(i, n, g) for i,n,g in zip(c, e.shape, grid))].sum()
     return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
 
+_Way = collections.namedtuple('_Way', 'source axes apart flat seen center width live')    # `seen` is where the picks look, `live` which of them look at anything
+
 def _look(l, picks, way):
-    "What is seen of layout `l` one way: `(source, axes, apart, where the picks look, centers, widths, which of them look at anything)`"
-    source,axes,apart,d,center,width,live = way
+    "What is seen of layout `l` one way"
     cells = picks.where(l)
-    where = [(i,c) for i,c in cells if live[i]]
-    if len(axes)!=len(l.grid) or len(where)<.7*len(cells): return Look(l)
+    where = [(i,c) for i,c in cells if way.live[i]]
+    dead = len(cells)-len(where)
+    if len(way.axes)!=len(l.grid) or len(where)<.7*len(cells): return Look(l)
     nums,cells = map(list, zip(*where))
     said = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(l.grid)
-    judged = (_compare_row if len(l.grid)==1 else compare)(center[nums], said)
-    res = Look(l, *judged, source, axes, width[nums].median(0).values.min().item(), apart, len(nums))
+    row = len(l.grid)==1
+    judged = (_compare_row if row else compare)(way.center[nums], said)
+    n = len(middle(said[:,0])) if row else len(nums)
+    res = Look(l, *judged, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
     if not res.passed: return res
-    res.hit = _hit(d[nums], cells, l.grid)
-    return res if _hit(d[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
+    res.hit = _hit(way.seen[nums], cells, l.grid)
+    return res if _hit(way.seen[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
 
 def judge(
     picks:Picks, # Of one layer
@@ -446,7 +466,7 @@ def judge(
             for axes,apart in itertools.product(place_axes(g.shape[2:], nd), (False,True)):
                 d = contrast(g[:,0].double(), axes, apart).cpu()
                 center = centers(d)
-                ways.append((source, axes, apart, d, center, widths(d, center), g.flatten(1).any(1).cpu()))
+                ways.append(_Way(source, axes, apart, g.ndim>4, d, center, widths(d, center), g.flatten(1).any(1).cpu()))
     res = []
     for l in picks.layouts:
         looks = [Look(l), *[_look(l, picks, way) for way in ways]]
@@ -466,7 +486,7 @@ def best_look(
     least = min((o.error for o in good), default=0)
     near = [o for o in good if o.error<=least+.03]
     plain = [o for o in near if not o.layout.front+o.layout.back]
-    return max(plain or near, key=lambda o: o.hit, default=None)
+    return max(plain or near, key=lambda o: (-o.dead, o.hit), default=None)
 
 # %% ../nbs/00a_grid.ipynb #0e636b34
 def local(
@@ -516,7 +536,9 @@ class _Ends:
         return sorted((e for k in totals or range(17) for e in ends(k) if self.n-k>3), key=self.score, reverse=True) or [(0,0)]
     def is_sure(self, totals, best, second=None):
         "Do the tokens agree with the `best` way, or is the number of cells known, and this way much better than any other?"
-        return self.is_clean(best) or bool(totals) and (second is None or self.score(best)>self.score(second)+1)
+        if self.is_clean(best): return True
+        against = sum(abs(v) for c,v in self.has.items() if (v>0)!=self.is_cell(c, best))
+        return bool(totals) and 8*against<sum(map(abs, self.has.values())) and (second is None or self.score(best)>self.score(second)+1)
 
 def extra_ends(
     l, # A layout of one axis that passed
@@ -526,8 +548,9 @@ def extra_ends(
 ):
     "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
     n = l.grid[0]
-    told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<=n-m<=16]
+    told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<=n-m<=min(16, n/3)]
     best,*others = told.ranked(totals)
+    if usual<1.5: return None
     if not sum(best) or n in lengths and not told.is_clean(best): return l
     if usual<3 or sum(best)>n/3 or not told.is_sure(totals, best, *others[:1]): return None
     cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens

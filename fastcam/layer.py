@@ -412,11 +412,11 @@ def _main_input(xb):
     xs = [x for x in xb if isinstance(x, Tensor)]
     return first([x for x in xs if x.ndim>2] + [x for x in xs if x.ndim==2 and x.dtype in (torch.int32,torch.int64)] + [x for x in xs if x.ndim==2])
 
-def _ranks(x, outs):
+def _ranks(x, outs, straight):
     "How many axes a grid may have: as many as those of the convolutions, if any have what is usual for this input, or more; else what is usual, and what they have, the most first"
     usual,own = max(x.ndim-2, 1),{o.out.ndim-2 for o in outs if o.is_conv and o.out is not None}
-    if usual in own or x.ndim<3: return [usual]
-    if more := [n for n in own if usual<n<x.ndim]: return more[:1]
+    if x.ndim<3 or usual in own and (straight or x.ndim>3): return [usual]
+    if more := [n for n in own if usual<n<x.ndim]: return more[:1]+[usual]*(usual in own)
     return sorted({usual, *(n for n in own if n<x.ndim), *([2] if x.ndim==3 else [])}, reverse=True)     # a picture may come without channels
 
 def _places(x, outs, dense, nd):
@@ -450,7 +450,7 @@ def lay_out(
 ) -> list: # Of `Places`
     "First pass: the layouts that fit, for each module's output"
     text,before = token_ids(dry.xb) is not None,[]
-    places = [_places(x, dry.outs, dense, nd) for nd in _ranks(x, dry.outs)]
+    places = [_places(x, dry.outs, dense, nd) for nd in _ranks(x, dry.outs, dry.straight)]
     for seen in dry.outs:
         if seen.out is None: continue
         seen.layouts = _of_text(seen, x.shape[1]) if text else [l for p in places for l in _of_grid(seen, p, before, dense)]
@@ -708,7 +708,7 @@ def _settle(self:Found, lay, o, inputs):
 def _probe(self:Found, lay, o, inputs, layouts):
     "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
-    for n in (4 if o.ndim<5 else 2,) if lay.place=='plain' else (12,48):          # of a clip each gradient is dear
+    for n in ({3:8, 5:2}.get(o.ndim, 4),) if lay.place=='plain' else (12,48):          # of a clip each gradient is dear
         picks = Picks(o, layouts, n)
         looks = judge(picks, _at_inputs(picks.numbers(), inputs))
         best = best_look(looks)
