@@ -85,7 +85,7 @@ def apart(got, want):
 
 # ---- Grad-CAM of the predicted class
 def gradcam(name, where, bs):
-    from fastcam.method import cam_maps
+    from fastcam.engine.method import cam_maps
     m,x,layer = model(name),picture(bs),layers[name][where!='last']
     lay,known = m.get_submodule(layer),forward(m, x).argmax(1)                    # captum wants to be told the class
     def pgc():
@@ -113,7 +113,7 @@ def gradcam(name, where, bs):
 
 # ---- Grad-CAM of all classes
 def classes(name, n):
-    from fastcam.method import cam_maps
+    from fastcam.engine.method import cam_maps
     m,x,layer = model(name, n),picture(1),layers[name][0]
     lay = m.get_submodule(layer)
     floor = lambda: after(m, layer, x, lambda p: p, torch.eye(n, device=device, dtype=dtype)[:,None])
@@ -137,8 +137,8 @@ def classes(name, n):
 
 # ---- Ablation-CAM
 def ablation(name, layer, bound=None):
-    from fastcam.method import cam_maps
-    import fastcam.perturb
+    from fastcam.engine.method import cam_maps
+    import fastcam.engine.perturb
     m,x = model(name),picture(1)
     def pgc():
         from pytorch_grad_cam import AblationCAM
@@ -166,15 +166,15 @@ def ablation(name, layer, bound=None):
 # ---- Score-CAM on the packaged model and one of its photos
 @cache
 def demo():
-    from fastcam.demo import demo_learner
+    from fastcam.apps.demo import demo_learner
     learn = demo_learner()
     learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
     learn.model.to(device)
     return learn,next(iter(learn.dls.valid))[0].as_subclass(torch.Tensor).to(device)
 
 def scorecam():
-    from fastcam.method import cam_maps
-    import fastcam.perturb
+    from fastcam.engine.method import cam_maps
+    import fastcam.engine.perturb
     learn,x = demo()
     m,x = learn.model,x[:1]
     lay = m.get_submodule('bn2')
@@ -218,16 +218,16 @@ def scorecam():
 # ---- in fastai's loop
 def photos_dl(n=64):
     learn,_ = demo()
-    from fastcam.demo import demo_photos
+    from fastcam.apps.demo import demo_photos
     return learn.dls.test_dl(list(demo_photos())*(n//4), bs=16, num_workers=0)
 
 def explained(n):
     "Maps of `n` photos"
-    import fastcam.learner
+    import fastcam.learner.learner
     return demo()[0].cam(dl=photos_dl(n))
 
 def learner():
-    import fastcam.learner
+    import fastcam.learner.learner
     learn,dl = demo()[0],photos_dl()
     return Case({'get_preds': lambda: learn.get_preds(dl=dl), 'fastcam': lambda: learn.cam(dl=dl)}, 'get_preds', {'fastcam': ('get_preds', 1.10)},
                 equal=lambda: {'predictions': (off(learn.cam(dl=dl).preds, learn.get_preds(dl=dl)[0]), 1e-4)})
@@ -239,8 +239,8 @@ def _drawn(f):
     plt.close('all')
 
 def show():
-    import fastcam.learner, matplotlib
-    from fastcam.demo import demo_photos
+    import fastcam.learner.learner, matplotlib
+    from fastcam.apps.demo import demo_photos
     from fastai.vision.all import get_grid
     matplotlib.use('agg')
     learn,f = demo()[0],demo_photos()[0]

@@ -3,7 +3,7 @@ import subprocess, sysconfig
 import pytest
 from utils import *
 from fastcore.script import anno_parser
-from fastcam import cli
+from fastcam.apps import cli
 pa = pytest.importorskip('pyarrow')
 
 def run(name, *args, cwd, ok=True, **env):

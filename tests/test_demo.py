@@ -3,7 +3,7 @@ import random, re, shutil, socket, subprocess, sys, sysconfig, warnings
 from pathlib import Path
 import numpy as np, pytest, timm, torch
 from fastai.vision.all import CliError, Image, PILImage, get_random_states, noop, plt
-from fastcam.demo import demo_learner, demo_photos, main
+from fastcam.apps.demo import demo_learner, demo_photos, main
 from conftest import root
 
 photos = demo_photos()

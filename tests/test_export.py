@@ -3,7 +3,7 @@ import errno, json, signal, socket, sys, time
 import pytest
 from utils import *
 pa = pytest.importorskip('pyarrow')
-from fastcam import export
+from fastcam.apps import export
 
 files = drawn_files()[0]
 

@@ -6,7 +6,7 @@ from utils import *
 from test_parity import case, close, linear_heads, pgc
 import pytorch_grad_cam as P, torchcam.methods as T, captum.attr
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierOutputReST
-from fastcam.tail import is_alone, shortcuts
+from fastcam.engine.tail import is_alone, shortcuts
 timm = pytest.importorskip('timm')
 from torchvision.models import VisionTransformer
 
@@ -884,7 +884,7 @@ def test_random_is_the_same_each_time():
 @pytest.fixture
 def own():
     "Registered for one test"
-    from fastcam.method import _methods
+    from fastcam.engine.method import _methods
     was = dict(_methods)
     yield
     _methods.clear(); _methods.update(was)
@@ -956,7 +956,7 @@ def test_no_layer(kind, method, monkeypatch):
     set_seed(0)
     make,size = no_places[kind]
     model,x = make().eval(),torch.randn(2, *size)
-    monkeypatch.setattr('fastcam.method.find_layers', lambda *args: 1/0)
+    monkeypatch.setattr('fastcam.engine.method.find_layers', lambda *args: 1/0)
     got,grid = cam_maps(model, x, [0,2], method=method),size[1:] or size
     assert got.shape==(2,2,*grid) and all(p.grad is None for p in model.parameters())
     want = torch.stack([no_layer_by_hand(model, x, t, method) for t in (0,2)], 1)
@@ -969,7 +969,7 @@ def test_no_layer(kind, method, monkeypatch):
 
 def test_no_layer_of_ones_own():
     "Registered with `layer=False`; one that asks for activations all the same says so; `layer` is checked where it is given"
-    from fastcam.method import _methods
+    from fastcam.engine.method import _methods
     was = dict(_methods)
     model,x = dense_net(3,8,8).eval(),torch.randn(2,3,8,8)
     try:

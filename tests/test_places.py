@@ -5,7 +5,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent.parent/'benchmarks'))
 from places import Drawn, Where, ask, ask_all, planted
-from fastcam.layer import find_layers
+from fastcam.engine.layer import find_layers
 from utils import *
 
 n_models = 50

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from utils import *
-import fastcam.sanity as sanity
+import fastcam.evidence.sanity as sanity
 
 rng = torch.Generator().manual_seed(0)
 a,b = torch.randn(2, 6, 9, 11, generator=rng)

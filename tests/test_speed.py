@@ -2,9 +2,9 @@
 import json, runpy, sys
 import pytest
 from utils import *
-import fastcam.method, fastcam.perturb
-from fastcam.layer import all_modules, own_random
-from fastcam.tail import _learned, is_alone, pooled, shortcuts, tail, without
+import fastcam.engine.method, fastcam.engine.perturb
+from fastcam.engine.layer import all_modules, own_random
+from fastcam.engine.tail import _learned, is_alone, pooled, shortcuts, tail, without
 
 x = drawn_batch(4)
 quick = os.environ.get('FASTCAM_SHORTCUTS')!='0'                                              # see `test_without_shortcuts`
@@ -30,7 +30,7 @@ def test_columns(monkeypatch, method, at_once):
     model,targets = net(7),[6,0,3,1,5]
     one = torch.cat([cam_maps(model, x, [t], ['0.1','0.3'], method, fuse='mean').as_subclass(Tensor) for t in targets], 1)
     n = at_once if at_once>2 else at_once*sum(math.prod(o.grid)*o.channels for o in find_layers(model, x, ['0.1','0.3']).values())*len(x)
-    monkeypatch.setattr(fastcam.method, '_at_once', n)
+    monkeypatch.setattr(fastcam.engine.method, '_at_once', n)
     close(cam_maps(model, x, targets, ['0.1','0.3'], method, fuse='mean'), one)
 
 def test_columns_of_items():
@@ -63,7 +63,7 @@ def test_weights(w):
 def test_gradients_are_not_kept(monkeypatch):
     "Memory: gradients of one chunk of columns at a time"
     model,most = net(7),[]
-    monkeypatch.setattr(fastcam.method, '_at_once', 2*len(x)*16*12*12)
+    monkeypatch.setattr(fastcam.engine.method, '_at_once', 2*len(x)*16*12*12)
     real = Capture.grads
     def grads(self, numbers, which=None, create_graph=False):
         most.append(which.shape[1])
@@ -282,7 +282,7 @@ def test_heads_come_and_go():
         lay = first(find_layers(model, x).values())
         known = _learned(lay)
         assert lay.module is not None and len(known.before) and len(known.pools) and all(r() is not None for r in known.pools)
-    assert len(fastcam.layer._found[model])==1
+    assert len(fastcam.engine.layer._found[model])==1
 
 # ---- benchmarks
 root = Path(__file__).parent.parent/'benchmarks'
@@ -596,14 +596,14 @@ def test_chunks_of_what_is_behind():
     lay = first(find_layers(up, x, '0').values())
     assert lay.wide==16*48*48>math.prod(lay.grid)*lay.channels
     with torch.no_grad(), Capture(up, {'0':lay}) as cap: up(x)
-    assert fastcam.method.Pass(cap, as_target(0).ask(up(x).mean((2,3)), range(4))).at_once==fastcam.method._at_once//(4*lay.wide)
+    assert fastcam.engine.method.Pass(cap, as_target(0).ask(up(x).mean((2,3)), range(4))).at_once==fastcam.engine.method._at_once//(4*lay.wide)
 
 def test_sizes_are_forgotten():
     "What is remembered of a model does not grow without end"
     model = net()
     for n in range(8, 88): grid_layers(model, torch.randn(1,3,n,8))
-    known = list(fastcam.layer._found[model].values())
+    known = list(fastcam.engine.layer._found[model].values())
     assert len(known)==64
     for n in range(24, 88): grid_layers(model, torch.randn(1,3,n,8))
-    assert [id(o) for o in fastcam.layer._found[model].values()]==[id(o) for o in known]               # nor is what is known found again
+    assert [id(o) for o in fastcam.engine.layer._found[model].values()]==[id(o) for o in known]               # nor is what is known found again
     assert all(p._backward_hooks is None for p in model.parameters())

@@ -2,7 +2,7 @@
 import pytest
 from utils import *
 from fastai.text.all import TextDataLoaders, text_classifier_learner, AWD_LSTM, BaseTokenizer, TensorText, SortedDL, pad_input
-from fastcam.text import join_tokens
+from fastcam.learner.text import join_tokens
 
 good,bad = ['superb','moving','funny'],['dull','awful','silly']
 rest = 'the film was about a man and his dog in town who said that it would rain on them all day'.split()
@@ -313,8 +313,8 @@ def test_repeated_word_is_broken():
 
 def test_html_in_a_notebook(monkeypatch):
     "Without axes or a figure size, a notebook is given HTML; with them, a figure"
-    import fastcam.text
-    monkeypatch.setattr(fastcam.text, 'IN_NOTEBOOK', True)
+    import fastcam.learner.text
+    monkeypatch.setattr(fastcam.learner.text, 'IN_NOTEBOOK', True)
     seen = []
     monkeypatch.setattr('IPython.display.display', lambda o: seen.append(o.data))
     learn = text_learner()

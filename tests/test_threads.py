@@ -4,8 +4,8 @@ import pytest
 from copy import deepcopy
 from concurrent.futures import ThreadPoolExecutor
 from utils import *
-from fastcam.trace import alone, own_hooks
-from fastcam.layer import own_random
+from fastcam.engine.trace import alone, own_hooks
+from fastcam.engine.layer import own_random
 
 methods = ['gradcam','gradcampp','shapleycam','eigencam','ablationcam','headcam','scorecam','guidedbackprop']
 

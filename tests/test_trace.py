@@ -3,8 +3,8 @@ import pytest
 from copy import deepcopy
 from functools import partial
 from utils import *
-import fastcam.trace
-from fastcam.trace import _keepers, untouched
+import fastcam.engine.trace
+from fastcam.engine.trace import _keepers, untouched
 
 x = drawn_batch(3)
 
@@ -168,9 +168,9 @@ def test_made_in_the_first_call():
 def test_found_out_once(monkeypatch):
     "After the first call only modules that keep something are looked at; all again when a module is another"
     model,looked = nn.Sequential(knows(Keeps().eval()), nn.Identity()),[]
-    class Counted(fastcam.trace._Held):
+    class Counted(fastcam.engine.trace._Held):
         def __init__(self, m): looked.append(m); super().__init__(m)
-    monkeypatch.setattr(fastcam.trace, '_Held', Counted)
+    monkeypatch.setattr(fastcam.engine.trace, '_Held', Counted)
     def go():
         looked.clear()
         with untouched(model): model(x)
@@ -195,8 +195,8 @@ def test_large_data_is_left_alone():
     model,data = knows(small_net().eval()),[[torch.zeros(1)]*50 for _ in range(2000)]
     model[0].register_forward_hook(lambda m,i,o: data and None)
     seen = {}
-    for f in model[0]._forward_hooks.values(): fastcam.trace._walk(f, noop, seen)
-    assert len(seen)<=10*fastcam.trace._most+1
+    for f in model[0]._forward_hooks.values(): fastcam.engine.trace._walk(f, noop, seen)
+    assert len(seen)<=10*fastcam.engine.trace._most+1
 
 class Cached(nn.Module):
     "Fills a cache in its first call, as LeViT does, from a parameter that is zero at first"

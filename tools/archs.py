@@ -4,7 +4,7 @@ from functools import cache
 import timm, torchvision.models as tv
 from fastai.vision.all import *
 from fastcore.nbio import read_nb, write_nb
-from fastcam.layer import default_layer, grid_layers
+from fastcam.engine.layer import default_layer, grid_layers
 from timm.models.mlp_mixer import GatedMlp, MlpMixer, SpatialGatingBlock
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
