@@ -44,14 +44,14 @@ def test_apart(what):
 
 def test_lines():
     "Where lines are broken: nothing is lost, numbers stay whole, lines that were there stay"
-    from fastcam.core import _in_lines
+    from fastcam.core import in_lines
     for s in (*names.values(), 'x'*60, 'n02_0123456789_0123456789', 'short'):
         for room in (1, 40, 90, 1000):
-            res = _in_lines(f'{s} -0.48\nactual: {s}', room)
+            res = in_lines(f'{s} -0.48\nactual: {s}', room)
             assert ''.join(res.split())==''.join(f'{s}-0.48actual:{s}'.split())
             if room==90: assert '-0.48' in res
             if room==1000: assert res==f'{s} -0.48\nactual: {s}'
-    assert _in_lines('soft-coated_wheaten', 60)=='soft-\ncoated_\nwheaten'
+    assert in_lines('soft-coated_wheaten', 60)=='soft-\ncoated_\nwheaten'
 
 def test_same_names():
     "Concepts with one name are told apart by the number that they have in `maps`"

@@ -10,14 +10,13 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
     from fastai.vision.all import *
-from ..engine.perturb import *
-from ..engine.network import *
 from ..engine.target import *
 from ..engine.method import *
-from ..learner.callback import _vocab
+from ..engine.perturb import *
+from ..engine.network import *
+from ..learner.callback import *
 from ..learner.learner import *
 from .export import *
-from .export import _folder_items,_rank_world
 import ast, fastai, pickle, platform
 from contextlib import nullcontext
 
@@ -74,7 +73,7 @@ def _choices(learn,
 ):
     "Keywords for `Learner.cam`"
     if target is not None and top is not None: raise CliError("Give --target or --top, not both")
-    vocab = {str(o):o for o in ifnone(_vocab(learn.dls), [])}
+    vocab = {str(o):o for o in ifnone(vocab_of(learn.dls), [])}
     target = TopK(top) if top is not None else vocab[target] if target in vocab else _values(target)
     pairs = [o.partition('=') for o in (options or '').split()]
     if bad := first(k for k,eq,_ in pairs if not eq): raise CliError(f"--options are pairs, such as 'eigen=True n=8'; this is none: {bad}")
@@ -101,11 +100,11 @@ def _save(cam, dest):
 
 def _why(e): return getattr(e, 'strerror', None) or e
 
-def _show_images(learn, images, out, **choices):
+def show_images(learn, images, out, **choices):
     "Explain each of `images`, or of those in a folder, with a picture in the folder `out`, and tell of those that cannot be read"
     out,bad,reader = Path(out),0,ItemReader(learn.dls)
     try:
-        Explainer(**choices, vocab=_vocab(learn.dls))
+        Explainer(**choices, vocab=vocab_of(learn.dls))
         images = L(images).map(Path).map(reader.files).concat()
     except (ValueError,IndexError,TypeError) as e: raise CliError(e)
     for o,dest in zip(images, _dests(images, out)):
@@ -133,7 +132,7 @@ def show_main(
     "Show why a fastai model predicts what it predicts: draws class activation maps over pictures"
     if not images: raise CliError("Give pictures to explain after the model")
     learn = _load(model)
-    _show_images(learn, images, out, **_choices(learn, **kwargs))
+    show_images(learn, images, out, **_choices(learn, **kwargs))
 
 # %% ../../nbs/apps/01_cli.ipynb #faf0a0f7
 @call_parse
@@ -158,11 +157,11 @@ def export_main(
     learn = _load(model)
     try:
         kw = {k:v for k,v in dict(bs=bs, num_workers=num_workers).items() if v is not None}
-        dl = learn.dls.test_dl(_folder_items(learn.dls, folder, out), with_labels=labels, **kw)
+        dl = learn.dls.test_dl(folder_items(learn.dls, folder, out), with_labels=labels, **kw)
         with nullcontext() if sys.stdout.isatty() else learn.no_bar(), warnings.catch_warnings():
             warnings.filterwarnings('ignore', '.* items are left out')                            # the last line says so too
             learn.export_cams(out, dl=dl, max_n=max_n, shard=shard, dtype=dtype, views=not no_views, overlays=overlays, **_choices(learn, **kwargs))
     except (ValueError,IndexError,TypeError,ImportError,OSError) as e: raise CliError(e)
-    if _rank_world()[0]: return
+    if rank_world()[0]: return
     cams = load_cams(out)
     print(f"{len(cams)} of {cams.manifest['items'][0]} pictures explained in {out}" + (f", {n} left out, see {Path(out)/'errors'}" if (n := len(cams.errors)) else ''))

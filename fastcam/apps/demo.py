@@ -11,7 +11,7 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
     from fastai.vision.all import *
 from ..learner.learner import *
-from .cli import _show_images
+from .cli import *
 import importlib.util, torchvision.transforms as tvt
 
 # %% ../../nbs/apps/02_demo.ipynb #a08b927e
@@ -93,4 +93,4 @@ def main(
     "Why does an ImageNet model (EfficientNet-Lite0) predict what it predicts? Draws class activation maps over photos"
     try: learn,images = demo_learner(),images or demo_photos()
     except ImportError as e: raise CliError(e)
-    _show_images(learn, images, out, target=int(target) if str(target).isdecimal() else target, method=method)
+    show_images(learn, images, out, target=int(target) if str(target).isdecimal() else target, method=method)

@@ -8,16 +8,15 @@ __all__ = ['spearman', 'map_ssim', 'weight_stages', 'SanityCheck']
 # %% ../../nbs/evidence/02_sanity.ipynb #e6b9e926
 from fastai.vision.all import *
 from ..core import *
-from ..core import _titled
 from ..engine.trace import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.capture import *
 from ..engine.method import *
-from ..engine.method import _keywords_of
 from ..learner.callback import *
 from ..learner.learner import *
-from .metric import _bar, _correlate, _label, _look, _names, _questions, _sample, _usual
+from ..learner.interpret import *
+from .metric import *
 from scipy.stats import rankdata
 import bisect, copy, itertools
 
@@ -30,7 +29,7 @@ def spearman(
     abs=False # Of absolute values, whatever the sign?
 ) -> Tensor: # (n,)
     "Rank correlation of the cells of maps, -1..1; 0 where one is the same everywhere"
-    return _correlate(*[_ranks(m.abs() if abs else m) for m in (a,b)])
+    return correlate(*[_ranks(m.abs() if abs else m) for m in (a,b)])
 
 def map_ssim(
     a, # Maps (n, *grid)
@@ -123,7 +122,7 @@ def sanity_check(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
     ds_idx=1, # See `Learner.cam`
-    methods=_usual, # Names of methods, or functions; Random, which ignores what the model has learned, is a good one to add
+    methods=usual_methods, # Names of methods, or functions; Random, which ignores what the model has learned, is a good one to add
     layer=None, # One layer, see `find_layers`
     target=None, # See `Learner.cam`; the classes stay those that the trained model was asked about
     max_n=16, # At most so many items, drawn with a fixed seed; None for all
@@ -135,20 +134,20 @@ def sanity_check(self:Learner,
 ) -> SanityCheck: # Shows the verdict; `df`, `verdict`, `plot()`, `show()`
     "Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model"
     if is_listy(layer): raise ValueError("`layer` is a list: check one layer at a time")
-    if not len(_names(methods)): raise ValueError("`methods` is empty: there is nothing to check")
+    if not len(listify(methods)): raise ValueError("`methods` is empty: there is nothing to check")
     if draws<1: raise ValueError(f"`draws` is {draws}: expected at least one")
-    names = [_label(m) for m in _names(methods)]
-    with _keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, _names(methods))}
+    names = [choice_name(m) for m in listify(methods)]
+    with keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, listify(methods))}
     if len(fs)<len(names): raise ValueError(f"{first(n for n in names if names.count(n)>1)!r} comes twice: each method needs a name of its own")
-    bar,rows,examples = _bar(self),[],{}
+    bar,rows,examples = progress_of(self),[],{}
     def every(o):
         for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
-        return _look(o)
+        return activation_sum(o)
     with as_before(self) as learn, learn.no_bar():
-        dl = _sample(learn, items, dl, ds_idx, max_n, layers=[layer], target=target)
-        cams = learn.cam(dl=dl, target=target, layer=layer, method=_look, with_preds=False)
+        dl = sampled_dl(learn, items, dl, ds_idx, max_n, layers=[layer], target=target)
+        cams = learn.cam(dl=dl, target=target, layer=layer, method=activation_sum, with_preds=False)
         t,model = as_target(ifnone(target, task_target(learn)), cams.vocab),copy.deepcopy(learn.model)
-        chunks = [_questions(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
+        chunks = [target_rows(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
         at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()
         key,parts = first(find_layers(model, chunks[0][0], layer)),weight_stages(model, chunks[0][0])
         def maps():
@@ -212,5 +211,5 @@ def show(self:SanityCheck,
         for ax,s in zip(row, st):
             pic.show(ctx=ax)
             self.examples[m,s][item].show(ctx=ax, relu=relu, **({} if relu else dict(cmap='RdBu_r')))
-            _titled(ax, m if s=='trained' else s, 8)
+            titled(ax, m if s=='trained' else s, 8)
     return axs

@@ -9,12 +9,10 @@ __all__ = ['border_share', 'CAMSummary']
 from fastai.vision.all import *
 from ..core import *
 from ..engine.target import *
+from ..engine.method import *
 from ..learner.learner import *
-from ..learner.learner import _check_fused
+from .metric import *
 from .localize import *
-from .localize import _class_names, _for_rows, _truths
-from ..engine.method import _keywords_of
-from .metric import _sample
 
 # %% ../../nbs/evidence/03_summary.ipynb #04d33ede
 def _shares(maps, grid):
@@ -77,10 +75,10 @@ def cam_summary(self:Learner,
     **kwargs # For `Learner.cam`: `target` (what is explained names the class: `Actual()` for the true ones), `method`, `layer`, ...
 ) -> CAMSummary: # `df`, `means`, `show()`, `outliers()`
     "Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean"
-    _check_fused(kwargs)
+    check_fused(kwargs)
     _check_border(border)
-    with as_before(self) as learn, _keywords_of(Learner.cam_summary):
-        dl = _sample(learn, items, dl, ds_idx, max_n)
+    with as_before(self) as learn, keywords_of(Learner.cam_summary):
+        dl = sampled_dl(learn, items, dl, ds_idx, max_n)
         if truth is not None: check_truth(truth, dl)
         cams = learn.cam(dl=dl, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)
@@ -90,8 +88,8 @@ def cam_summary(self:Learner,
         df['border'] = torch.cat([border_share(m, border) for m in cams._maps]).numpy()
         df['outside'],df['area'] = np.nan,np.nan
         if truth is not None:
-            truths,sizes = _truths(cams, truth if callable(truth) else _for_rows(truth, cams), original)
-            names = _class_names(cams)
+            truths,sizes = item_truths(cams, truth if callable(truth) else truths_for(truth, cams), original)
+            names = class_names(cams)
             df['outside'] = 1-torch.cat([energy_inside(m, t, s, n) if t is not None else torch.full((len(m),), np.nan)
                                          for m,t,s,n in zip(cams._maps, truths, sizes, names)]).numpy()
             df['area'] = [1-object_mask(t, s, l).float().mean().item() if t is not None else np.nan for t,s,n in zip(truths, sizes, names) for l in n]

@@ -8,11 +8,9 @@ __all__ = ['Concepts']
 # %% ../../nbs/learner/07_concept.ipynb #3cd31342
 from fastai.vision.all import *
 from ..core import *
-from ..core import _in_lines
 from ..engine.layer import *
 from ..engine.target import *
 from .learner import *
-from .learner import _explained_dl
 from matplotlib.patches import Patch
 import numbers
 
@@ -51,7 +49,7 @@ def concepts(self:Learner,
         acts.append(o.a.relu().cpu())
         return o.a.sum(1)
     with as_before(self) as learn, torch.no_grad():
-        dl = _explained_dl(learn, items, dl, ds_idx, max_n)
+        dl = explained_dl(learn, items, dl, ds_idx, max_n)
         check_asked(learn, dl, layers=[layer])
         cams = learn.cam(dl=dl, layer=layer, method=keep, target=TopK(1), with_preds=False)
         a,o = torch.cat(acts),passes[0]
@@ -86,7 +84,7 @@ def show(self:Concepts,
         rgba[...,3] = alpha*m.amax(0).clamp(0,1).numpy()
         ax.imshow(rgba, extent=im.get_extent())
     n = min(4, len(self), max(1, fig.get_figwidth()//1.5))
-    names = [_in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48, plt.rcParams['legend.fontsize']) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
+    names = [in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48, plt.rcParams['legend.fontsize']) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
     leg = fig.legend(handles=[Patch(color=col(i), label=o) for i,o in enumerate(names)], loc='outside lower center', ncols=int(n))
     for t in leg.get_texts(): t.set_parse_math(False)
     return axs

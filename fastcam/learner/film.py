@@ -7,17 +7,16 @@ __all__ = ['CAMFilm']
 
 # %% ../../nbs/learner/06_film.ipynb #6a972f6b
 from fastai.vision.all import *
-from ..core import _in_lines, _room
+from ..core import *
 from ..engine.trace import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.capture import *
 from ..engine.method import *
 from .callback import *
-from .callback import _asked, _vocab, _pad_index
 from .learner import *
-from .learner import _explained_dl, _as_cams, _text
-from .interpret import _columns
+from .interpret import *
+from .learner import _text
 from base64 import b64encode
 from matplotlib.animation import FFMpegWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -74,13 +73,13 @@ def _setup(self:CAMFilm):
     "Read the items and find the layers, for each fit anew: the size of the pictures, the device or the model may have changed"
     model = unwrap(self.model)
     with alone(model), torch.inference_mode(False), own_random(), evaluating(model), as_written():
-        dl = _explained_dl(self.learn, **self.src)
+        dl = explained_dl(self.learn, **self.src)
         if isinstance(dl, DataLoader): dl.fake_l.num_workers = 0        # it is ours, and the items are few
         read = dl if isinstance(dl, Batches) else Batches(dl)
         bs,at = zip(*[(self.learn._set_device(b),read.rows) for b in read])
         n_inp,rows = getattr(dl, 'n_inp', max(1, len(bs[0])-1)),L(at).concat()
-        self.explain = self.explainer(_asked(self.learn, self.target), vocab=_vocab(self.dls), n_items=len(rows))
-        self.batches,self.pad = [],_pad_index(dl)
+        self.explain = self.explainer(asked_target(self.learn, self.target), vocab=vocab_of(self.dls), n_items=len(rows))
+        self.batches,self.pad = [],pad_of(dl)
         for b,r in zip(bs, at):
             layers = find_layers(model, b[:n_inp], self.layer)
             self.layer = list(layers)                                # by name from now on: which one is found may depend on the weights
@@ -100,7 +99,7 @@ def _cams(self:CAMFilm):
             with Capture(model, layers, self.pad) as cap:
                 model(*xb)
                 res.append(self.explain.explain(cap, rows, yb, act).cpu())
-    return _as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
+    return as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
 
 @patch
 def _take(self:CAMFilm, step):
@@ -144,7 +143,7 @@ def show(self:CAMFilm,
 ):
     "Draw the items, a row each, by frames, a column each"
     idxs = np.linspace(0, len(self._made())-1, min(n_frames, len(self.frames))).round().astype(int).tolist()
-    _columns(self.steps[idxs], [self.frames[i][:max_n] for i in idxs], figsize, **kwargs)
+    show_columns(self.steps[idxs], [self.frames[i][:max_n] for i in idxs], figsize, **kwargs)
 
 @patch
 def _made(self:CAMFilm):
@@ -160,7 +159,7 @@ def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image
     n,k,relu = len(cams[0]),max(len(m) for c in cams for m in c._maps) or 1,ifnone(relu, not cams[0].signed)
     if scale=='shared': scale = max(c._top(relu) for c in cams)
     fig,axs = get_grid(n*k, ncols=ncols or (k if k>1 else min(n, 4)), figsize=figsize, imsize=2, layout='constrained', dpi=dpi, return_fig=True)
-    n_lines = max(_in_lines(c._title(i, j, relu), _room(axs[0])[0], 9).count('\n') for c in cams for i in range(n) for j in range(max(1, len(c._maps[i]))))
+    n_lines = max(in_lines(c._title(i, j, relu), room_of(axs[0])[0], 9).count('\n') for c in cams for i in range(n) for j in range(max(1, len(c._maps[i]))))
     canvas = FigureCanvasAgg(fig)
     try:
         for i,(step,c) in enumerate(zip(self.steps, cams)):

@@ -8,11 +8,9 @@ __all__ = ['as_texts', 'whole_texts', 'join_tokens', 'TextCAMs', 'TextCAMItem']
 # %% ../../nbs/learner/08_text.ipynb #1ea00003
 from fastai.vision.all import *
 from ..core import *
-from ..core import _in_lines, _titled
 from ..engine.layer import *
 from .callback import *
 from .learner import *
-from .learner import _check_max_n
 from html import escape
 import itertools
 
@@ -217,7 +215,7 @@ _pt,_title_pt = 8.5,9                                 # size of a word, and of a
 def _draw_words(ctx, ws, j, title, note):
     "Words on `ctx`, coloured by their `j`-th value, in lines; what has no room is counted"
     ctx.set_axis_off()
-    _titled(ctx, title, _title_pt, loc='left')
+    titled(ctx, title, _title_pt, loc='left')
     fig = ctx.figure
     draw,box = fig.canvas.get_renderer(),ctx.get_window_extent()
     put = lambda x,y,s,**kw: ctx.text(x/box.width, 1-y/box.height, s, transform=ctx.transAxes, va='baseline', fontsize=_pt, parse_math=False, **kw)
@@ -254,7 +252,7 @@ def show(self:TextCAMs,
     clip=None # See `TensorCAM.normalize`
 ):
     "Show the texts as coloured words, each under a title; gives the axes, or None for HTML"
-    _check_max_n(max_n)
+    check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     if ctxs is None and figsize is None and IN_NOTEBOOK:
@@ -266,7 +264,7 @@ def show(self:TextCAMs,
     if ctxs is None:
         wide,row = figsize[0] if figsize else 8,_pt*1.75/72
         body = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(_notes(ws)) for ws in all_ws for _ in range(k)]
-        head = [.3+.15*_in_lines(title(i, j), .98*wide*72-6, _title_pt).count('\n') for i in range(len(cams)) for j in range(k)]
+        head = [.3+.15*in_lines(title(i, j), .98*wide*72-6, _title_pt).count('\n') for i in range(len(cams)) for j in range(k)]
         need = [b+h+.06 for b,h in zip(body, head)]
         fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need))))
         tall = fig.get_figheight()

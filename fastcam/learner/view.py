@@ -8,7 +8,7 @@ __all__ = ['CAMView', 'find_original', 'find_view']
 # %% ../../nbs/learner/01_view.ipynb #4e629519
 from fastai.vision.all import *
 from ..core import *
-from ..engine.layer import own_random
+from ..engine.layer import *
 from fastcore.basics import basic_repr
 from scipy import ndimage
 from weakref import WeakKeyDictionary
