@@ -85,7 +85,7 @@ def apart(got, want):
 
 # ---- Grad-CAM of the predicted class
 def gradcam(name, where, bs):
-    from fastcam.engine.method import cam_maps
+    from fastcam.engine.explain import cam_maps
     m,x,layer = model(name),picture(bs),layers[name][where!='last']
     lay,known = m.get_submodule(layer),forward(m, x).argmax(1)                    # captum wants to be told the class
     def pgc():
@@ -113,7 +113,7 @@ def gradcam(name, where, bs):
 
 # ---- Grad-CAM of all classes
 def classes(name, n):
-    from fastcam.engine.method import cam_maps
+    from fastcam.engine.explain import cam_maps
     m,x,layer = model(name, n),picture(1),layers[name][0]
     lay = m.get_submodule(layer)
     floor = lambda: after(m, layer, x, lambda p: p, torch.eye(n, device=device, dtype=dtype)[:,None])
@@ -137,7 +137,7 @@ def classes(name, n):
 
 # ---- Ablation-CAM
 def ablation(name, layer, bound=None):
-    from fastcam.engine.method import cam_maps
+    from fastcam.engine.explain import cam_maps
     import fastcam.engine.perturb
     m,x = model(name),picture(1)
     def pgc():
@@ -173,7 +173,7 @@ def demo():
     return learn,next(iter(learn.dls.valid))[0].as_subclass(torch.Tensor).to(device)
 
 def scorecam():
-    from fastcam.engine.method import cam_maps
+    from fastcam.engine.explain import cam_maps
     import fastcam.engine.perturb
     learn,x = demo()
     m,x = learn.model,x[:1]

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent.parent)]
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastcam.engine.layer import find_layers, grid_layers, stages
-from fastcam.engine.method import cam_maps
+from fastcam.engine.explain import cam_maps
 
 # ---- what is known of a module
 class Where:

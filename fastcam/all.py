@@ -1,21 +1,26 @@
-"Everything of fastcam, to be imported after `fastai.vision.all`"
-from .core import *
-from .engine.layer import *
-from .engine.target import *
-from .engine.capture import *
-from .engine.method import *
+"What a user of fastcam types, to be imported after `fastai.vision.all`; metrics are in `fastcam.evidence`"
+from .core import TensorCAM
+from .draw import *
+from .engine.grid import Layout, register_layout
+from .engine.layer import layers_table
+from .engine.target import Above, Actual, Classes, Fn, Neg, Outputs, PerItem, Prob, ReST, Region, Several, Similar, Target, TopK, Versus
+from .engine.method import cam_methods, register_method, register_smooth, weight_method
 from .engine.perturb import *
 from .engine.network import *
-from .learner.callback import *
-from .learner.view import *
+from .engine.explain import cam_maps
+from .learner.items import as_item
+from .learner.cams import CAMItem, CAMs
+from .learner.text import TextCAMs
+from .learner.callback import CAMCallback
 from .learner.learner import *
-from .learner.concept import *
 from .learner.interpret import *
-from .learner.film import *
-from .learner.text import *
-from .evidence.metric import *
-from .evidence.localize import *
-from .evidence.sanity import *
-from .evidence.summary import *
-from .apps.export import *
-from .apps.demo import *
+from .learner.film import CAMFilm
+from .learner.concept import Concepts
+from .evidence import BestCAM, CAMSummary, SanityCheck, metrics_table, register_metric
+from .apps.export import load_cams
+from .apps.demo import demo_learner, demo_photos
+
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Fn', 'Layout', 'Neg', 'Outputs',
+           'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps',
+           'cam_methods', 'demo_learner', 'demo_photos', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
+           'register_smooth', 'weight_method']

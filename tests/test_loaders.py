@@ -1,7 +1,7 @@
 "Loaders of every kind: the first `max_n` items and no more, each map with its own item, whatever is left out, shuffled or changed on the way"
 import pytest, warnings
 from utils import *
-from fastcam.learner.callback import Batches
+from fastcam.learner.items import Batches
 
 files,_ = drawn_files()
 data = torch.utils.data

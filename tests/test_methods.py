@@ -956,7 +956,7 @@ def test_no_layer(kind, method, monkeypatch):
     set_seed(0)
     make,size = no_places[kind]
     model,x = make().eval(),torch.randn(2, *size)
-    monkeypatch.setattr('fastcam.engine.method.find_layers', lambda *args: 1/0)
+    monkeypatch.setattr('fastcam.engine.explain.find_layers', lambda *args: 1/0)
     got,grid = cam_maps(model, x, [0,2], method=method),size[1:] or size
     assert got.shape==(2,2,*grid) and all(p.grad is None for p in model.parameters())
     want = torch.stack([no_layer_by_hand(model, x, t, method) for t in (0,2)], 1)

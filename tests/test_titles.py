@@ -44,7 +44,7 @@ def test_apart(what):
 
 def test_lines():
     "Where lines are broken: nothing is lost, numbers stay whole, lines that were there stay"
-    from fastcam.core import in_lines
+    from fastcam.draw import in_lines
     for s in (*names.values(), 'x'*60, 'n02_0123456789_0123456789', 'short'):
         for room in (1, 40, 90, 1000):
             res = in_lines(f'{s} -0.48\nactual: {s}', room)

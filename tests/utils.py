@@ -6,6 +6,21 @@ from tempfile import TemporaryDirectory
 from PIL import ImageDraw
 from fastai.vision.all import *
 from fastcam.all import *
+from fastcam.core import *
+from fastcam.draw import *
+from fastcam.engine.layer import *
+from fastcam.engine.target import *
+from fastcam.engine.capture import *
+from fastcam.engine.method import *
+from fastcam.engine.explain import *
+from fastcam.learner.calls import *
+from fastcam.learner.items import *
+from fastcam.learner.view import *
+from fastcam.learner.cams import *
+from fastcam.learner.text import *
+from fastcam.learner.callback import *
+from fastcam.evidence import *
+from fastcam.apps.export import *
 
 torch.set_num_threads(1)                                         # the models are small: threads would only wait for each other
 

@@ -11,11 +11,10 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
     from fastai.vision.all import *
 from ..engine.target import *
-from ..engine.method import *
 from ..engine.perturb import *
 from ..engine.network import *
-from ..learner.callback import *
-from ..learner.learner import *
+from ..engine.explain import *
+from ..learner.items import *
 from .export import *
 import ast, fastai, pickle, platform
 from contextlib import nullcontext
@@ -100,7 +99,7 @@ def _save(cam, dest):
 
 def _why(e): return getattr(e, 'strerror', None) or e
 
-def show_images(learn, images, out, **choices):
+def explain_images(learn, images, out, **choices):
     "Explain each of `images`, or of those in a folder, with a picture in the folder `out`, and tell of those that cannot be read"
     out,bad,reader = Path(out),0,ItemReader(learn.dls)
     try:
@@ -132,7 +131,7 @@ def show_main(
     "Show why a fastai model predicts what it predicts: draws class activation maps over pictures"
     if not images: raise CliError("Give pictures to explain after the model")
     learn = _load(model)
-    show_images(learn, images, out, **_choices(learn, **kwargs))
+    explain_images(learn, images, out, **_choices(learn, **kwargs))
 
 # %% ../../nbs/apps/01_cli.ipynb #faf0a0f7
 @call_parse

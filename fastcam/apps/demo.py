@@ -93,4 +93,4 @@ def main(
     "Why does an ImageNet model (EfficientNet-Lite0) predict what it predicts? Draws class activation maps over photos"
     try: learn,images = demo_learner(),images or demo_photos()
     except ImportError as e: raise CliError(e)
-    show_images(learn, images, out, target=int(target) if str(target).isdecimal() else target, method=method)
+    explain_images(learn, images, out, target=int(target) if str(target).isdecimal() else target, method=method)

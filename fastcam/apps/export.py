@@ -8,11 +8,13 @@ __all__ = ['rank_world', 'folder_items', 'SavedCAMs', 'load_cams']
 # %% ../../nbs/apps/00_export.ipynb #5ca34e3c
 from fastai.vision.all import *
 from ..core import *
+from ..draw import *
 from ..engine.layer import *
-from ..engine.target import *
-from ..engine.capture import *
-from ..engine.method import *
+from ..engine.explain import *
+from ..learner.calls import *
+from ..learner.items import *
 from ..learner.view import *
+from ..learner.cams import *
 from ..learner.callback import *
 from ..learner.learner import *
 from ..evidence.localize import *

@@ -112,7 +112,7 @@ class Places:
 
     def _of_any_grid(self, n):
         "No convolution has told its grid, or there are more tokens without a place than is usual"
-        many = [(g,n-math.prod(g)) for g in self.grids if self.extra<n-math.prod(g)<=150]
+        many = [(g,n-math.prod(g)) for g in self.grids if self.extra<n-math.prod(g)<=min(150, 2*math.prod(g))]
         if many: return many + [(g,0) for s in self.sizes[:1] for g in factor_grids(n, s)]
         return [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if math.prod(g)>max(3, k)]
 
@@ -526,19 +526,19 @@ def lifts(
 class _Ends:
     "What the `lifts` of a row of `n` tokens say of each way to take tokens off its ends"
     def __init__(self, n, lift, usual):
-        least = max(1.5, usual**.5)
+        least = max(1.5, min(usual**.5, 10))
         self.n,self.has = n,{c: max(-2., min(2., math.log(max(v, 1e-6)/least))) for c,v in lift.items()}
     def is_cell(self, c, e): return e[0]<=c<self.n-e[1]
     def score(self, e): return sum(v if self.is_cell(c, e) else -v for c,v in self.has.items())
-    def is_clean(self, e): return all((v>0)==self.is_cell(c, e) for c,v in self.has.items())
     def ranked(self, totals):
-        "The ways to leave out so many tokens (up to 16 if there are no `totals`), the likeliest first"
-        return sorted((e for k in totals or range(17) for e in ends(k) if self.n-k>3), key=self.score, reverse=True) or [(0,0)]
-    def is_sure(self, totals, best, second=None):
-        "Do the tokens agree with the `best` way, or is the number of cells known, and this way much better than any other?"
-        if self.is_clean(best): return True
-        against = sum(abs(v) for c,v in self.has.items() if (v>0)!=self.is_cell(c, best))
-        return bool(totals) and 8*against<sum(map(abs, self.has.values())) and (second is None or self.score(best)>self.score(second)+1)
+        "The ways to leave out none, or so many tokens (up to 16 if there are no `totals`), the likeliest first"
+        return sorted((e for k in [0, *(totals or range(1, 17))] for e in ends(k) if self.n-k>3), key=self.score, reverse=True) or [(0,0)]
+    def is_sure(self, e, known):
+        "None of the tokens left out looks at its place, and all others do; where the number of cells is `known`, some in the middle may not"
+        if any(v>-.3 and not self.is_cell(c, e) for c,v in self.has.items()): return False
+        wrong = {c:-v for c,v in self.has.items() if v<=0 and self.is_cell(c, e)}
+        if any(c<sum(e) or c>=self.n-sum(e) for c in wrong): return False
+        return not wrong or known and 8*sum(wrong.values())<sum(map(abs, self.has.values()))
 
 def extra_ends(
     l, # A layout of one axis that passed
@@ -548,10 +548,10 @@ def extra_ends(
 ):
     "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
     n = l.grid[0]
-    told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<=n-m<=min(16, n/3)]
-    best,*others = told.ranked(totals)
+    told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<n-m<=min(16, n/3)]
+    best,known = told.ranked(totals)[0],n in lengths
     if usual<1.5: return None
-    if not sum(best) or n in lengths and not told.is_clean(best): return l
-    if usual<3 or sum(best)>n/3 or not told.is_sure(totals, best, *others[:1]): return None
+    if not sum(best) or known and not (totals and told.is_sure(best, True)): return l
+    if known or usual<3 or sum(best)>n/3 or not told.is_sure(best, bool(totals)): return None
     cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens
     return cls((n-sum(best),), *best)

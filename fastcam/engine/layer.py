@@ -11,9 +11,9 @@ __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'as_written'
 
 # %% ../../nbs/engine/02_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
-from fastcore.basics import basic_repr
 from .trace import *
 from .grid import *
+from fastcore.basics import basic_repr
 from torch.overrides import TorchFunctionMode
 from contextlib import ExitStack, suppress
 import difflib, itertools, numbers, re, threading, weakref

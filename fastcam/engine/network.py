@@ -10,7 +10,6 @@ from fastai.vision.all import *
 from ..core import *
 from .trace import *
 from .layer import *
-from .target import *
 from .capture import *
 from .method import *
 from torch.overrides import TorchFunctionMode

@@ -1,0 +1,5 @@
+"Can a map be trusted, does it hit the object, does it depend on the model, where does it look over a set"
+from .metric import *
+from .localize import *
+from .sanity import *
+from .summary import *

@@ -9,9 +9,10 @@ __all__ = ['file_of', 'object_mask', 'pointing_game', 'energy_inside', 'mask_iou
 # %% ../../nbs/evidence/01_localize.ipynb #202ced13
 from fastai.vision.all import *
 from ..core import *
-from ..engine.target import *
 from ..engine.method import *
-from ..learner.callback import *
+from ..learner.calls import *
+from ..learner.items import *
+from ..learner.cams import *
 from ..learner.learner import *
 from ..learner.interpret import *
 from .metric import *
@@ -284,7 +285,7 @@ def cam_localize(self:Learner,
     "Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`"
     bar,res,held = progress_of(self),{},None
     check_fused(kwargs)
-    methods = [*(m for m in listify(methods) if m!='random'), 'random', _middle]
+    methods = [*(m for m in as_list(methods) if m!='random'), 'random', _middle]
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.cam_localize):
         layer = kwargs.get('layer')
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], **{k:v for k,v in kwargs.items() if k!='layer'})

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['usual_methods', 'Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insertion_auc', 'average_drop',
            'confidence_increase', 'road_morf', 'road_lerf', 'road', 'infidelity', 'max_sensitivity', 'correlate',
-           'flip_agreement', 'complexity', 'coherency', 'adcc', 'sampled_dl', 'progress_of', 'activation_sum',
-           'target_rows', 'BestCAM']
+           'flip_agreement', 'complexity', 'coherency', 'adcc', 'as_list', 'sampled_dl', 'progress_of',
+           'activation_sum', 'target_rows', 'BestCAM']
 
 # %% ../../nbs/evidence/00_metric.ipynb #40dc364f
 from fastai.vision.all import *
@@ -17,6 +17,9 @@ from ..engine.target import *
 from ..engine.capture import *
 from ..engine.method import *
 from ..engine.perturb import *
+from ..engine.explain import *
+from ..learner.calls import *
+from ..learner.items import *
 from ..learner.callback import *
 from ..learner.learner import *
 from ..learner.interpret import *
@@ -362,6 +365,8 @@ def adcc(model, xb, maps,
     return _harmonic(average_drop(model, xb, maps, **kwargs), coherency(model, xb, maps, explain, **kwargs), complexity(model, xb, maps, **kwargs))
 
 # %% ../../nbs/evidence/00_metric.ipynb #ba532511
+def as_list(o): return list(o) if is_listy(o) else [o]
+
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
 def sampled_dl(learn, items, dl, ds_idx, max_n, **asked):
@@ -396,7 +401,7 @@ def progress_of(learn):
 def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs):
     "Values of metrics, a row for each item, columns (method, layer, metric); passes and seconds for a map, by method and layer"
     check_fused(kwargs)
-    fs = [_metric(f) for f in listify(metrics)]
+    fs = [_metric(f) for f in as_list(metrics)]
     if not fs: raise ValueError("`metrics` is empty: there is nothing to measure")
     for o in (methods,layers):
         if dup := [k for k,n in Counter(map(choice_name, o)).items() if n>1]: raise ValueError(f"{dup[0]!r} comes twice: each row needs a name of its own")
@@ -460,9 +465,9 @@ def cam_metrics(self:Learner,
 ) -> pd.DataFrame: # A row for each method (and layer); columns (metric, 'mean') and (metric, 'se'), then n, passes and seconds
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
     metrics = list(_metrics) if metrics is None else metrics
-    methods,layers = [*(m for m in listify(methods) if m!='random'), 'random'],listify(layers)
+    methods,layers = [*(m for m in as_list(methods) if m!='random'), 'random'],as_list(layers)
     with keywords_of(Learner.cam_metrics): vals,cost = _measure(self, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs)
-    arrow = {f.__name__: f'{f.__name__} {f.better}' for f in map(_metric, listify(metrics))}
+    arrow = {f.__name__: f'{f.__name__} {f.better}' for f in map(_metric, as_list(metrics))}
     res = pd.DataFrame({'mean':vals.mean(), 'se':vals.sem()}).rename(index=arrow, level=2).stack().unstack([2,3])
     res = res.reindex(columns=[(a,s) for a in arrow.values() for s in ('mean','se')], index=cost.index)
     res['n',''] = vals.count().groupby(level=[0,1]).min()
@@ -517,8 +522,8 @@ def best_cam(self:Learner,
     **kwargs # For `cam_maps`: `fuse`, `smooth`
 ) -> BestCAM: # Says why; for use as `learn.show_cam(img, **best)`
     "Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"
-    by,methods = [_metric(f) for f in listify(by)],[m for m in listify(methods) if m!='random']
-    layers = [] if layers is None else listify(layers)
+    by,methods = [_metric(f) for f in as_list(by)],[m for m in as_list(methods) if m!='random']
+    layers = [] if layers is None else as_list(layers)
     if not methods: raise ValueError("There is nothing to choose from: Random, the baseline, is never chosen")
     if max_n==1: raise ValueError("One item tells nothing of others: give two at least, better some dozens")
     with keywords_of(Learner.best_cam): vals,cost = _measure(self, items, dl, ds_idx, [*methods,'random'], layers, by, target, max_n, quick, bs, kwargs)

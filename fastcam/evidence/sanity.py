@@ -8,11 +8,13 @@ __all__ = ['spearman', 'map_ssim', 'weight_stages', 'SanityCheck']
 # %% ../../nbs/evidence/02_sanity.ipynb #e6b9e926
 from fastai.vision.all import *
 from ..core import *
+from ..draw import *
 from ..engine.trace import *
 from ..engine.layer import *
 from ..engine.target import *
-from ..engine.capture import *
 from ..engine.method import *
+from ..engine.explain import *
+from ..learner.calls import *
 from ..learner.callback import *
 from ..learner.learner import *
 from ..learner.interpret import *
@@ -134,10 +136,10 @@ def sanity_check(self:Learner,
 ) -> SanityCheck: # Shows the verdict; `df`, `verdict`, `plot()`, `show()`
     "Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model"
     if is_listy(layer): raise ValueError("`layer` is a list: check one layer at a time")
-    if not len(listify(methods)): raise ValueError("`methods` is empty: there is nothing to check")
+    if not len(as_list(methods)): raise ValueError("`methods` is empty: there is nothing to check")
     if draws<1: raise ValueError(f"`draws` is {draws}: expected at least one")
-    names = [choice_name(m) for m in listify(methods)]
-    with keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, listify(methods))}
+    names = [choice_name(m) for m in as_list(methods)]
+    with keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, as_list(methods))}
     if len(fs)<len(names): raise ValueError(f"{first(n for n in names if names.count(n)>1)!r} comes twice: each method needs a name of its own")
     bar,rows,examples = progress_of(self),[],{}
     def every(o):

@@ -8,8 +8,10 @@ __all__ = ['border_share', 'CAMSummary']
 # %% ../../nbs/evidence/03_summary.ipynb #e52760d6
 from fastai.vision.all import *
 from ..core import *
-from ..engine.target import *
+from ..draw import *
 from ..engine.method import *
+from ..learner.calls import *
+from ..learner.cams import *
 from ..learner.learner import *
 from .metric import *
 from .localize import *
