@@ -10,6 +10,7 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter('ignore')                                           # a new torch deprecates what fastai does when it is imported
     from fastai.vision.all import *
+from ..draw import *
 from ..engine.target import *
 from ..engine.perturb import *
 from ..engine.network import *
@@ -91,8 +92,7 @@ def _dests(images, out):
 # %% ../../nbs/apps/01_cli.ipynb #53e5f882
 def _save(cam, dest):
     "Draw `cam` into the PNG `dest`"
-    # outside of pyplot: needs no screen, leaves nothing open
-    axs = plt.Figure(figsize=(4*max(1, len(cam.labels)),4)).subplots(1, max(1, len(cam.labels)), squeeze=False)[0]
+    axs = loose_row(max(1, len(cam.labels)))
     cam.show(ctxs=axs)
     dest.parent.mkdir(parents=True, exist_ok=True)
     axs[0].figure.savefig(dest, bbox_inches='tight')

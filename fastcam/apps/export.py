@@ -363,8 +363,7 @@ class _Export(CAMCallback):
         "Each map over its item, as JPEG"
         cams = as_cams(found, self.explain, rows, self.source, to_cpu(self.xb))
         k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
-        # outside of pyplot: needs no screen, leaves nothing open
-        axs = [plt.Figure(figsize=(2.4,2.4), dpi=100).add_axes((0,0,1,1)) for _ in range(len(cams)*k)]
+        axs = [loose_axes() for _ in range(len(cams)*k)]
         cams.show(max_n=len(cams), ctxs=axs)
         dest.mkdir(exist_ok=True)
         for n,ax in enumerate(axs):

@@ -184,18 +184,22 @@ def plot(self:SanityCheck,
 ):
     "Similarity to the maps of the trained model as more and more is randomised, with two standard errors to each side; gives the axes"
     if by not in _alike: raise ValueError(f"`by` is {by!r}, expected one of {', '.join(_alike)}")
-    ax,df = plt.subplots(figsize=figsize, layout='constrained')[1] if ax is None else ax,self.df
-    st = ['trained', *df.index.unique('stage')]
-    for m in df.index.unique('method'):
-        y,e = np.r_[1., df[by][m]],np.r_[0., 2*df[f'{by} se'][m]]
-        line, = ax.plot(st, y, marker='o', ms=4, label=m)
-        ax.fill_between(range_of(st), y-e, y+e, color=line.get_color(), alpha=.15, lw=0)
-    if by=='spearman': ax.axhline(self.least, color='grey', ls=':', lw=1)
-    ax.tick_params(axis='x', rotation=30 if max(map(len, st))>7 else 0)
-    ax.set(xlabel='randomised down to', ylabel=f"{by.replace('_', ' of ').replace('abs', 'absolute values')} with the trained model's map",
-           ylim=(min(-.3, ax.get_ylim()[0]), 1.05))
-    ax.legend(loc='upper left', bbox_to_anchor=(1,1), frameon=False)
-    return ax
+    df = self.df
+    steps = ['trained', *df.index.unique('stage')]
+    lines = {m: (np.r_[1., df[by][m]], np.r_[0., 2*df[f'{by} se'][m]]) for m in df.index.unique('method')}
+    like = by.replace('_', ' of ').replace('abs', 'absolute values')
+    return plot_lines(steps, lines, ax, figsize, self.least if by=='spearman' else None, (-.3,1.05),
+                      xlabel='randomised down to', ylabel=f"{like} with the trained model's map")
+
+@patch
+def panels(self:SanityCheck,
+    item=0, # Which of the items kept
+    methods=None # Names of methods; all if None
+) -> list: # Of `Panel`
+    "Maps of one item, method by method, a panel for each stage"
+    pic,stages = self.cams.pictures()[item],dict.fromkeys(s for _,s in self.examples)
+    methods = ifnone(methods, dict.fromkeys(m for m,_ in self.examples))
+    return [Panel(pic, self.examples[m,s][item], m if s=='trained' else s) for m in methods for s in stages]
 
 @patch
 @in_words
@@ -206,12 +210,7 @@ def show(self:SanityCheck,
     relu=True # Show only what speaks for the target
 ):
     "Maps of one item, a row for each method and a column for each stage; gives the axes"
-    methods,st = ifnone(methods, list(dict.fromkeys(m for m,_ in self.examples))),list(dict.fromkeys(s for _,s in self.examples))
-    pic = self.cams.pictures()[item]
-    fig,axs = plt.subplots(len(methods), len(st), figsize=ifnone(figsize, (1.4*len(st),1.5*len(methods))), squeeze=False, layout='constrained')
-    for row,m in zip(axs, methods):
-        for ax,s in zip(row, st):
-            pic.show(ctx=ax)
-            self.examples[m,s][item].show(ctx=ax, relu=relu, **({} if relu else dict(cmap='RdBu_r')))
-            titled(ax, m if s=='trained' else s, 8)
+    panels,ncols = self.panels(item, methods),len(dict.fromkeys(s for _,s in self.examples))
+    axs = axes_grid(len(panels)//ncols, ncols, ifnone(figsize, (1.4*ncols, 1.5*(len(panels)//ncols))))
+    show_panels(panels, axs, size=8, relu=relu, **({} if relu else dict(cmap='RdBu_r')))
     return axs

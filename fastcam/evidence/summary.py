@@ -114,6 +114,14 @@ def outliers(self:CAMSummary,
     return self.cams[list(dict.fromkeys(df.dropna(subset='distance').sort_values('distance', ascending=False, kind='stable').item))[:n]]
 
 @patch
+def panels(self:CAMSummary,
+    max_n=9 # At most so many classes
+) -> list: # Of `Panel`
+    "The mean map of each class, those with most items first"
+    df = self.df[self.df.index.isin(self.means)].head(max_n)
+    return [Panel(map=self.means[c], title=f'{c}\n{r.n:.0f} maps, {r.border:.0%} at the border') for c,r in df.iterrows()]
+
+@patch
 @in_words
 def show(self:CAMSummary,
     max_n=9, # Show at most so many classes, those with most items first
@@ -122,7 +130,4 @@ def show(self:CAMSummary,
     figsize=None # Size of the figure in inches
 ):
     "The mean map of each class, with the number of maps and the share at the border; gives the axes"
-    df = self.df[self.df.index.isin(self.means)].head(max_n)
-    axs = get_grid(len(df), nrows=nrows, ncols=ncols, figsize=figsize, layout='constrained')
-    for ax,(c,r) in zip(axs, df.iterrows()): self.means[c].show(ctx=ax, title=f'{c}\n{r.n:.0f} maps, {r.border:.0%} at the border')
-    return axs
+    return show_panels(self.panels(max_n), nrows=nrows, ncols=ncols, figsize=figsize)

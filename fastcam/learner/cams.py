@@ -99,6 +99,45 @@ class CAMItem:
 CAMs._item = CAMItem
 
 # %% ../../nbs/learner/03_cams.ipynb #c0a1b2d3
+def _check_known(what, vals):
+    "ValueError where classes of this kind are not known"
+    if vals is None: raise ValueError("The true classes are not known: give items with labels, as by `dl=learn.dls.test_dl(items, with_labels=True)`")
+    if None in vals:
+        raise ValueError("The predicted classes are not known: they are where the model was asked for one class of several, and the predictions were kept")
+
+@patch
+def _named(self:CAMs, what, vals, names):
+    "The classes of each item, and whether one of `names` is among them"
+    _check_known(what, vals)
+    vocab = set(map(str, ifnone(self.vocab, [])))
+    def each(o):
+        "Of several true classes all, and each"
+        if is_listy(o): return o
+        parts = o.split(', ')
+        return [o, *parts] if set(parts)<=vocab else [o]
+    vals = vals.map(each)
+    known = {*vals.concat(), *vocab}
+    if no := [n for n in names if str(n) not in known]: raise ValueError(f"There is no {what} {no[0]!r}. {close_matches(no[0], known)}")
+    return vals,lambda o: any(str(n) in o for n in names)
+
+@patch
+def _wrong(self:CAMs, error):
+    "The predicted and the true class of each item, and whether they differ, or not if `error` is False"
+    if self.actuals is None or None in self.predicted:
+        raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
+    return zip(self.predicted, self.actuals),lambda o: (o[0]!=o[1])==error
+
+@patch
+def _between(self:CAMs, prob):
+    "The probabilities of each item, and whether the first lies between those of `prob`"
+    if not (is_listy(prob) and len(prob)==2):
+        raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
+    return self.probs,lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1]
+
+def _is_well(health, o):
+    "Are all maps well, or does one of their doubts begin as asked?"
+    return not any(o)==health if isinstance(health, bool) else any(h.startswith(health) for h in o)
+
 @patch
 def where(self:CAMs,
     label=None, # A class explained, or several
@@ -109,29 +148,14 @@ def where(self:CAMs,
     health=None # True: all maps are well; False: some mean little; or how their health begins, such as 'negative'
 ):
     "The items for which all of this holds, as `CAMs`"
-    ok,vocab = [True]*len(self),set(map(str, ifnone(self.vocab, [])))
-    def keep(vals, f): ok[:] = [o and f(v) for o,v in zip(ok, vals)]
-    for vals,names,what in ((self.labels,label,'class explained'),(self.actuals,actual,'true class'),(self.predicted,predicted,'predicted class')):
-        if names is None: continue
-        if vals is None: raise ValueError("The true classes are not known: give items with labels, as by `dl=learn.dls.test_dl(items, with_labels=True)`")
-        if None in vals:
-            raise ValueError("The predicted classes are not known: they are where the model was asked for one class of several, and the predictions were kept")
-        parts = lambda o: ps if (ps := set(o.split(', ')))<=vocab else ()
-        vals = vals.map(lambda o: o if is_listy(o) else [o, *parts(o)])                      # of several true classes, each and all
-        known = {*vals.concat(), *vocab}
-        for n in L(names):
-            if str(n) not in known: raise ValueError(f"There is no {what} {n!r}. {close_matches(n, known)}")
-        keep(vals, lambda o: any(str(n) in o for n in L(names)))
-    if error is not None:
-        if self.actuals is None or None in self.predicted:
-            raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
-        keep(zip(self.predicted, self.actuals), lambda o: (o[0]!=o[1])==error)
-    if prob is not None and not (is_listy(prob) and len(prob)==2):
-        raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
-    if prob is not None: keep(self.probs, lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1])
-    if health is not None: keep(self.health, lambda o: not any(o)==health if isinstance(health, bool) else any(h.startswith(health) for h in o))
+    ok = [True]*len(self)
+    def keep(vals, f): ok[:] = [o and bool(f(v)) for o,v in zip(ok, vals)]
+    for what,vals,names in (('class explained',self.labels,label), ('true class',self.actuals,actual), ('predicted class',self.predicted,predicted)):
+        if names is not None: keep(*self._named(what, vals, L(names)))
+    if error is not None: keep(*self._wrong(error))
+    if prob is not None: keep(*self._between(prob))
+    if health is not None: keep(self.health, partial(_is_well, health))
     return self[ok]
-
 
 # %% ../../nbs/learner/03_cams.ipynb #8b6ec50f
 @patch
@@ -165,7 +189,7 @@ def pictures(self:CAMs,
     if not hasattr(self.dl, 'decode_batch'): its = L(x for b in bs for x in b[inp])
     elif self.xb is not None: its = L(x for b in bs for x in self.dl.decode(b)[inp])                    # without labels there is no item to decode
     else: its = L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
-    return its.map(_picture)
+    return its.map(as_picture)
 
 @patch
 def originals(self:CAMs,
@@ -174,7 +198,7 @@ def originals(self:CAMs,
     "The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself"
     self._check_inp(inp)
     if self.xb is not None: return self.pictures(inp)
-    with own_random(): return L(_picture(find_original(self.dl, i, inp)) for i in self.rows)
+    with own_random(): return L(as_picture(find_original(self.dl, i, inp)) for i in self.rows)
 
 @patch
 def _views_of(self:CAMs, inp=0):
@@ -188,39 +212,32 @@ def views(self:CAMs):
     if not hasattr(self, '_views'): self._views = self._views_of()
     return self._views
 
-# %% ../../nbs/learner/03_cams.ipynb #9fff229f
-class _Drawn:
-    "What is no picture: a signal `(channels, length)`, drawn as lines, or a volume or clip `(channels, depth, height, width)`, as slices side by side"
-    def __init__(self, x): self.x = x.detach().cpu().float().as_subclass(Tensor)
-    def show(self, ctx=None, **kwargs):
-        if self.x.ndim==4:
-            x = self.x if len(self.x)==3 else self.x.mean(0, keepdim=True)                      # three channels are colours
-            x = (x-x.min())/(x.max()-x.min()).clamp(min=1e-8)
-            return show_image(torch.stack([side_by_side(o) for o in x]), ctx=ctx, cmap='gray', **kwargs)
-        ctx = ifnone(ctx, plt.gca())
-        ctx.plot(self.x.T.numpy(), lw=1)
-        ctx.margins(x=0)
-        return ctx
-
-def _is_shown(o):
-    "Does `o` show itself, in a way of its own or as a picture of one or three bands?"
-    if not hasattr(o, 'show') or type(o) is Image.Image: return False
-    if not isinstance(o, TensorImageBase) or isinstance(o, TensorMask) or o.ndim!=3 or type(o).show is not TensorImageBase.show: return True
-    return len(o)==1 or len(o)==3 and (not o.is_floating_point() or -.1<o.min() and o.max()<1.1)       # beyond these, it would be drawn white
-
-def _picture(o):
-    "Decoded item `o` as what shows itself"
-    if isinstance(o, Tensor) and (o.ndim in (2,4) and type(o) in (Tensor,TensorBase) or o.ndim==4): return _Drawn(o)
-    # matplotlib would draw CMYK as RGBA
-    if isinstance(o, Image.Image) and o.mode not in ('1','L','F','I','I;16','RGB','RGBA'): return PILImage(o.convert('RGB'))
-    if _is_shown(o): return o
-    if isinstance(o, Image.Image): return PILImage(o.copy())
-    if not isinstance(o, Tensor) or o.ndim!=3:
-        raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
-    o = (o[:3] if len(o)>=3 else o[:1]).as_subclass(Tensor).float()
-    return TensorImage((o-o.min())/(o.max()-o.min()).clamp(min=1e-8))
-
 # %% ../../nbs/learner/03_cams.ipynb #1332b603
+@patch(as_prop=True)
+def n_columns(self:CAMs):
+    "How many maps are drawn of an item: as many as that with the most targets has"
+    return max([1, *map(len, self._maps)])
+
+@patch
+def panels(self:CAMs,
+    relu=True, # Is only shown what speaks for the target? The titles say so if not
+    inp=0, # Which input to draw, if the model has several
+    original=False # Draw on the items as fastai opens them
+) -> list: # Of `Panel`
+    "What is drawn, item by item, a panel for each target; None where an item has fewer targets than others"
+    pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp),[None]*len(self))
+    def panel(i, j):
+        maps = self._maps[i]
+        if j>=max(1, len(maps)): return None
+        return Panel(pics[i], maps[j] if len(maps) else None, self._title(i, j, relu), views[i])
+    return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
+
+@patch
+def _brightness(self:CAMs, scale, relu):
+    "Keywords of `TensorCAM.show` for the `scale` that was asked for"
+    if scale=='shared': scale = self._top(relu)
+    return dict(scale=None, vmin=0. if relu else -scale, vmax=scale) if isinstance(scale, (int,float)) else dict(scale=scale)
+
 @patch
 @in_words
 def show(self:CAMs,
@@ -242,30 +259,9 @@ def show(self:CAMs,
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
-    k = max(1, *map(len, cams._maps))
-    pics,views = (cams.originals(inp),cams._views_of(inp)) if original else (cams.pictures(inp),[None]*len(cams))
-    kw = dict(scale=scale, relu=relu, clip=clip, cmap=ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha=alpha, interpolation=interpolation)
-    if scale=='shared': scale = cams._top(relu)
-    if isinstance(scale, (int,float)): kw.update(scale=None, vmin=0. if relu else -scale, vmax=scale)
-    mine = ctxs is None
-    if mine: ctxs = get_grid(len(cams)*k, nrows=nrows, ncols=ncols or (k if k>1 else None), figsize=figsize, layout='constrained')
-    ctxs = list(np.ravel(ctxs))
-    try:
-        if len(ctxs)<len(cams)*k:
-            raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} items of {k} targets: {len(cams)*k} are needed" +
-                             (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
-        for i,(pic,view,maps) in enumerate(zip(pics, views, cams._maps)):
-            for j in range(k):
-                ctx = ctxs[i*k+j]
-                if j>=max(1, len(maps)): ctx.set_axis_off(); continue
-                pic.show(ctx=ctx)
-                if view is not None: view.shade(ctx)
-                if j<len(maps): maps[j].show(ctx=ctx, view=view, **kw)
-                titled(ctx, cams._title(i, j, relu))
-    except Exception:
-        if mine: plt.close(ctxs[0].figure)                          # half a drawing
-        raise
-    return ctxs
+    k,cmap = cams.n_columns,ifnone(cmap, 'magma' if relu else 'RdBu_r')
+    return show_panels(cams.panels(relu, inp, original), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
+                       relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, **cams._brightness(scale, relu))
 
 @patch
 def _top(self:CAMs, relu=True):

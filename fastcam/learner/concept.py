@@ -14,7 +14,6 @@ from ..engine.target import *
 from .calls import *
 from .items import *
 from .learner import *
-from matplotlib.patches import Patch
 import numbers
 
 # %% ../../nbs/learner/09_concept.ipynb #7ca8f142
@@ -67,6 +66,14 @@ def concepts(self:Learner,
 
 # %% ../../nbs/learner/09_concept.ipynb #2f164829
 @patch
+def panels(self:Concepts,
+    max_n=9 # At most so many items
+) -> list: # Of `Panel`
+    "Each item with its concepts, each of them scaled by its largest value over all items"
+    top = self.maps.as_subclass(Tensor).amax((0,*range(2,self.maps.ndim)), keepdim=True).clamp(min=1e-8)
+    return [Panel(pic, Colored(m)) for pic,m in zip(self.cams[:max_n].pictures(), TensorCAM(self.maps/top)[:max_n])]
+
+@patch
 @in_words
 def show(self:Concepts,
     max_n=9, # Show at most so many items
@@ -76,18 +83,6 @@ def show(self:Concepts,
     cmap='tab10' # A colour for each concept
 ):
     "Colour each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes"
-    cams,col = self.cams[:max_n],plt.get_cmap(cmap)
-    top = self.maps.as_subclass(Tensor).amax((0,*range(2,self.maps.ndim)), keepdim=True).clamp(min=1e-8)
-    fig,axs = get_grid(len(cams), ncols=ncols, figsize=figsize, layout='constrained', return_fig=True)
-    for pic,m,ax in zip(cams.pictures(), TensorCAM(self.maps/top)[:max_n], axs):
-        pic.show(ctx=ax)
-        im = ax.get_images()[0]
-        m = m.resize(im.get_array().shape[:2]).as_subclass(Tensor)
-        rgba = np.array([col(i) for i in range(len(self))])[m.argmax(0).numpy()]
-        rgba[...,3] = alpha*m.amax(0).clamp(0,1).numpy()
-        ax.imshow(rgba, extent=im.get_extent())
-    n = min(4, len(self), max(1, fig.get_figwidth()//1.5))
-    names = [in_lines(f'{i}: {l} {p:.2f}', fig.get_figwidth()*72/n-48, plt.rcParams['legend.fontsize']) for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))]
-    leg = fig.legend(handles=[Patch(color=col(i), label=o) for i,o in enumerate(names)], loc='outside lower center', ncols=int(n))
-    for t in leg.get_texts(): t.set_parse_math(False)
+    axs = show_panels(self.panels(max_n), ncols=ncols, figsize=figsize, alpha=alpha, cmap=cmap)
+    legend(axs[0].figure, [f'{i}: {l} {p:.2f}' for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))], cmap)
     return axs

@@ -20,10 +20,6 @@ from .text import *
 from .callback import *
 from .learner import *
 from .interpret import *
-from base64 import b64encode
-from matplotlib.animation import FFMpegWriter
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-import io
 
 # %% ../../nbs/learner/08_film.ipynb #7307b2a4
 class CAMFilm(Callback):
@@ -131,7 +127,7 @@ def _log(self:CAMFilm, cams):
             import wandb
             wandb.log({'CAMFilm': wandb.Image(fig)}, step=max(0, wb._wandb_step))
     finally:
-        plt.close(fig)
+        close_figure(fig)
         set_random_states(**states)
 
 # %% ../../nbs/learner/08_film.ipynb #79612574
@@ -159,32 +155,15 @@ def _made(self:CAMFilm):
 def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image', relu=None, **kwargs):
     "Generator: one figure, drawn anew for each frame"
     cams = [c[:max_n] for c in self._made()]
-    n,k,relu = len(cams[0]),max(len(m) for c in cams for m in c._maps) or 1,ifnone(relu, not cams[0].signed)
+    n,k,relu = len(cams[0]),max(c.n_columns for c in cams),ifnone(relu, not cams[0].signed)
     if scale=='shared': scale = max(c._top(relu) for c in cams)
-    fig,axs = get_grid(n*k, ncols=ncols or (k if k>1 else min(n, 4)), figsize=figsize, imsize=2, layout='constrained', dpi=dpi, return_fig=True)
-    n_lines = max(in_lines(c._title(i, j, relu), room_of(axs[0])[0], 9).count('\n') for c in cams for i in range(n) for j in range(max(1, len(c._maps[i]))))
-    canvas = FigureCanvasAgg(fig)
-    try:
-        for i,(step,c) in enumerate(zip(self.steps, cams)):
-            for ax in axs:
-                ax.clear()
-                ax.set_axis_off()
-            own = max(1, *map(len, c._maps))
-            with plt.rc_context({'axes.titlesize':9}):
-                shown = c.show(max_n=n, ctxs=[axs[i*k+j] for i in range(n) for j in range(own)], scale=scale, relu=relu, **kwargs)
-                for ax in shown: ax.title.set_text('\n'*(n_lines-ax.get_title().count('\n')) + ax.get_title())
-            fig.suptitle(step, fontsize=10)
-            canvas.draw()
-            if i==0: fig.set_layout_engine('none')                   # what follows stays where it is
-            yield fig
-    finally: plt.close(fig)
+    titles = [c._title(i, j, relu) for c in cams for i in range(n) for j in range(max(1, len(c._maps[i])))]
+    def draw(i, axs):
+        c = cams[i]
+        return c.show(max_n=n, ctxs=[axs[i*k+j] for i in range(n) for j in range(c.n_columns)], scale=scale, relu=relu, **kwargs)
+    return frames(n*k, self.steps, draw, titles, ncols or (k if k>1 else min(n, 4)), figsize, dpi)
 
 # %% ../../nbs/learner/08_film.ipynb #94caa4e9
-class _Animation:
-    "A GIF that shows itself in a notebook"
-    def __init__(self, data): self.data = data
-    def _repr_html_(self): return f'<img src="data:image/gif;base64,{b64encode(self.data).decode()}">'
-
 @patch
 @delegates(CAMs.show, but=['ctxs','nrows'])
 def animate(self:CAMFilm,
@@ -194,10 +173,7 @@ def animate(self:CAMFilm,
     **kwargs # For `CAMs.show`; `scale='shared'` is over all frames, so that they compare
 ):
     "The film as an animation, which a notebook shows; its `data` is a GIF"
-    ims = [Image.fromarray(np.array(fig.canvas.buffer_rgba())).convert('RGB') for fig in self._drawn(max_n=max_n, dpi=dpi, **kwargs)]
-    res = io.BytesIO()
-    ims[0].save(res, 'GIF', save_all=True, append_images=ims[1:], duration=[1000//fps]*(len(ims)-1)+[2000], loop=0)
-    return _Animation(res.getvalue())
+    return Animation(self._drawn(max_n=max_n, dpi=dpi, **kwargs), fps)
 
 @patch
 @delegates(CAMFilm.animate)
@@ -210,11 +186,4 @@ def save(self:CAMFilm,
     path = Path(path)
     if path.suffix.lower()=='.gif': path.write_bytes(self.animate(fps, **kwargs).data)
     elif path.suffix.lower()!='.mp4': raise ValueError(f"`path` is {str(path)!r}: expected a name that ends in '.gif' or '.mp4'")
-    elif not FFMpegWriter.isAvailable():
-        raise RuntimeError("An MP4 is made by the program ffmpeg, which is not on the PATH: install it, as by `conda install ffmpeg`, or save a '.gif', "
-                           "which needs nothing")
-    else:
-        writer,drawn = FFMpegWriter(fps),self._drawn(**kwargs)
-        with writer.saving(fig := next(drawn), path, fig.dpi):
-            writer.grab_frame()
-            for _ in drawn: writer.grab_frame()
+    else: save_mp4(self._drawn(**kwargs), path, fps)

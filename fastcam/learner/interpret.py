@@ -26,13 +26,13 @@ def show_columns(
     **kwargs # For `CAMs.show`
 ):
     "Draw a row for each item and a column for each of `cams`, or several where it has several targets; gives the axes (items, columns)"
-    n,ks = len(cams[0]),[max(1, *map(len, c._maps)) for c in cams]
-    axs = np.array(get_grid(n*sum(ks), nrows=n, ncols=sum(ks), figsize=figsize, imsize=2, layout='constrained')).reshape(n, -1)
+    n,ends = len(cams[0]),[0, *np.cumsum([c.n_columns for c in cams])]
+    axs = axes_grid(n, ends[-1], figsize, 2)
     relu = ifnone(relu, not any(c.signed for c in cams))
     if scale=='shared': scale = max(c._top(relu) for c in cams)
-    with plt.rc_context({'axes.titlesize':9}):
-        for i,(name,c,end) in enumerate(zip(names, cams, np.cumsum(ks))):
-            c,part = copy.copy(c),axs[:,end-ks[i]:end]
+    with title_size(9):
+        for i,(name,c) in enumerate(zip(names, cams)):
+            c,part = copy.copy(c),axs[:,ends[i]:ends[i+1]]
             if i>0: c.targs = None                                       # the true class is said once in a row
             c.show(max_n=n, ctxs=part, scale=scale, relu=relu, **kwargs)
             loc = 'center' if part[0,0].get_title() else 'left'          # as texts have it
@@ -47,6 +47,21 @@ def choice_name(o):
     return o if isinstance(o, (str,int,np.integer)) else getattr(o, '__name__', type(o).__name__)
 
 # %% ../../nbs/learner/07_interpret.ipynb #f0977f00
+def _choices(given, kwargs):
+    "What there is to choose from, by the keyword of `Learner.cam`"
+    if all(o is None for o in given.values()): given['method'] = ['gradcam','gradcampp','hirescam','layercam','eigencam']
+    given = {k: o if isinstance(o, (list,L,tuple)) else [o] for k,o in given.items() if o is not None}
+    for k,o in given.items():
+        if k in kwargs: raise TypeError(f"`{k}` and `{k}s` do not go together: put all {k}s to choose from into the list `{k}s=[...]`, a column each")
+        if not len(o): raise ValueError(f"`{k}s` is empty: there is nothing to choose from")
+    if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
+    return given
+
+def _column_name(choice):
+    "What the method and the layer of a column are called"
+    names = {k: f'[{choice_name(o)}]' if is_listy(o) else str(choice_name(o)) for k,o in choice.items() if k!='target'}
+    return ', '.join(f'layer {n}' if k=='layer' else n for k,n in names.items())
+
 @patch
 @delegates(Learner.show_cam, but=['ctxs','nrows','ncols'])
 @in_words
@@ -59,21 +74,14 @@ def compare_cams(self:Learner,
     **kwargs # For `Learner.cam` and `CAMs.show`
 ):
     "Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`"
-    given = dict(method=methods, layer=layers, target=targets)
-    if all(o is None for o in given.values()): given['method'] = ['gradcam','gradcampp','hirescam','layercam','eigencam']
-    given = {k: o if isinstance(o, (list,L,tuple)) else [o] for k,o in given.items() if o is not None}
-    for k,o in given.items():
-        if k in kwargs: raise TypeError(f"`{k}` and `{k}s` do not go together: put all {k}s to choose from into the list `{k}s=[...]`, a column each")
-        if not len(o): raise ValueError(f"`{k}s` is empty: there is nothing to choose from")
-    if 'fuse' in kwargs and kwargs['fuse'] is None: raise ValueError("`fuse=None` makes a map for each layer; here give `layers=`, a column for each")
+    given = _choices(dict(method=methods, layer=layers, target=targets), kwargs)
     show,choices = to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
     src = {k: kwargs.pop(k) for k in ('dl','ds_idx') if k in kwargs}
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.compare_cams):
         dl = explained_dl(learn, items, n=max_n, **src)
         if isinstance(dl, Batches): dl = Batches(list(dl))                             # the same in each column
         cams = [learn.cam(dl=dl, **c, **kwargs) for c in choices]
-    def said(k, o): return ('layer ' if k=='layer' else '') + (f'[{choice_name(o)}]' if is_listy(o) else str(choice_name(o)))
-    show_columns([', '.join(said(k, o) for k,o in c.items() if k!='target') for c in choices], cams, **show)
+    show_columns([_column_name(c) for c in choices], cams, **show)
 
 # %% ../../nbs/learner/07_interpret.ipynb #a5b7ccf8
 @patch
@@ -113,6 +121,27 @@ def show_cam(self:Interpretation,
     self.learn.show_cam(dl=self._dl_of(list(idxs)), max_n=len(idxs), **kwargs)
 
 # %% ../../nbs/learner/07_interpret.ipynb #578527bb
+def _check_k(k, n):
+    "ValueError unless `k` is a number of losses that there are, or positions of some of `n`"
+    last = k if is_listy(k) or isinstance(k, range) else [ifnone(k, n)-1]
+    if any(not 0<=o<n for o in last): raise ValueError(f"`k` is {k}, and there are {n} losses: expected 1 to {n}, or a list of positions below {n}")
+
+def _loss_heads(cams, losses, one):
+    "What is said of each item: prediction, true class, loss and probability where it has `one` class, else the true value and the loss"
+    if one: return [f'{cams.vocab[p.argmax()]}/{a} / {l:z.2f} / {p.max():.2f}' for p,a,l in zip(cams.preds, cams.actuals, losses)]
+    return [('' if a is None else f'actual: {a} / ')+f'loss {l:z.2f}' for a,l in zip(ifnone(cams.actuals, [None]*len(cams)), losses)]
+
+def _show_losses(cams, heads, nrows=None, ncols=None, figsize=None, **kwargs):
+    "Draw the items, each under its head; gives the axes"
+    cams,n,cols = copy.copy(cams),len(cams),cams.n_columns
+    cams.targs = None                                                                 # the head says it
+    ncols = ncols or cols*math.ceil(n/nrows if nrows else math.sqrt(n/cols))
+    figsize = figsize or (2.4*ncols, 2.8*math.ceil(n*cols/ncols))
+    with title_size(10): axs = cams.show(**{**kwargs, 'max_n':n}, nrows=nrows, ncols=ncols, figsize=figsize)
+    for i,head in enumerate(heads):
+        for j,ax in enumerate(axs[i*cols:i*cols+max(1, len(cams._maps[i]))]): titled(ax, ('' if j else head) + '\n' + ax.get_title(), size=10)
+    return axs
+
 @patch
 @delegates(Learner.show_cam, but=['items','dl','ds_idx','max_n'])
 @in_words
@@ -123,29 +152,43 @@ def plot_top_losses(self:Interpretation,
     **kwargs # Without `heatmap` for fastai; with it for `Learner.cam` and `CAMs.show`
 ):
     "Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps"
-    n = len(self.losses)
-    if any(not 0<=o<n for o in (k if is_listy(k) or isinstance(k, range) else [ifnone(k, n)-1])):
-        raise ValueError(f"`k` is {k}, and there are {n} losses: expected 1 to {n}, or a list of positions below {n}")
+    _check_k(k, len(self.losses))
     if not heatmap: return self._orig_plot_top_losses(k, largest, **kwargs)
     losses,idxs = (o[list(k)] for o in self.top_losses(None, largest)) if is_listy(k) or isinstance(k, range) else self.top_losses(k, largest)
     check_fused(kwargs)
     one,show = self._one_class(),to_show(kwargs)
-    both = one and kwargs.get('target') is None
-    if both: kwargs['target'] = _PredictedAndActual()
+    if one and kwargs.get('target') is None: kwargs['target'] = _PredictedAndActual()
     if hasattr(self.dl, 'sort_func'): return self.show_cam(idxs.tolist(), **kwargs, **show)        # texts are no grid of pictures: they follow each other
     cams = self.learn.cam(dl=self._dl_of(idxs.tolist()), **{**kwargs, 'with_preds':True})
-    n,cols = len(cams),max(1, *map(len, cams._maps))
-    ncols = show.pop('ncols', None) or cols*math.ceil(n/show['nrows'] if show.get('nrows') else math.sqrt(n/cols))
-    figsize = show.pop('figsize', None) or (2.4*ncols, 2.8*math.ceil(n*cols/ncols))
-    actuals,cams.targs = cams.actuals,None
-    with plt.rc_context({'axes.titlesize':10}): axs = cams.show(**{**show, 'max_n':n}, ncols=ncols, figsize=figsize)
-    for i,l in enumerate(losses.tolist()):
-        p,ours = cams.preds[i],axs[i*cols:i*cols+max(1, len(cams._maps[i]))]
-        head = f'{cams.vocab[p.argmax()]}/{actuals[i]} / {l:z.2f} / {p.max():.2f}' if one else ('' if actuals is None else f'actual: {actuals[i]} / ')+f'loss {l:z.2f}'
-        for j,ax in enumerate(ours): titled(ax, ('' if j else head) + '\n' + ax.get_title(), size=10)
+    heads = _loss_heads(cams, losses.tolist(), one)
+    axs = _show_losses(cams, heads, **show)
     if one: axs[0].figure.suptitle('Prediction/Actual/Loss/Probability', weight='bold', size=14)
 
 # %% ../../nbs/learner/07_interpret.ipynb #65c3f9d5
+@patch
+def _check_single(self:Interpretation):
+    "TypeError where items have no single class, or no places in common"
+    if not self._one_class(): raise TypeError("`most_confused_cam` is for items that have one class each")
+    if hasattr(self.dl, 'sort_func'):
+        raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, "
+                        "heatmap=True)`")
+
+def _most_confused(found, min_val):
+    "The pairs of classes, how often each was `found`, that were confused `min_val` times at least, in the order of `most_confused`"
+    if pairs := sorted(o for o in found if found[o]>=min_val): return sorted(pairs, key=found.get, reverse=True)
+    raise ValueError(f"No class was taken for another {min_val} times or more" + (f": most often it was {max(found.values())} times" if found else ", nor at all"))
+
+def _pair_panels(cams, losses, n_worst):
+    "A row for one pair of classes, whose items have the first as predicted and the second as the actual: the mean map for each, and the `n_worst` items"
+    grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
+    heads = f'{actual} taken for {pred}, {len(cams)}x\nmean for {pred}',f'\nmean for {actual}'
+    means = torch.stack([m.resize(grid) for m in cams._maps]).mean(0)
+    res = [Panel(map=m, title=head + ('' if m.max()>0 else '\n(nothing speaks for it)')) for m,head in zip(means, heads)]
+    cams = cams[:n_worst]
+    cams.targs = None
+    res += [Panel(pic, cams._maps[i][0], f'{cams._title(i, 0)}\nloss {losses[i]:.2f}') for i,pic in enumerate(cams.pictures())]
+    return res+[None]*(2+n_worst-len(res))
+
 @patch
 @delegates(Learner.cam, but=['items','dl','ds_idx','max_n','target','fuse','with_preds'])
 @in_words
@@ -158,30 +201,15 @@ def most_confused_cam(self:ClassificationInterpretation,
 ):
     "For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted"
     check_fused(kwargs)
-    if not self._one_class(): raise TypeError("`most_confused_cam` is for items that have one class each")
-    if hasattr(self.dl, 'sort_func'):
-        raise TypeError("`most_confused_cam` draws the mean of several maps, and texts have no places in common: look at the worst by `plot_top_losses(9, "
-                        "heatmap=True)`")
+    self._check_single()
     with as_before(self.learn) as learn: _,targs,decoded = learn.get_preds(dl=self.dl, with_decoded=True, act=self.act)
     found = Counter((t,d) for t,d in zip(targs.tolist(), decoded.tolist()) if t!=d)
-    pairs = sorted(o for o in found if found[o]>=min_val)
-    if not pairs:
-        raise ValueError(f"No class was taken for another {min_val} times or more" + (f": most often it was {max(found.values())} times" if found else ", nor at all"))
-    pairs = sorted(pairs, key=found.get, reverse=True)[:max_n]                                             # the order of `most_confused`
+    pairs = _most_confused(found, min_val)[:max_n]
     n_worst = min(n_worst, found[pairs[0]])
-    axs = np.array(get_grid(len(pairs)*(2+n_worst), ncols=2+n_worst, figsize=figsize or (2.4*(2+n_worst), 2.8*len(pairs)), layout='constrained')).reshape(len(pairs), -1)
-    for (t,d),row in zip(pairs, axs):
+    panels = []
+    for t,d in pairs:
         idxs = ((targs==t)&(decoded==d)).nonzero().flatten()
         idxs = idxs[self.losses[idxs].argsort(descending=True)].tolist()
         with as_before(self.learn) as learn, learn.no_bar(): cams = learn.cam(dl=self._dl_of(idxs), target=tensor([[d,t]]*len(idxs)), **kwargs)
-        grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
-        heads = f'{actual} taken for {pred}, {len(idxs)}x\nmean for {pred}',f'\nmean for {actual}'
-        for ax,m,head in zip(row, torch.stack([m.resize(grid) for m in cams._maps]).mean(0), heads):
-            m.show(ctx=ax)
-            titled(ax, head + ('' if m.max()>0 else '\n(nothing speaks for it)'), size=10)
-        cams,cams.targs = cams[:n_worst],None
-        for i,(ax,pic) in enumerate(itertools.zip_longest(row[2:], cams.pictures())):
-            if pic is None: ax.set_axis_off(); continue
-            pic.show(ctx=ax)
-            cams._maps[i][0].show(ctx=ax)
-            titled(ax, f'{cams._title(i, 0)}\nloss {self.losses[idxs[i]].item():.2f}', size=10)
+        panels += _pair_panels(cams, self.losses[idxs].tolist(), n_worst)
+    show_panels(panels, ncols=2+n_worst, figsize=figsize or (2.4*(2+n_worst), 2.8*len(pairs)), size=10)

@@ -110,29 +110,42 @@ def first_list(dl):
     tl = getattr(dl.dataset, 'tls', [getattr(dl, 'dataset', None)])[0] if hasattr(dl, 'dataset') else None
     return tl if isinstance(tl, TfmdLists) else None
 
+def _joined(df, tok):
+    "`df` with the column that the tokenizer `tok` reads, made of those that it was made of when the model was trained"
+    from fastai.text.core import _join_texts
+    given = list(L(tok.text_cols))
+    if not all(isinstance(c, str) and c in df for c in given): return df
+    texts = df[given].where(df[given].notna(), '')
+    return df.assign(**{tok.tok_text_col: _join_texts(texts, mark_fields=ifnone(tok.kwargs.get('mark_fields'), len(given)>1))})
+
+def _text_columns(df, fs):
+    "`df` with the columns that the transforms `fs` read texts from, and the names of these; KeyError where one is not there"
+    tok,read = first(f for f in fs if hasattr(f, 'tok_text_col')),first(f for f in fs if isinstance(f, ColReader))
+    cols = [tok.tok_text_col] if tok else list(read.cols) if read else []
+    if tok and cols[0] not in df: df = _joined(df, tok)
+    if missing := [c for c in cols if isinstance(c, str) and c not in df]:
+        raise KeyError(f"The DataFrame has no column {missing[0]!r}, which is where these DataLoaders read the text: rename yours, as by "
+                       f"`df.rename(columns=...)`. {close_matches(missing[0], df.columns)}")
+    return df,cols
+
+def _lack(text):
+    "Why `text` is none; empty if it is one"
+    if text is None or isinstance(text, float) and math.isnan(text): return 'missing'
+    empty = isinstance(text, str) and not text.strip() or is_listy(text) and not len(text)
+    return 'empty' if empty else ''
+
 def as_texts(
     dls:DataLoaders,
     items # A list, or a DataFrame
 ):
     "`items` as `dls.test_dl` takes them; ValueError where there is no text"
-    fs = first_list(dls.loaders[-1]).tfms.fs
     names,texts = range_of(items),items
     if isinstance(items, pd.DataFrame):
-        tok,read = first(f for f in fs if hasattr(f, 'tok_text_col')),first(f for f in fs if isinstance(f, ColReader))
-        cols = [tok.tok_text_col] if tok else list(read.cols) if read else []
-        if tok and cols[0] not in items:
-            given = list(L(tok.text_cols))
-            if all(isinstance(c, str) and c in items for c in given):
-                from fastai.text.core import _join_texts
-                items = items.assign(**{cols[0]: _join_texts(items[given].where(items[given].notna(), ''), mark_fields=ifnone(tok.kwargs.get('mark_fields'), len(given)>1))})
-        if missing := [c for c in cols if isinstance(c, str) and c not in items]:
-            raise KeyError(f"The DataFrame has no column {missing[0]!r}, which is where these DataLoaders read the text: rename yours, as by "
-                           f"`df.rename(columns=...)`. {close_matches(missing[0], items.columns)}")
+        items,cols = _text_columns(items, first_list(dls.loaders[-1]).tfms.fs)
         names,texts = list(items.index),items[cols[0]] if len(cols)==1 and isinstance(cols[0], str) else []
     for n,t in zip(names, texts):
-        if t is None or isinstance(t, float) and math.isnan(t) or isinstance(t, str) and not t.strip() or is_listy(t) and not len(t):
-            raise ValueError(f"Item {n} holds no text ({'missing' if not is_listy(t) and not isinstance(t, str) else 'empty'}): leave it out, as by "
-                             "`df[df.text.str.strip().str.len()>0]`")
+        if lack := _lack(t):
+            raise ValueError(f"Item {n} holds no text ({lack}): leave it out, as by `df[df.text.str.strip().str.len()>0]`")
     return items
 
 # %% ../../nbs/learner/01_items.ipynb #1ea00026

@@ -57,6 +57,25 @@ def as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
     res = {n: cls(m, o.idxs, o.labels, o.health[n], *last, n) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
+def _n_items(read):
+    "How many items the loader `read` gives, None if that shows when they are read; ValueError where there are none, or no end of them"
+    n = read.n_items
+    if n==0: raise ValueError("There are no items to explain: the dataset is empty")
+    if read.n is None and isinstance(read.dl, DataLoader) and read.indexed and read.dl.n is None:
+        raise ValueError("This dataset has no length: give `max_n`, how many items are explained")
+    return n
+
+def _embedded(learn, target):
+    "`target`; of one that is similar to items, what the model gives for these"
+    if not isinstance(target, Similar) or isinstance(target.query, Tensor): return target
+    with learn.no_bar(): return Similar(learn.get_preds(dl=explained_dl(learn, target.query), act=noop, reorder=True)[0])
+
+def _predict(learn, read, cb):
+    "fastai's loop over the batches of `read`, with `cb`; gives the inputs where they cannot be read again"
+    with learn.no_bar() if len(read)<2 else nullcontext():
+        try: return learn.get_preds(dl=read, with_input=not read.again, with_preds=False, with_targs=False, reorder=False, cbs=cb)[0]
+        except Exception as e: raise unburied(e)
+
 @patch
 @in_words
 def cam(self:Learner,
@@ -77,17 +96,11 @@ def cam(self:Learner,
     with as_before(self) as learn:
         dl = explained_dl(learn, items, dl, ds_idx, max_n)
         read = dl if isinstance(dl, Batches) else Batches(dl)
-        n = read.n_items
-        if n==0: raise ValueError("There are no items to explain: the dataset is empty")
-        if read.n is None and isinstance(read.dl, DataLoader) and read.indexed and read.dl.n is None:
-            raise ValueError("This dataset has no length: give `max_n`, how many items are explained")
-        if isinstance(target, Similar) and not isinstance(target.query, Tensor):
-            with learn.no_bar(): target = Similar(learn.get_preds(dl=explained_dl(learn, target.query), act=noop, reorder=True)[0])
+        n = _n_items(read)
+        target = _embedded(learn, target)
         with keywords_of(Learner.cam):
             cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), **kwargs)
-        with learn.no_bar() if len(read)<2 else nullcontext():
-            try: xb = learn.get_preds(dl=read, with_input=not read.again, with_preds=False, with_targs=False, reorder=False, cbs=cb)[0]
-            except Exception as e: raise unburied(e)
+        xb = _predict(learn, read, cb)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
         return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, CAMs if token_ids(learn.xb) is None else TextCAMs)

@@ -54,6 +54,26 @@ def join_tokens(
     return res
 
 # %% ../../nbs/learner/04_text.ipynb #1ea00011
+class _Names:
+    "The names of tokens, as fastai's `Numericalize` or a Hugging Face tokenizer among the transforms `fs` knows them; their numbers where neither is"
+    def __init__(self, fs):
+        self.num = first(f for f in fs if hasattr(f, 'o2i'))
+        self.hf = first(o for f in fs for o in (f, *vars(f).values()) if hasattr(o, 'convert_ids_to_tokens'))
+        self.pads = ['xxpad', *([self.hf.pad_token] if self.hf else [])]
+    @property
+    def special(self): return self.hf.all_special_tokens if self.hf else ()
+    def __call__(self, ids):
+        "The tokens of these numbers, without padding"
+        if self.num: res = [self.num.vocab[j] for j in ids]
+        else: res = self.hf.convert_ids_to_tokens(ids) if self.hf else [str(j) for j in ids]
+        return [o for o in res if o not in self.pads]
+    def is_reversed(self, written, ids):
+        "Was the text given to the model from its end?"
+        return bool(written and self.num) and [self.num.o2i.get(t, 0) for t in written]==ids[::-1]!=ids
+    def join(self, toks):
+        "A word of the subwords it was cut into"
+        return self.hf.convert_tokens_to_string(toks).strip() or toks[0] if self.hf else _piece(toks)
+
 class TextCAMs(CAMs):
     "Maps of many texts, one value for each token that was scored: a list of items, which show themselves as coloured words"
     @property
@@ -61,28 +81,29 @@ class TextCAMs(CAMs):
         "Numbers of the tokens of each text, as the model was given them"
         return L(x for b in self._batches() for x in b[0])
 
+    def _ids(self, i, fs):
+        "Numbers of the tokens of text `i`, and the tokens as they were written, None where no transform of `fs` gives them"
+        if self.xb is not None: return self.xb[0][i],None
+        if not fs: return self.dl.dataset[self.rows[i]][0],None
+        o,written = L.__getitem__(first_list(self.dl), self.rows[i]),None
+        for f in fs:
+            o = f(o, split_idx=1)
+            if is_listy(o) and all(isinstance(t, str) for t in o): written = list(o)
+        return o,written
+
     def _read(self, i):
         "Tokens of text `i`: as they were written and as the model read them, in the model's order; the special ones; and what joins subwords"
-        tl,toks,pads = first_list(self.dl),None,['xxpad']
-        fs = [] if tl is None else tl.tfms.fs
-        num,hf = first(f for f in fs if hasattr(f, 'o2i')),first(o for f in fs for o in (f, *vars(f).values()) if hasattr(o, 'convert_ids_to_tokens'))
-        if self.xb is not None: ids = self.xb[0][i]
-        elif tl is None: ids = self.dl.dataset[self.rows[i]][0]
-        else:
-            ids = L.__getitem__(tl, self.rows[i])
-            for f in fs:
-                ids = f(ids, split_idx=1)
-                if is_listy(ids) and all(isinstance(t, str) for t in ids): toks = list(ids)
+        tl = first_list(self.dl)
+        fs = [] if tl is None else list(tl.tfms.fs)
+        names_of = _Names(fs)
+        ids,written = self._ids(i, fs)
         ids = tensor(ids).flatten().tolist()
-        names = [num.vocab[j] for j in ids] if num else hf.convert_ids_to_tokens(ids) if hf else [str(j) for j in ids]
-        if hf: pads.append(hf.pad_token)
-        names = [n for n in names if n not in pads]
-        if toks and num and [num.o2i.get(t, 0) for t in toks]==ids[::-1]!=ids: toks = toks[::-1]
-        special,n = (hf.all_special_tokens if hf else ()),self._maps[i].shape[-1]
-        if len(names)<n:
-            raise ValueError(f"Item {self.rows[i]} has {len(names)} tokens and {n} values: where its padding is cannot be told. Give the model's embedding "
+        read = names_of(ids)
+        if names_of.is_reversed(written, ids): written = written[::-1]
+        if len(read)<self._maps[i].shape[-1]:
+            raise ValueError(f"Item {self.rows[i]} has {len(read)} tokens and {self._maps[i].shape[-1]} values: where its padding is cannot be told. Give the model's embedding "
                              "its `padding_idx`, or pad with fastai's `Pad_Chunk`")
-        return toks if toks and len(toks)==len(names) else names,names,special,(lambda o: hf.convert_tokens_to_string(o).strip() or o[0]) if hf else _piece
+        return written if written and len(written)==len(read) else read,read,names_of.special,names_of.join
 
     def _words(self, maps=None):
         "For each text, its words in order, each with the tokens that the model read and its value in each of `maps` (k,), NaN where it was not scored"
@@ -110,18 +131,6 @@ class TextCAMItem(CAMItem):
 TextCAMs._item = TextCAMItem
 
 # %% ../../nbs/learner/04_text.ipynb #1ea00017
-_for,_against = (251,106,74),(107,174,214)
-
-def _colour(v):
-    "Red, green, blue and how much of it, for a value of -1..1; none of it for NaN"
-    return (*(_for if v>0 else _against), 0. if math.isnan(v) else round(min(abs(v), 1), 2))
-
-def _glued(w, prev):
-    "Is there no space before word `w`?"
-    return re.fullmatch(r"[.,;:!?%)\]…]+|n't|['’]\w{0,2}", w) is not None or prev in ('(','[')
-
-def _seen(w): return re.sub(r'\s+', '↵', w.replace('▁',' ')) if not w.strip(' ▁\n\t') else w.replace('▁',' ')
-
 @patch
 def _scaled(self:TextCAMs, scale, relu, clip):
     "Maps as they are coloured, -1..1"
@@ -138,6 +147,20 @@ def _notes(ws):
     return f"{n} of {len(ws)} words were not scored: the text is longer than what the encoder hands on (`max_len`)" if n else ''
 
 @patch
+def panels(self:TextCAMs,
+    relu=True, # Is only shown what speaks for the target?
+    scale='image', # See `TextCAMs.show`
+    clip=None # See `TensorCAM.normalize`
+) -> list: # Of `WordPanel`
+    "What is drawn, text by text, a panel for each target; None where a text has fewer targets than others"
+    def panel(i, j, words):
+        if j>=max(1, len(self.labels[i])): return None
+        title = self._title(i, j, relu).replace('\n', ' · ')
+        return WordPanel([(w, tokens, v[j] if j<len(v) else 0.) for w,tokens,v in words], title, _notes(words))
+    texts = enumerate(self._words(self._scaled(scale, relu, clip)))
+    return [panel(i, j, words) for i,words in texts for j in range(self.n_columns)]
+
+@patch
 def html(self:TextCAMs,
     scale='image', # 'image' colours each text by its own largest value, 'shared' all by the largest of all, so that they compare
     relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
@@ -145,55 +168,10 @@ def html(self:TextCAMs,
 ) -> str:
     "The texts as coloured words, each under a title"
     relu = ifnone(relu, not self.signed)
-    res = [] if self.layer is None else [f'<b>layer {escape(self.layer)}</b>']
-    for i,ws in enumerate(self._words(self._scaled(scale, relu, clip))):
-        for j in range(max(1, len(self.labels[i]))):
-            spans,prev = [],''
-            for w,t,v in ws:
-                v = v[j] if j<len(v) else 0.
-                r,g,b,a = _colour(v)
-                style = 'opacity:.45;font-style:italic' if math.isnan(v) else f'background:rgba({r},{g},{b},{a});border-radius:3px;padding:1px 2px' + (';color:#000' if a>.3 else '')
-                tip = 'not scored' if math.isnan(v) else f'{v:.2f}  {t}'
-                spans.append(('' if not spans or _glued(w, prev) else ' ') + f'<span style="{style}" title="{escape(tip)}">{escape(_seen(w))}</span>')
-                prev = w
-            note = _notes(ws)
-            res.append(f'<div style="margin:.4em 0 .9em;max-width:60em;line-height:1.7"><div style="font-weight:600">{escape(self._title(i, j, relu)).replace(chr(10), " · ")}</div>'
-                       f'{"".join(spans)}{f"""<div style="opacity:.6;font-size:.85em">{escape(note)}</div>""" if note else ""}</div>')
-    return '\n'.join(res)
+    head = [] if self.layer is None else [f'<b>layer {escape(self.layer)}</b>']
+    return '\n'.join(head+[p.html() for p in self.panels(relu, scale, clip) if p is not None])
 
 # %% ../../nbs/learner/04_text.ipynb #1ea00018
-_pt,_title_pt = 8.5,9                                 # size of a word, and of a title, in points
-
-def _draw_words(ctx, ws, j, title, note):
-    "Words on `ctx`, coloured by their `j`-th value, in lines; what has no room is counted"
-    ctx.set_axis_off()
-    titled(ctx, title, _title_pt, loc='left')
-    fig = ctx.figure
-    draw,box = fig.canvas.get_renderer(),ctx.get_window_extent()
-    put = lambda x,y,s,**kw: ctx.text(x/box.width, 1-y/box.height, s, transform=ctx.transAxes, va='baseline', fontsize=_pt, parse_math=False, **kw)
-    line,gap = _pt*1.75*fig.dpi/72,_pt*.32*fig.dpi/72
-    x,y,prev = 0,line*.65,''
-    for n,(w,t,v) in enumerate(ws):
-        v = v[j] if j<len(v) else 0.
-        r,g,b,a = _colour(v)
-        kw = dict(color='0.6', style='italic') if math.isnan(v) else dict(color='k')
-        for i,part in enumerate(_seen(w).split() or [_seen(w)]):                   # a word that is repeated comes as one, and may be longer than a line
-            if x and (i or not _glued(w, prev)): x += gap
-            o = put(x, y, part, **kw, bbox=dict(boxstyle='square,pad=.12', fc=(r/255,g/255,b/255,a), ec='none'))
-            wide = o.get_window_extent(draw).width
-            if x and x+wide>box.width:
-                x,y = 0,y+line
-                o.set_position((0, 1-y/box.height))
-            if full := y+line*.35>box.height+1: break
-            x = x+wide
-        if full:
-            o.set_text(f'… {len(ws)-n} more words')
-            o.set_bbox(dict(fc='none', ec='none'))
-            o.set_color('0.4')
-            break
-        prev = w
-    if note: put(0, min(y+line, box.height), note, color='0.4')
-
 @patch
 def show(self:TextCAMs,
     max_n=9, # Show at most so many texts, the first; all if None
@@ -207,28 +185,9 @@ def show(self:TextCAMs,
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
-    if ctxs is None and figsize is None and IN_NOTEBOOK:
-        from IPython.display import display, HTML
-        display(HTML(cams.html(scale, relu, clip)))
-        return
-    all_ws,k = list(cams._words(cams._scaled(scale, relu, clip))),max(1, *map(len, cams._maps))
-    def title(i, j): return cams._title(i, j, relu).replace('\n', ' · ')
-    if ctxs is None:
-        wide,row = figsize[0] if figsize else 8,_pt*1.75/72
-        body = [row*math.ceil(sum(len(w)+1.2 for w,*_ in ws)/(15*wide)) + .2*bool(_notes(ws)) for ws in all_ws for _ in range(k)]
-        head = [.3+.15*in_lines(title(i, j), .98*wide*72-6, _title_pt).count('\n') for i in range(len(cams)) for j in range(k)]
-        need = [b+h+.06 for b,h in zip(body, head)]
-        fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need))))
-        tall = fig.get_figheight()
-        need = [o*tall/sum(need) for o in need]
-        ctxs = [fig.add_axes((.01, 1-sum(need[:i+1])/tall, .98, (o-h)/tall)) for i,(o,h) in enumerate(zip(need, head))]
-    ctxs = list(np.ravel(ctxs))
-    if len(ctxs)<len(cams)*k: raise ValueError(f"There are {len(ctxs)} axes for {len(cams)} texts of {k} targets: {len(cams)*k} are needed")
-    for i,ws in enumerate(all_ws):
-        for j in range(k):
-            if j>=max(1, len(cams.labels[i])): ctxs[i*k+j].set_axis_off()
-            else: _draw_words(ctxs[i*k+j], ws, j, title(i, j), _notes(ws))
-    return ctxs
+    if ctxs is None and figsize is None and IN_NOTEBOOK: return display_html(cams.html(scale, relu, clip))
+    panels = cams.panels(relu, scale, clip)
+    return show_panels(panels, word_axes(panels, figsize) if ctxs is None else ctxs, said=f'{len(cams)} texts of {cams.n_columns} targets')
 
 @patch
 @delegates(TextCAMs.show)

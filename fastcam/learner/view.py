@@ -8,6 +8,7 @@ __all__ = ['CAMView', 'find_original', 'find_view']
 # %% ../../nbs/learner/02_view.ipynb #4e629519
 from fastai.vision.all import *
 from ..core import *
+from ..draw import *
 from ..engine.layer import *
 from fastcore.basics import basic_repr
 from scipy import ndimage
@@ -93,11 +94,7 @@ def shade(self:CAMView,
     ctx # Axes with the original drawn on them as a picture
 ):
     "Cover what the model did not see of the original on `ctx`; gives the axes"
-    unseen = (~self.seen(self.small)).numpy()
-    y,x = np.indices(unseen.shape)
-    a = np.where((x+y)//(max(self.small)/60)%2, .9, .45)[...,None].repeat(4, 2)               # light and dark: one of them shows on any picture
-    a[...,3] = .75*unseen
-    return show_image(a, ctx=ctx, extent=ctx.get_images()[0].get_extent(), interpolation='nearest')
+    return shaded(ctx, (~self.seen(self.small)).numpy())
 
 # %% ../../nbs/learner/02_view.ipynb #21f0733b
 def _is_pic(x): return isinstance(x, Image.Image) or isinstance(x, Tensor) and x.ndim>=2
