@@ -559,6 +559,7 @@ bad = {
     'numbers':            (dict(items=[f,3.5]), TypeError, 'float, 3.5: .*Path, str'),
     'DataLoader':         (dict(items=shared().dls.valid), TypeError, '`dl=`'),
     'address':            (dict(items=['https://a.b/c.jpg']), ValueError, r"download_url\('https://a.b/c.jpg', 'x.jpg'\)"),
+    'address as a path':  (dict(items=[Path('https://a.b/c.jpg')]), ValueError, r"download_url\('https://a.b/c.jpg', 'x.jpg'\)"),
     'batch':              (dict(items=(x5, tensor([0]*5))), TypeError, r'\(5, 3, 48, 48\).*`dl=\[batch\]`'),
     'batch as a list':    (dict(items=[x5, tensor([0]*5)]), TypeError, r'`dl=\[batch\]`'),
     'batch in a list':    (dict(items=[(x5, tensor([0]*5))]), TypeError, r'`dl=\[batch\]`'),

@@ -201,7 +201,14 @@ def test_int8():
     ready = q.prepare(model)
     ready(x)
     whole = q.convert(ready)
-    for m in ('eigencam','kpcacam','fem','random','scorecam','sscam','iscam','ablationcam','headcam'):
-        a,b = (cam_maps(o, x, target=1, layer='4', method=m) for o in (whole,model))
-        assert torch.corrcoef(torch.stack([a.as_subclass(Tensor).flatten(), b.as_subclass(Tensor).flatten()]))[0,1]>.8, m          # what is lost without a channel is a few steps of int8
+    at = {m: [cam_maps(o, x, target=1, layer='4', method=m)[:,0].as_subclass(Tensor) for o in (whole,model)] for m in
+          ('eigencam','kpcacam','fem','random','scorecam','sscam','iscam','ablationcam','headcam')}
+    for m in at.keys()-{'ablationcam','headcam'}: assert torch.corrcoef(torch.stack([o.flatten() for o in at[m]]))[0,1]>.95, m     # 256 steps lose so much
+    # what is lost without a channel is a few steps of int8, and so is what a cell says: asked by hand, in int8
+    a = whole[:5](x)
+    def score(o): return whole[5:](torch.quantize_per_tensor(o, a.q_scale(), a.q_zero_point(), a.dtype))[:,1]
+    f,full = a.dequantize(),score(a.dequantize())
+    left = torch.stack([score(f*(torch.arange(16)!=k)[:,None,None]) for k in range(16)], 1)
+    close(at['ablationcam'][0], (((full[:,None]-left)/full.abs()[:,None])[...,None,None]*f).sum(1))
+    close(at['headcam'][0], torch.stack([score(f[...,r:r+1,c:c+1].expand_as(f)) for r in range(8) for c in range(8)], 1).reshape(2,8,8))
     with pytest.raises(ValueError, match='No gradient leads'): cam_maps(whole, x)

@@ -67,12 +67,19 @@ def as_item(x, cls):
     return x
 
 @dispatch
-def as_item(x:os.PathLike, cls): return Path(x)
+def as_item(x:os.PathLike, cls):
+    _no_address(os.fspath(x))
+    return Path(x)
 
 @dispatch
 def as_item(x:str, cls):
-    if not re.match('(https?|ftp)://', x): return x
-    raise ValueError(f"it is an address: `download_url({x!r}, 'x.jpg')` first, then give 'x.jpg'")
+    _no_address(x)
+    return x
+
+def _no_address(s):
+    "ValueError for a URL; a `Path` makes one slash of its two"
+    if not (m := re.match('((?:https?|ftp):)//?(.+)', s)): return
+    raise ValueError(f"it is an address: `download_url({m[1]+'//'+m[2]!r}, 'x.jpg')` first, then give 'x.jpg'")
 
 @dispatch
 def as_item(x:bytes|bytearray|memoryview, cls):
