@@ -47,33 +47,61 @@ def _bytes(t): return t.detach().cpu().as_subclass(Tensor).contiguous().reshape(
 
 def _code(c):
     "What the code object `c` does, whatever file and line it stands in"
-    return repr((c.co_code.hex(), c.co_names, [_code(k) if hasattr(k, 'co_code') else sorted(map(repr, k)) if isinstance(k, frozenset) else k for k in c.co_consts]))
+    return repr((c.co_code.hex(), c.co_names, list(map(_constant, c.co_consts))))
+
+def _constant(k):
+    "The constant `k` of a code object; a set in an order of its own"
+    if hasattr(k, 'co_code'): return _code(k)
+    return sorted(map(repr, k)) if isinstance(k, frozenset) else k
 
 def _described(o, model=None, depth=8):
     "`o` as JSON holds it, equal in another process where `o` is"
-    d = partial(_described, model=model, depth=depth-1)
     if isinstance(o, np.generic): o = o.item()
     if o is None or isinstance(o, (bool,int,float,str)): return o
-    if isinstance(o, (Tensor,np.ndarray)): return f'{str(o.dtype)} {tuple(o.shape)} {_digest(_bytes(o) if isinstance(o, Tensor) else o.tobytes())}'
+    if isinstance(o, (Tensor,np.ndarray)): return _described_array(o)
     if isinstance(o, Path): return os.path.abspath(o)
     if isinstance(o, type) or depth==0: return getattr(o, '__qualname__', type(o).__qualname__)
-    if isinstance(o, dict): return {str(k): d(v) for k,v in o.items()}
-    if isinstance(o, (list,tuple,L,pd.Series)): return [d(v) for v in o]
-    if isinstance(o, nn.Module): return first(n for n,m in model.named_modules() if m is o) or str(o)
-    if isinstance(o, partial): return [d(o.func), d(o.args), d(o.keywords)]
+    if isinstance(o, nn.Module): return _module_name(model, o)
+    return _described_parts(o, partial(_described, model=model, depth=depth-1))
+
+def _described_array(o):
+    "Type, shape and hash of the tensor or array `o`"
+    data = _bytes(o) if isinstance(o, Tensor) else o.tobytes()
+    return f'{str(o.dtype)} {tuple(o.shape)} {_digest(data)}'
+
+def _module_name(model, m):
+    "The name of `m` in `model`, or how it is built"
+    return first(name for name,o in model.named_modules() if o is m) or str(m)
+
+def _described_parts(o, described):
+    "What `o` is made of, each part as the function `described` gives it"
+    if isinstance(o, dict): return {str(k): described(v) for k,v in o.items()}
+    if isinstance(o, (list,tuple,L,pd.Series)): return [described(v) for v in o]
+    if isinstance(o, partial): return [described(o.func), described(o.args), described(o.keywords)]
+    if hasattr(getattr(o, '__func__', o), '__code__'): return _described_function(o, described)
+    return [type(o).__qualname__, described(getattr(o, '__dict__', {}))]
+
+def _described_function(o, described):
+    "What the function or method `o` does, what it closes over, and its defaults"
     f = getattr(o, '__func__', o)
-    if hasattr(f, '__code__'): return [o.__qualname__, _digest(_code(f.__code__)), [d(c.cell_contents) for c in f.__closure__ or ()], d(f.__defaults__)]
-    return [type(o).__qualname__, d(getattr(o, '__dict__', {}))]
+    closed_over = [described(c.cell_contents) for c in f.__closure__ or ()]
+    return [o.__qualname__, _digest(_code(f.__code__)), closed_over, described(f.__defaults__)]
 
 def _model_hash(model):
     "Hash of the model: how it is built, and every weight"
     ts = [*model.named_parameters(), *model.named_buffers()]
-    return _digest(re.sub(r' at 0x\w+', '', str(model)), *(p for n,t in ts for p in (n, t.dtype, tuple(t.shape), _bytes(t))))
+    built = re.sub(r' at 0x\w+', '', str(model))
+    return _digest(built, *(part for name,t in ts for part in (name, t.dtype, tuple(t.shape), _bytes(t))))
 
 def _steps(pipe):
     "The transforms of a DataLoader that are used in validation, with what they were made of"
-    return [[type(f).__qualname__, {k: _described(getattr(f, k)) for k in inspect.signature(type(f).__init__).parameters if hasattr(f, k)}]
-            for f in getattr(pipe, 'fs', []) if getattr(f, 'split_idx', None)!=0]
+    used = [f for f in getattr(pipe, 'fs', []) if getattr(f, 'split_idx', None)!=0]
+    return [[type(f).__qualname__, _made_of(f)] for f in used]
+
+def _made_of(tfm):
+    "What the transform `tfm` was made of, as far as it keeps that"
+    names = inspect.signature(type(tfm).__init__).parameters
+    return {k: _described(getattr(tfm, k)) for k in names if hasattr(tfm, k)}
 
 # %% ../../nbs/apps/00_export.ipynb #f6deb3fb
 def _sync(f):
@@ -128,23 +156,67 @@ def _claimed(path, launch):
     finally: shutil.rmtree(mine, ignore_errors=True)
 
 # %% ../../nbs/apps/00_export.ipynb #5a2624db
-_same = 'items batch shard target layer method fuse smooth options dtype views overlays transforms model vocab fastcam fastai torch'.split()
+_versioned = ['fastcam','fastai','torch']
+_same = ['items','batch','shard','target','layer','method','fuse','smooth','options','dtype','views','overlays','transforms','model',
+         'vocab', *_versioned]
+_own_names = ('maps','errors','overlays','gallery.html')
+
+def _versions():
+    "What an export is made with"
+    return dict(fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=_arrow().__version__,
+                python=sys.version.split()[0])
+
+def _manifest(
+    learn, # In a block of `as_before`
+    dl, # Of the items
+    idxs, # Their indices in its dataset
+    shard, # Items in a shard
+    n_shards, # How many shards there are
+    asked, # What is explained, and how
+    saved # What is written of it
+):
+    "What an export is made of"
+    vocab = vocab_of(learn.dls)
+    return dict(
+        items=[len(idxs), _items_digest(dl, idxs)],
+        batch=dl.bs,
+        shard=shard,
+        **{k: _described(v, learn.model) for k,v in asked.items()},
+        **saved,
+        transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')],
+        model=_model_hash(learn.model),
+        vocab=None if vocab is None else [str(o) for o in vocab],
+        **_versions(),
+        signed=asked['target'].signed,
+        shards=n_shards)
 
 def _check_manifest(path, scratch, new):
     "Write down what the folder holds; where that was done already, ValueError if it is something else"
     f = path/'manifest.json'
     begun = any((path/'errors').glob('*')) or len(list(path.glob('.run-*')))>1
-    if f.exists() and not begun: f.unlink()                                                  # it failed at once, perhaps by a wrong name: nothing was done
+    # it failed at once, perhaps by a wrong name: nothing was done
+    if f.exists() and not begun: f.unlink()
     if not f.exists():
-        if other := first(o.name for o in path.iterdir() if not o.name.startswith('.run-') and o.name not in ('maps','errors','overlays','gallery.html')):
-            raise FileExistsError(f"{path} holds something else, {other!r} for one: choose an empty folder, or a new one")
+        _check_own(path)
         (scratch/f.name).write_text(json.dumps(new, indent=1))
         _publish(scratch/f.name, f)
     old,new = json.loads(f.read_text()),json.loads(json.dumps(new))
-    if diff := [k for k in _same if old.get(k)!=new[k]]:
-        what,vers = '\n'.join(f'- {k}: {_differs(k, old.get(k), new[k])}' for k in diff),[f'{k}=={old.get(k)}' for k in diff if k in ('fastcam','fastai','torch')]
-        to_do = f", where the last bits of maps may differ. To go on, install what it was begun with, {' '.join(vers)}, else export all into another folder" if vers else "\nGive what it was begun with, or another folder"
-        raise ValueError(f"{path} was begun with something else:\n{what}{to_do}")
+    if diff := [k for k in _same if old.get(k)!=new[k]]: raise ValueError(_begun_otherwise(path, diff, old, new))
+
+def _check_own(path):
+    "FileExistsError if something in the folder `path` is not of an export"
+    others = (o.name for o in path.iterdir() if not o.name.startswith('.run-') and o.name not in _own_names)
+    if other := first(others):
+        raise FileExistsError(f"{path} holds something else, {other!r} for one: choose an empty folder, or a new one")
+
+def _begun_otherwise(path, diff, old, new):
+    "In words: the settings `diff` of the export in `path` were others, and what to do about it"
+    what = '\n'.join(f'- {k}: {_differs(k, old.get(k), new[k])}' for k in diff)
+    said = f"{path} was begun with something else:\n{what}"
+    vers = ' '.join(f'{k}=={old.get(k)}' for k in diff if k in _versioned)
+    if not vers: return f"{said}\nGive what it was begun with, or another folder"
+    return (f"{said}, where the last bits of maps may differ. To go on, install what it was begun with, {vers}, "
+            "else export all into another folder")
 
 def _short(o):
     s = 'none' if o is None else json.dumps(o, ensure_ascii=False)
@@ -155,16 +227,29 @@ def _hashed(o): return isinstance(o, str) and re.search(r'\b[0-9a-f]{16}$', o) i
 def _differs(k, old, new):
     "In words: how setting `k` was, and how it is now"
     if k=='model': return "other weights, or built in another way"
-    if k=='items': return f"{old[0]}, now {new[0]}" + (' others, or the same in another order' if old[0]==new[0] else '')
-    if k in ('fastcam','fastai','torch'): return f'{old}, now {new}'
-    if k!='transforms': return f'{_short(old)}, now {_short(new)}'
-    old,new = [{n:kw for p in o for n,kw in p} for o in (old,new)]
-    res = [f'without {n} now' for n in old if n not in new] + [f'{n} is new' for n in new if n not in old]
-    for n in old:
-        a,b = old[n],new.get(n, old[n])
-        res += [f'other {o} in {n}' if _hashed(a.get(o)) and _hashed(b.get(o)) else f'{n} {o} {_short(a.get(o))}, now {_short(b.get(o))}'
-                for o in {**a,**b} if a.get(o)!=b.get(o)]
-    return '; '.join(res) or 'in another order'
+    if k=='items':
+        others = ' others, or the same in another order' if old[0]==new[0] else ''
+        return f'{old[0]}, now {new[0]}{others}'
+    if k in _versioned: return f'{old}, now {new}'
+    if k=='transforms': return _transforms_differ(old, new)
+    return f'{_short(old)}, now {_short(new)}'
+
+def _transforms_differ(old, new):
+    "In words: how the transforms were, and how they are now"
+    old,new = [{name:options for pipe in pipes for name,options in pipe} for pipes in (old,new)]
+    gone = [f'without {name} now' for name in old if name not in new]
+    added = [f'{name} is new' for name in new if name not in old]
+    changed = [said for name,was in old.items() for said in _options_differ(name, was, new.get(name, was))]
+    return '; '.join(gone+added+changed) or 'in another order'
+
+def _options_differ(tfm, old, new):
+    "In words: which options of the transform called `tfm` changed"
+    return [_option_differs(tfm, k, old.get(k), new.get(k)) for k in {**old,**new} if old.get(k)!=new.get(k)]
+
+def _option_differs(tfm, k, old, new):
+    "In words: how option `k` of the transform called `tfm` was, and how it is now"
+    if _hashed(old) and _hashed(new): return f'other {k} in {tfm}'
+    return f'{tfm} {k} {_short(old)}, now {_short(new)}'
 
 # %% ../../nbs/apps/00_export.ipynb #2dd8aa1d
 class _NoneReadable(ValueError): pass
@@ -221,13 +306,27 @@ def _items_digest(dl, idxs):
     return _digest(idxs, *(os.path.abspath(o) if isinstance(o, (str,Path)) else json.dumps(_described(o)) for o in its))
 
 # %% ../../nbs/apps/00_export.ipynb #976498c6
-_view_cols = dict(orig=lambda v: list(v.orig), view=lambda v: list(v.size), affine=lambda v: v.M.flatten().tolist(), box=lambda v: list(map(float, v.box)))
+_view_cols = dict(
+    orig=lambda v: list(v.orig),
+    view=lambda v: list(v.size),
+    affine=lambda v: v.M.flatten().tolist(),
+    box=lambda v: list(map(float, v.box)))
 
 def _header(f):
     "Size, mode and orientation of the picture in file `f`, which is not read; None if it is none"
     try:
         with Image.open(f) as im: return im.size,im.mode,im.getexif().get(0x0112)
     except Exception: return None
+
+def _saved_maps(maps, dtype):
+    "A column of `maps`, divided by their peaks unless `dtype` is float32, and one of the peaks"
+    pa = _arrow()
+    flat = [m.as_subclass(Tensor).flatten().numpy() for m in maps]
+    peaks = np.array([np.abs(m[np.isfinite(m)]).max(initial=0) for m in flat], dtype=np.float32)
+    if dtype!=np.float32: flat = [m/(peak or 1) for m,peak in zip(flat, peaks)]
+    cells = np.concatenate([np.zeros(0, np.float32), *flat]).astype(dtype)
+    ends = np.cumsum([0, *map(len, flat)])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(cells)),peaks
 
 def _table(
     cams, # `CAMs` of some items
@@ -236,18 +335,25 @@ def _table(
     schema # Of the columns
 ):
     "A row for each item and target"
-    pa,ks,dtype = _arrow(),cams._maps.map(len),schema.field('cam').type.value_type.to_pandas_dtype()
-    each = lambda vals: [v for v,k in zip(vals, ks) for _ in range(k)]
-    flat = [m.as_subclass(Tensor).flatten().numpy() for ms in cams._maps for m in ms]
-    peak = np.array([np.abs(m[np.isfinite(m)]).max(initial=0) for m in flat], dtype=np.float32)
-    cam = np.concatenate([np.zeros(0, np.float32), *(m if dtype==np.float32 else m/(p or 1) for m,p in zip(flat, peak))]).astype(dtype)
-    cam = pa.ListArray.from_arrays(pa.array(np.cumsum([0, *map(len, flat)]), pa.int32()), pa.array(cam))
-    cols = dict(item=each(cams.rows), file=each(files), column=[j for k in ks for j in range(k)], target=torch.cat(list(cams._idxs)).tolist(),
-                label=cams.labels.concat(), prob=cams.probs.concat(),
-                predicted=each(cams.predicted), actual=each(ifnone(cams.actuals, [None]*len(ks))), health=cams.health.concat(),
-                grid=each([list(m.grid) for m in cams._maps]), cam=cam, peak=peak,
-                **{n: each([None if v is None else f(v) for v in views]) for n,f in _view_cols.items()})
-    return pa.table({n: v if n=='cam' else pa.array(list(v), schema.field(n).type) for n,v in cols.items()}, schema)
+    pa = _arrow()
+    cam,peak = _saved_maps([m for ms in cams._maps for m in ms], schema.field('cam').type.value_type.to_pandas_dtype())
+    counts = cams._maps.map(len)
+    each = lambda vals: [v for v,n in zip(vals, counts) for _ in range(n)]
+    cols = dict(
+        item=each(cams.rows),
+        file=each(files),
+        column=[j for n in counts for j in range(n)],
+        target=torch.cat(list(cams._idxs)).tolist(),
+        label=cams.labels.concat(),
+        prob=cams.probs.concat(),
+        predicted=each(cams.predicted),
+        actual=each(ifnone(cams.actuals, [None]*len(counts))),
+        health=cams.health.concat(),
+        grid=each([list(m.grid) for m in cams._maps]),
+        peak=peak,
+        **{name: each([None if v is None else col(v) for v in views]) for name,col in _view_cols.items()})
+    cols = {name: pa.array(list(vals), schema.field(name).type) for name,vals in cols.items()}
+    return pa.table({**cols, 'cam':cam}, schema)
 
 # %% ../../nbs/apps/00_export.ipynb #1de9059d
 _gallery = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Class activation maps</title>
@@ -405,9 +511,19 @@ def _check_there(dls, items):
     if len(fs) and all(isinstance(f, (str,Path)) and not (os.path.exists(f) or '://' in str(f)) for f in fs):
         raise FileNotFoundError(f"There is no file or folder {str(fs[0])!r}" + (f", and none of {len(fs)-1} others given" if len(fs)>1 else ''))
 
+def _given_items(dls, items, path):
+    "`items`, and of a folder its pictures; FileNotFoundError if none is there"
+    _check_there(dls, items)
+    is_folder = _reads_files(dls) and isinstance(items, (str,Path)) and os.path.isdir(items)
+    return folder_items(dls, items, path) if is_folder else items
+
+def _shard_size(size, bs):
+    "`size` rounded up to whole batches of `bs`"
+    return math.ceil(size/bs)*bs
+
 def _shards(n, bs, size):
     "Ranges of consecutive positions among `n`, at least `size` each but the last, and whole batches of `bs`"
-    size = math.ceil(size/bs)*bs
+    size = _shard_size(size, bs)
     return [range(i, min(i+size, n)) for i in range(0, n, size)]
 
 # %% ../../nbs/apps/00_export.ipynb #1e8ab51e
@@ -444,6 +560,35 @@ def _left_out(path, sizes, n_shards):
     return f"{n} of {sum(sizes.values())} items are left out of {path}; {why}. For all see `load_cams({str(path)!r}).errors`"
 
 # %% ../../nbs/apps/00_export.ipynb #a9ff152c
+def _check_path(path):
+    if isinstance(path, (str,Path)): return
+    raise TypeError(f"`path` is a {type(path).__name__}, and comes first: the folder for the maps, as in "
+                    "`learn.export_cams('maps', files)`")
+
+def _check_settings(path, fuse, dtype, shard):
+    "ValueError for settings that no export can have; FileExistsError if `path` is a file"
+    if fuse is None: raise ValueError("A row holds one map: give `fuse`, or export each layer into a folder of its own")
+    if dtype not in ('float16','float32'): raise ValueError(f"`dtype` is {dtype!r}, expected 'float16' or 'float32'")
+    if shard<1: raise ValueError(f"`shard` is {shard}: expected at least one item")
+    if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: give a folder")
+
+def _check_indexed(dl):
+    "TypeError unless any item of `dl` can be read by its index"
+    if isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs: return
+    raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, "
+                    "such as `learn.dls.test_dl(items)`")
+
+def _make_folders(path, scratch, overlays, n_shards):
+    "The folders of an export in `path`, and the page that shows the overlays"
+    for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
+    if not overlays: return
+    (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(n_shards)))
+    _publish(scratch/'gallery.html', path/'gallery.html')
+
+def _is_done(path, s):
+    "Is shard `s` of the export in `path` written? Its errors come last"
+    return (path/'errors'/f'{s:05}.parquet').exists()
+
 @patch
 @in_words
 def export_cams(self:Learner,
@@ -464,41 +609,30 @@ def export_cams(self:Learner,
     **kwargs # For the method and `smooth`
 ) -> Path: # The folder, for `load_cams`
     "Save the maps of any number of items in a folder of Parquet files; what is there already is not done again"
-    if not isinstance(path, (str,Path)): 
-        raise TypeError(f"`path` is a {type(path).__name__}, and comes first: the folder for the maps, as in `learn.export_cams('maps', files)`")
+    _check_path(path)
     pa,path,launch = _arrow(),Path(path),_launch()
-    if fuse is None: raise ValueError("A row holds one map: give `fuse`, or export each layer into a folder of its own")
-    if dtype not in ('float16','float32'): raise ValueError(f"`dtype` is {dtype!r}, expected 'float16' or 'float32'")
-    if shard<1: raise ValueError(f"`shard` is {shard}: expected at least one item")
-    if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: give a folder")
-    _check_there(self.dls, items)
-    if _reads_files(self.dls) and isinstance(items, (str,Path)) and os.path.isdir(items): items = folder_items(self.dls, items, path)
+    _check_settings(path, fuse, dtype, shard)
+    items = _given_items(self.dls, items, path)
     with _undone(path), as_before(self) as learn, _alone() as (rank,world):
         dl = explained_dl(learn, items, dl, ds_idx, max_n)
-        if not (isinstance(dl, DataLoader) and dl.indexed and dl.n and dl.bs):
-            raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, such as "
-                            "`learn.dls.test_dl(items)`")
-        idxs,target,vocab = list(dl.get_idxs()),asked_target(learn, target),vocab_of(learn.dls)
-        choices = dict(target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=min(len(dl.dataset), ifnone(max_n, math.inf)), **kwargs)
-        asked = Explainer(**choices, vocab=vocab).target
-        check_asked(learn, _readable(dl), [method], [layer], target, fuse, smooth, choices['n_items'], _texts, **kwargs)
+        _check_indexed(dl)
+        idxs = list(dl.get_idxs())
+        target = asked_target(learn, target)
+        n_items = min(len(dl.dataset), ifnone(max_n, math.inf))
+        how = dict(layer=layer, method=method, fuse=fuse, smooth=smooth)
+        choices = dict(target=target, **how, n_items=n_items, **kwargs)
+        asked = dict(target=Explainer(**choices, vocab=vocab_of(learn.dls)).target, **how, options=kwargs)
+        check_asked(learn, _readable(dl), [method], [layer], target, fuse, smooth, n_items, _texts, **kwargs)
         shards = _shards(len(idxs), dl.bs, shard)
         mine = range(rank, len(shards), world)
         path.mkdir(parents=True, exist_ok=True)
         with _claimed(path, launch) as scratch:
-            _check_manifest(path, scratch, dict(
-                items=[len(idxs), _items_digest(dl, idxs)], batch=dl.bs, shard=math.ceil(shard/dl.bs)*dl.bs,
-                **{k: _described(v, learn.model) for k,v in dict(target=asked, layer=layer, method=method, fuse=fuse, smooth=smooth, options=kwargs).items()},
-                dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')],
-                model=_model_hash(learn.model), vocab=None if vocab is None else [str(o) for o in vocab],
-                fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0],
-                signed=asked.signed, shards=len(shards)))
-            for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
-            if overlays:
-                (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
-                _publish(scratch/'gallery.html', path/'gallery.html')
-            todo = {s: [idxs[p] for p in shards[s]] for s in mine if not (path/'errors'/f'{s:05}.parquet').exists()}
-            if todo: _export(learn, dl, idxs, _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices), rank)
+            saved = dict(dtype=dtype, views=views, overlays=overlays)
+            _check_manifest(path, scratch, _manifest(learn, dl, idxs, _shard_size(shard, dl.bs), len(shards), asked, saved))
+            _make_folders(path, scratch, overlays, len(shards))
+            if todo := {s: [idxs[p] for p in shards[s]] for s in mine if not _is_done(path, s)}:
+                writer = _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices)
+                _export(learn, dl, idxs, writer, rank)
         if left := _left_out(path, {s: len(shards[s]) for s in mine}, len(shards)): warnings.warn(left, stacklevel=3)
     return path
 

@@ -118,6 +118,49 @@ class SanityCheck:
 _alike = ['spearman','spearman_abs','ssim','ssim_abs']
 
 # %% ../../nbs/evidence/02_sanity.ipynb #2781e17d
+def _check_choices(layer, methods, draws):
+    if is_listy(layer): raise ValueError("`layer` is a list: check one layer at a time")
+    if not len(methods): raise ValueError("`methods` is empty: there is nothing to check")
+    if draws<1: raise ValueError(f"`draws` is {draws}: expected at least one")
+
+def _named_methods(methods, kwargs):
+    "The methods by name; ValueError where two have the same"
+    names = [choice_name(m) for m in methods]
+    res = {n: as_method(m, **kwargs) for n,m in zip(names, methods)}
+    if len(res)==len(names): return res
+    twice = first(n for n in names if names.count(n)>1)
+    raise ValueError(f"{twice!r} comes twice: each method needs a name of its own")
+
+def _method_maps(model, chunks, layer, methods):
+    "Maps of `chunks`, see `target_rows`, by the name of the method: all methods share a pass"
+    found = defaultdict(list)
+    def every(o):
+        for name,f in methods.items(): found[name].append(f(o).detach().float().cpu())
+        return activation_sum(o)
+    for xb,one,_ in chunks: cam_maps(model, xb, target=one, layer=layer, method=every)
+    return {name: torch.cat(maps) for name,maps in found.items()}
+
+def _forgetting(model, parts, draws, bar):
+    "Shuffle the weights of one of `parts` after the other, for each draw anew, and give (draw, stage) after each"
+    was = copy.deepcopy(model.state_dict())
+    for draw,stage in bar([(d,s) for d in range(draws) for s in parts]):
+        if stage==first(parts):
+            model.load_state_dict(was)
+            rng = torch.Generator().manual_seed(draw)
+        _shuffle(model, parts[stage], rng)
+        yield draw,stage
+
+def _alikeness(trained, maps):
+    "How alike `maps` are to those of the trained model, by measure; NaN where there is nothing to follow"
+    cells = trained.flatten(1)
+    nothing = ~(cells.amax(1)>cells.amin(1))                                # the same everywhere, or NaN
+    sims = dict(
+        spearman=spearman(trained, maps),
+        spearman_abs=spearman(trained, maps, True),
+        ssim=map_ssim(trained, maps),
+        ssim_abs=map_ssim(trained, maps, True))
+    return {k: v.masked_fill(nothing, np.nan).numpy() for k,v in sims.items()}
+
 @patch
 @in_words
 def sanity_check(self:Learner,
@@ -135,44 +178,31 @@ def sanity_check(self:Learner,
     **kwargs # For the methods, and `smooth`, see `as_method`
 ) -> SanityCheck: # Shows the verdict; `df`, `verdict`, `plot()`, `show()`
     "Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model"
-    if is_listy(layer): raise ValueError("`layer` is a list: check one layer at a time")
-    if not len(as_list(methods)): raise ValueError("`methods` is empty: there is nothing to check")
-    if draws<1: raise ValueError(f"`draws` is {draws}: expected at least one")
-    names = [choice_name(m) for m in as_list(methods)]
-    with keywords_of(Learner.sanity_check): fs = {n:as_method(m, **kwargs) for n,m in zip(names, as_list(methods))}
-    if len(fs)<len(names): raise ValueError(f"{first(n for n in names if names.count(n)>1)!r} comes twice: each method needs a name of its own")
-    bar,rows,examples = progress_of(self),[],{}
-    def every(o):
-        for n,f in fs.items(): found[n].append(f(o).detach().float().cpu())
-        return activation_sum(o)
+    methods = as_list(methods)
+    _check_choices(layer, methods, draws)
+    with keywords_of(Learner.sanity_check): methods = _named_methods(methods, kwargs)
+    bar,rows = progress_of(self),[]
     with as_before(self) as learn, learn.no_bar():
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, layers=[layer], target=target)
         cams = learn.cam(dl=dl, target=target, layer=layer, method=activation_sum, with_preds=False)
-        t,model = as_target(ifnone(target, task_target(learn)), cams.vocab),copy.deepcopy(learn.model)
-        chunks = [target_rows(model, cams[i:i+bs], t) for i in range(0, len(cams), bs)]
-        at = torch.cat([c[2].cpu()+i*bs for i,c in enumerate(chunks)]).tolist()
-        key,parts = first(find_layers(model, chunks[0][0], layer)),weight_stages(model, chunks[0][0])
-        def maps():
-            found.clear()
-            for xb,one,_ in chunks: cam_maps(model, xb, target=one, layer=key, method=every)
-            return {n: torch.cat(m) for n,m in found.items()}
-        found = defaultdict(list)
-        trained,was = maps(),copy.deepcopy(model.state_dict())
-        flat = {n: ~(m.flatten(1).amax(1)>m.flatten(1).amin(1)) for n,m in trained.items()}         # the same everywhere, or NaN: there is nothing to follow
-        todo = [(d,s) for d in range(draws) for s in parts]
-        for d,s in bar(todo):
-            if s==first(parts):
-                model.load_state_dict(was)
-                rng = torch.Generator().manual_seed(d)
-            _shuffle(model, parts[s], rng)
-            for n,m in maps().items():
-                if d==0: examples[n,s] = m
-                sims = dict(spearman=spearman(trained[n], m), spearman_abs=spearman(trained[n], m, True),
-                            ssim=map_ssim(trained[n], m), ssim_abs=map_ssim(trained[n], m, True))
-                rows.append(pd.DataFrame(dict(method=n, stage=s, draw=d, item=at, **{k:v.masked_fill(flat[n], np.nan).numpy() for k,v in sims.items()})))
+        target = as_target(ifnone(target, task_target(learn)), cams.vocab)
+        model = copy.deepcopy(learn.model)
+        chunks = [target_rows(model, cams[i:i+bs], target) for i in range(0, len(cams), bs)]
+        at = torch.cat([its.cpu()+i*bs for i,(_,_,its) in enumerate(chunks)]).tolist()
+        xb = chunks[0][0]
+        layer = first(find_layers(model, xb, layer))
+        parts = weight_stages(model, xb)
+        maps_now = partial(_method_maps, model, chunks, layer, methods)
+        trained = maps_now()
+        examples = {(name,'trained'): maps for name,maps in trained.items()}
+        for draw,stage in _forgetting(model, parts, draws, bar):
+            for name,maps in maps_now().items():
+                if draw==0: examples[name,stage] = maps
+                alike = _alikeness(trained[name], maps)
+                rows.append(pd.DataFrame(dict(method=name, stage=stage, draw=draw, item=at, **alike)))
     shown = list(dict.fromkeys(at))[:show_n]                                 # not those that nothing is asked about
     keep = [at.index(i) for i in shown]
-    examples = {k: TensorCAM(m[keep], nd=m.ndim-1) for k,m in {**{(n,'trained'):m for n,m in trained.items()}, **examples}.items()}
+    examples = {k: TensorCAM(maps[keep], nd=maps.ndim-1) for k,maps in examples.items()}
     return SanityCheck(pd.concat(rows, ignore_index=True), examples, cams[shown], least)
 
 # %% ../../nbs/evidence/02_sanity.ipynb #7bafd2bc

@@ -57,11 +57,41 @@ class CAMSummary:
     @property
     def df(self):
         "By class: how many maps, the mean share of energy at the border with its standard error, and the same outside the object, beside the share of the area; mean distance from the class's mean map"
-        g,res = self.items.groupby('class', sort=False),{}
-        res['n'] = g.border.count()
-        for c,area in (('border',self.border_area), ('outside',g.area.mean())):
-            if self.items[c].notna().any(): res[c],res[f'{c} se'],res[f'{c} area'] = g[c].mean(),g[c].sem(),area
-        return pd.DataFrame({**res, 'distance':g.distance.mean()}).sort_values('n', ascending=False, kind='stable')
+        by_class = self.items.groupby('class', sort=False)
+        res = dict(n=by_class.border.count())
+        for c,area in (('border',self.border_area), ('outside',by_class.area.mean())):
+            if not self.items[c].notna().any(): continue
+            res |= {c: by_class[c].mean(), f'{c} se': by_class[c].sem(), f'{c} area': area}
+        res['distance'] = by_class.distance.mean()
+        return pd.DataFrame(res).sort_values('n', ascending=False, kind='stable')
+
+def _map_rows(cams):
+    "DataFrame with a row for each map: its item, file and class"
+    each = lambda vals: [v for v,maps in zip(vals, cams._maps) for _ in maps]
+    return pd.DataFrame(dict(item=each(range_of(cams._maps)), file=each(cams.files), **{'class':cams.labels.concat()}))
+
+def _outside(cams, truth, original):
+    "For each map the share of energy outside the object, and the share of the area; NaN where nothing is known of it"
+    truths,sizes = item_truths(cams, truth if callable(truth) else truths_for(truth, cams), original)
+    names = class_names(cams)
+    def inside(maps, t, *of): return torch.full((len(maps),), np.nan) if t is None else energy_inside(maps, t, *of)
+    def area(t, *of): return np.nan if t is None else 1-object_mask(t, *of).float().mean().item()
+    energy = 1-torch.cat([inside(*o) for o in zip(cams._maps, truths, sizes, names)])
+    return energy.numpy(),[area(t, size, name) for t,size,its in zip(truths, sizes, names) for name in its]
+
+def _class_means(
+    shares, # Maps with a sum of 1 each (n, *grid)
+    groups # The maps of each class, by their rows
+):
+    "The mean map of each class, and the distance of each map from the mean of the others of its class"
+    means,dist = {},np.full(len(shares), np.nan)
+    for c,rows in groups.items():
+        its = shares[list(rows)]
+        means[c] = TensorCAM(its.mean(0).float(), nd=its.ndim-1)
+        if len(its)<3: continue
+        others = (its.sum(0)-its)/(len(its)-1)
+        dist[list(rows)] = ((its-others).abs().flatten(1).sum(1)/2).numpy()
+    return means,dist
 
 @patch
 @delegates(Learner.cam)
@@ -84,23 +114,11 @@ def cam_summary(self:Learner,
         if truth is not None: check_truth(truth, dl)
         cams = learn.cam(dl=dl, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)
-        p = torch.cat([_shares(m, grid) for m in cams._maps])
-        df = pd.DataFrame(dict(item=[i for i,m in enumerate(cams._maps) for _ in m], file=[f for f,m in zip(cams.files, cams._maps) for _ in m],
-                               **{'class':cams.labels.concat()}))
+        shares = torch.cat([_shares(m, grid) for m in cams._maps])
+        df = _map_rows(cams)
         df['border'] = torch.cat([border_share(m, border) for m in cams._maps]).numpy()
-        df['outside'],df['area'] = np.nan,np.nan
-        if truth is not None:
-            truths,sizes = item_truths(cams, truth if callable(truth) else truths_for(truth, cams), original)
-            names = class_names(cams)
-            df['outside'] = 1-torch.cat([energy_inside(m, t, s, n) if t is not None else torch.full((len(m),), np.nan)
-                                         for m,t,s,n in zip(cams._maps, truths, sizes, names)]).numpy()
-            df['area'] = [1-object_mask(t, s, l).float().mean().item() if t is not None else np.nan for t,s,n in zip(truths, sizes, names) for l in n]
-    means,dist = {},np.full(len(df), np.nan)
-    for c,rows in df[df.border.notna()].groupby('class', sort=False).groups.items():
-        q = p[list(rows)]
-        means[c] = TensorCAM(q.mean(0).float(), nd=len(grid))
-        if len(q)>2: dist[list(rows)] = ((q-(q.sum(0)-q)/(len(q)-1)).abs().flatten(1).sum(1)/2).numpy()         # from the mean of the others
-    df['distance'] = dist
+        df['outside'],df['area'] = (np.nan,np.nan) if truth is None else _outside(cams, truth, original)
+    means,df['distance'] = _class_means(shares, df[df.border.notna()].groupby('class', sort=False).groups)
     return CAMSummary(cams, means, df, border)
 
 @patch

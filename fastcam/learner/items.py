@@ -370,44 +370,62 @@ class Batches(GetAttr):
             if at>=end: return
 
 # %% ../../nbs/learner/01_items.ipynb #25e9806c
+def _is_batch(o):
+    "A dict, or what begins with a tensor"
+    return isinstance(o, Mapping) or isinstance(o, (tuple,list,L)) and len(o) and isinstance(o[0], Tensor)
+
+def _gives_batches(o):
+    "Is `o` a loader, a list of batches, or what else can be iterated over again?"
+    if isinstance(o, (DataLoader,torch.utils.data.DataLoader,Batches)): return True
+    if isinstance(o, (list,L)): return all(map(_is_batch, o))
+    if hasattr(o, '__next__') or hasattr(o, '__getitem__') or isinstance(o, (set,frozenset,Mapping)): return False
+    return hasattr(o, '__iter__')
+
+def _instead_of(o):
+    "What to give as `dl` in place of `o`, which gives no batches"
+    if isinstance(o, DataLoaders): return "one of its loaders, such as `dls.valid`"
+    if isinstance(o, (torch.utils.data.Dataset,Datasets,TfmdLists)):
+        return "a `DataLoader` of it, such as `DataLoader(ds, bs=64)`"
+    if isinstance(o, tuple) and _is_batch(o): return "a list of batches: `dl=[batch]`"
+    if hasattr(o, '__next__'): return "what can be read more than once, as a list of batches: `dl=list(batches)`"
+    return "a `DataLoader`, or a list of batches such as [(xb,)]. Files, pictures and arrays are `items`"
+
 def _check_dl(dl):
     "TypeError unless `dl` is a loader, or a list of batches"
-    kind,said = type(dl).__name__,"a `DataLoader`, or a list of batches such as [(xb,)]. Files, pictures and arrays are `items`"
-    if isinstance(dl, (DataLoader,torch.utils.data.DataLoader,Batches)): return
-    if isinstance(dl, (list,L)):
-        if all(isinstance(b, Mapping) or isinstance(b, (tuple,list,L)) and len(b) and isinstance(b[0], Tensor) for b in dl): return
-        kind = f'list of {type(dl[0]).__name__}'
-    elif isinstance(dl, DataLoaders): said = "one of its loaders, such as `dls.valid`"
-    elif isinstance(dl, (torch.utils.data.Dataset,Datasets,TfmdLists)): said = "a `DataLoader` of it, such as `DataLoader(ds, bs=64)`"
-    elif isinstance(dl, tuple) and dl and isinstance(dl[0], Tensor): said = "a list of batches: `dl=[batch]`"
-    elif hasattr(dl, '__next__'): said = "what can be read more than once, as a list of batches: `dl=list(batches)`"
-    elif hasattr(dl, '__iter__') and not hasattr(dl, '__getitem__') and not isinstance(dl, (set,frozenset,Mapping)): return
-    raise TypeError(f"`dl` is a {kind}: expected {said}")
+    if _gives_batches(dl): return
+    kind = f'list of {type(dl[0]).__name__}' if isinstance(dl, (list,L)) else type(dl).__name__
+    raise TypeError(f"`dl` is a {kind}: expected {_instead_of(dl)}")
 
 def _in_order(dl):
     "A PyTorch `DataLoader` that shuffles, or leaves out the last items, as one that does not; any other loader as it is"
     data = torch.utils.data
     if type(dl) is not data.DataLoader or type(dl.batch_sampler) is not data.BatchSampler: return dl
-    rand = type(dl.sampler) is data.RandomSampler and not dl.sampler.replacement and len(dl.sampler)==len(dl.dataset)
-    if not rand and not (dl.drop_last and type(dl.sampler) is data.SequentialSampler): return dl
-    return data.DataLoader(dl.dataset, dl.batch_size, **{k: getattr(dl, k) for k in ('num_workers','collate_fn','pin_memory','timeout','worker_init_fn')})
+    kind = type(dl.sampler)
+    shuffles = kind is data.RandomSampler and not dl.sampler.replacement and len(dl.sampler)==len(dl.dataset)
+    drops = kind is data.SequentialSampler and dl.drop_last
+    if not (shuffles or drops): return dl
+    kept = ('num_workers','collate_fn','pin_memory','timeout','worker_init_fn')
+    return data.DataLoader(dl.dataset, dl.batch_size, **{k: getattr(dl, k) for k in kept})
 
 def _check_task(learn):
     "TypeError for a learner whose task has nothing to draw a map on"
     kinds = {c.__name__ for o in learn.dls.loaders[:1] for c in type(o).__mro__}
-    if 'TabDataLoader' in kinds: raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals, volumes and texts")
+    if 'TabDataLoader' in kinds:
+        raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals, volumes and texts")
     if 'LMDataLoader' in kinds:
         raise TypeError("A language model predicts the next token at each of them: fastcam explains classifiers and regressors of whole texts, as "
                         "`text_classifier_learner` makes them")
 
 def _dl_of(learn, items):
     "A `DataLoader`, or a list of one batch, of `items`"
-    if getattr(items, 'ndim', 0)==4 and isinstance(first(m for m in learn.model.modules() if isinstance(m, (nn.Conv2d,nn.Conv3d))), nn.Conv3d):
+    conv = first(m for m in learn.model.modules() if isinstance(m, (nn.Conv2d,nn.Conv3d)))
+    if getattr(items, 'ndim', 0)==4 and isinstance(conv, nn.Conv3d):
         raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip "
                          "(channels, depth, height, width) into a list, as in `learn.cam([x])`")
     if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return [_as_batch(items)]
     items = _as_items(learn.dls, items)
-    return learn.dls.test_dl(items, **({} if len(items)>learn.dls.valid.bs else dict(num_workers=0)))
+    workers = {} if len(items)>learn.dls.valid.bs else dict(num_workers=0)
+    return learn.dls.test_dl(items, **workers)
 
 def _own_dl(learn, ds_idx):
     "One of the learner's own loaders"
@@ -420,7 +438,8 @@ def _own_dl(learn, ds_idx):
 
 def _read_again(learn, dl, n):
     "The fastai `DataLoader` `dl` as in validation: in order, none left out, nothing random; `Batches` where no item can be read again by its position"
-    if getattr(dl.dataset, 'split_idx', None)==0 and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
+    in_training = getattr(dl.dataset, 'split_idx', None)==0
+    if in_training and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
     known = L(n, dl.n).filter(lambda o: o is not None)
     kw = dict(n=min(known)) if known and not dl.prebatched else {}
     if not Batches(dl if dl.n is not None else dl.new(**kw)).again: return Batches(dl.new(shuffle=False, drop_last=False, **kw), n)
