@@ -28,7 +28,7 @@ def built(run, copy):
 @pytest.fixture(scope='module')
 def wheel(built): return next((built/'dist').glob('*.whl'))
 
-def modules(d): return {o.relative_to(d).as_posix() for o in (d/'fastcam').rglob('*.py')}
+def modules(d): return {o.relative_to(d).as_posix() for ext in ('py','pyi') for o in (d/'fastcam').rglob(f'*.{ext}')}
 
 def test_wheel(built, wheel):
     names = {o for o in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in o}

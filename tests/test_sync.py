@@ -25,6 +25,8 @@ def test_clean(run, copy):
     run('nbdev-clean', cwd=d)
     check_same(contents(d), old, 'run nbdev-clean')
 
+def test_stub(run): run('python', '-W', 'ignore', 'tools/stubs.py', '--check', cwd=root)
+
 def test_readme(run): run('python', 'tools/readme.py', '--check', cwd=root)
 
 def test_readme_links():

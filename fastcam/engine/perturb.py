@@ -84,7 +84,9 @@ def _masked(o, n, bs, eigen, vary):
     none = sum(o.once(lambda: o.scores(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)
 
-def noise_like(shape, sigma, like, seed=0): return (torch.randn(shape, generator=torch.Generator().manual_seed(seed))*sigma).to(like)
+def noise_like(shape, sigma, like, seed=0):
+    "Seeded noise of `shape` with standard deviation `sigma`, of the type and on the device of `like`"
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed))*sigma).to(like)
 
 # %% ../../nbs/engine/07_perturb.ipynb #cbdc5733
 @register_method('scorecam', paper='1910.01279', passes='channels')

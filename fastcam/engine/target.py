@@ -12,7 +12,9 @@ from .layer import *
 from collections.abc import Hashable
 
 # %% ../../nbs/engine/03_target.ipynb #d7e01ca3
-def as_plain(o): return o.item() if isinstance(o, np.generic) or (isinstance(o, Tensor) and o.ndim==0) else o
+def as_plain(o):
+    "`o`, and what is a single number of numpy or torch as one of Python"
+    return o.item() if isinstance(o, np.generic) or (isinstance(o, Tensor) and o.ndim==0) else o
 
 # %% ../../nbs/engine/03_target.ipynb #0c448f14
 def class_index(

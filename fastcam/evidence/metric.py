@@ -365,7 +365,9 @@ def adcc(model, xb, maps,
     return _harmonic(average_drop(model, xb, maps, **kwargs), coherency(model, xb, maps, explain, **kwargs), complexity(model, xb, maps, **kwargs))
 
 # %% ../../nbs/evidence/00_metric.ipynb #ba532511
-def as_list(o): return list(o) if is_listy(o) else [o]
+def as_list(o):
+    "A list of what `o` holds, or of `o` alone"
+    return list(o) if is_listy(o) else [o]
 
 def _drawn(n, max_n): return np.sort(np.random.RandomState(0).permutation(n)[:max_n]).tolist()
 
@@ -434,7 +436,9 @@ def _metric(f):
     if not hasattr(f, 'better'): raise TypeError(f"{choice_name(f)!r} is no metric yet: decorate it with `register_metric`, which says what is better")
     return f
 
-def activation_sum(o): return o.a.sum(1)
+def activation_sum(o):
+    "A method: the sum of the activations, whatever is asked"
+    return o.a.sum(1)
 
 def target_rows(model, cams, target):
     "Inputs, a row for each item and target, the question of each row, and the item it belongs to"

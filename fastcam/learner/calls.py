@@ -107,10 +107,12 @@ def in_words(f):
 
 # %% ../../nbs/learner/00_calls.ipynb #c07829f3
 def check_max_n(n):
+    "The error for a `max_n` that is no number of items"
     if n is None or isinstance(n, numbers.Integral) and n>=1: return
     kind = ValueError if isinstance(n, numbers.Integral) else TypeError
     raise kind(f"`max_n` is {n!r}: expected at least one item, or None for all. What is explained is `target=`")
 
 def check_fused(kwargs):
+    "The error for `fuse=None` where one map is expected for each item and target"
     if 'fuse' in kwargs and kwargs['fuse'] is None:
         raise ValueError("`fuse` is None, which gives maps by layer: ask about one layer at a time, or let them be fused")

@@ -1,0 +1,513 @@
+"""What editors see of `fastcam.all`. Written by tools/stubs.py from the package: run that
+
+After `from fastcam.all import *`, fastai's own classes have more methods. Here they are subclasses that have them, and what makes learners gives these."""
+from typing import Any, overload
+from pandas import DataFrame
+from fastcam.learner.cams import CAMItem as _CAMItem
+from fastcam.evidence.summary import CAMSummary as _CAMSummary
+from fastcam.learner.cams import CAMs as _CAMs
+from fastcam.learner.concept import Concepts as _Concepts
+from fastai.interpret import Interpretation as _Interpretation
+from fastcam.evidence.sanity import SanityCheck as _SanityCheck
+from fastai.interpret import ClassificationInterpretation as _ClassificationInterpretation
+from fastai.learner import Learner as _Learner
+from fastcam.learner.text import TextCAMs as _TextCAMs
+from fastcam.learner.film import CAMFilm as _CAMFilm
+from fastcam.core import TensorCAM as _TensorCAM
+from fastcam.engine.target import Above as Above
+from fastcam.engine.target import Actual as Actual
+from fastcam.evidence.metric import BestCAM as BestCAM
+from fastcam.learner.callback import CAMCallback as CAMCallback
+from fastcam.engine.target import Classes as Classes
+from fastcam.engine.target import Fn as Fn
+from fastcam.engine.grid import Layout as Layout
+from fastcam.engine.target import Neg as Neg
+from fastcam.engine.target import Outputs as Outputs
+from fastcam.engine.target import PerItem as PerItem
+from fastcam.engine.target import Prob as Prob
+from fastcam.engine.target import ReST as ReST
+from fastcam.engine.target import Region as Region
+from fastcam.engine.target import Several as Several
+from fastcam.engine.target import Similar as Similar
+from fastcam.engine.target import Target as Target
+from fastcam.engine.target import TopK as TopK
+from fastcam.engine.target import Versus as Versus
+from fastcam.learner.items import as_item as as_item
+from fastcam.engine.method import cam_methods as cam_methods
+from fastcam.apps.demo import demo_photos as demo_photos
+from fastcam.engine.layer import layers_table as layers_table
+from fastcam.evidence.metric import metrics_table as metrics_table
+from fastcam.engine.grid import register_layout as register_layout
+from fastcam.engine.method import register_method as register_method
+from fastcam.evidence.metric import register_metric as register_metric
+from fastcam.engine.method import register_smooth as register_smooth
+from fastcam.engine.method import weight_method as weight_method
+class CAMItem(_CAMItem):
+    def mask(self, *, thresh: Any = 0.2, original: Any = False, components: Any = 'all'): r"""Where each map of the item is hot, 0 or 1
+        
+        - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
+        - original: In pixels of the original, rather than of the picture shown
+        - components: 'all', or only the 'largest' connected piece"""
+    def bbox(self, *, thresh: Any = 0.2, original: Any = False, components: Any = 'largest'): r"""Box (x1,y1,x2,y2) for each map of the item; zeros where nothing is hot
+        
+        - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
+        - original: In pixels of the original, rather than of the picture shown
+        - components: Around the 'largest' connected hot piece, or around 'all'"""
+    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
+        
+        - max_n: Show at most so many items, the first; all if None
+        - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
+        - nrows: Rows of the grid
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def __getattr__(self, name: str) -> Any: ...
+class CAMSummary(_CAMSummary):
+    def outliers(self, n: Any = 9, cls: Any = None) -> CAMs: r"""The items whose maps are farthest from the mean of the others of their class, the farthest first; in classes of three maps at least. Distance is the share that would have to move: 0 the same, 1 nothing in common
+        
+        - n: How many
+        - cls: Of this class only"""
+    def show(self, max_n: Any = 9, nrows: Any = None, ncols: Any = None, figsize: Any = None): r"""The mean map of each class, with the number of maps and the share at the border; gives the axes
+        
+        - max_n: Show at most so many classes, those with most items first
+        - nrows: Rows of the grid
+        - ncols: Columns of the grid
+        - figsize: Size of the figure in inches"""
+    def __getattr__(self, name: str) -> Any: ...
+class CAMs(_CAMs):
+    @property
+    def files(self): r"""`L` of the items' files; None for what has none"""
+    def localize(self, truth: Any = None, original: Any = True, thresh: Any = 0.2, tol: Any = 0.03) -> DataFrame: r"""Hold each map against what is true: where do methods miss?
+        
+        - truth: What is true of each item, see `object_mask`: a function of the item, as it stands in the dataset, that gives it; a list; if None the items' own targets
+        - original: Is the truth measured on the original picture? False: on the picture shown; the items' own targets always are
+        - thresh: What is hot, see `TensorCAM.mask`
+        - tol: See `pointing_game`"""
+    def mask(self, thresh: Any = 0.2, original: Any = False, components: Any = 'all'): r"""Where each map is hot, 0 or 1; 0 where the model did not see the original
+        
+        - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
+        - original: In pixels of the original, rather than of the picture shown
+        - components: 'all', or only the 'largest' connected piece"""
+    def bbox(self, thresh: Any = 0.2, original: Any = False, components: Any = 'largest'): r"""Box (x1,y1,x2,y2) for each map; zeros where nothing is hot
+        
+        - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
+        - original: In pixels of the original, rather than of the picture shown
+        - components: Around the 'largest' connected hot piece, or around 'all'"""
+    def to_df(self, thresh: Any = 0.2, original: Any = True, components: Any = 'largest') -> DataFrame: r"""File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box
+        
+        - thresh: What is hot, see `TensorCAM.mask`
+        - original: Boxes in pixels of the original file, rather than of the picture shown
+        - components: See `TensorCAM.bbox`"""
+    def where(self, label: Any = None, actual: Any = None, predicted: Any = None, error: Any = None, prob: Any = None, health: Any = None): r"""The items for which all of this holds, as `CAMs`
+        
+        - label: A class explained, or several
+        - actual: A true class, or several
+        - predicted: A class that is the most probable, or several
+        - error: True: the true class is not the most probable; False: it is
+        - prob: (lowest, highest) probability of the first class explained
+        - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
+    @property
+    def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"""
+    def pictures(self, inp: Any = 0): r"""The items as the model saw them, decoded: each shows itself
+        
+        - inp: Which input, if the model has several"""
+    def originals(self, inp: Any = 0): r"""The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself
+        
+        - inp: Which input, if the model has several"""
+    @property
+    def views(self): r"""How what the model saw of each item lies on its original, an `L` of `CAMView`; batches given as tensors are their own originals"""
+    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Draw the maps over the items, each with a title; gives the axes
+        
+        - max_n: Show at most so many items, the first; all if None
+        - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
+        - nrows: Rows of the grid
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    @overload
+    def __getitem__(self, i: int) -> CAMItem: ...
+    @overload
+    def __getitem__(self, i: Any) -> CAMs: ...
+    @property
+    def maps(self) -> TensorCAM: ...
+    def __getattr__(self, name: str) -> Any: ...
+class Concepts(_Concepts):
+    def show(self, max_n: Any = 9, ncols: Any = None, figsize: Any = None, alpha: Any = 0.7, cmap: Any = 'tab10'): r"""Colour each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes
+        
+        - max_n: Show at most so many items
+        - ncols: Columns of the grid
+        - figsize: Size of the figure in inches
+        - alpha: How much the colours cover the pictures, 0..1
+        - cmap: A colour for each concept"""
+    def __getattr__(self, name: str) -> Any: ...
+class Interpretation(_Interpretation):
+    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Show the maps of the items `idxs`
+        
+        - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - with_preds: Keep the predictions
+        - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
+        - nrows: Rows of the grid
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+        
+        - k: Number of losses to plot, or which of them
+        - largest: Sort losses by largest or smallest
+        - heatmap: Draw maps: of the predicted and the actual class side by side, where an item has one class; else of what the task asks for
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - with_preds: Keep the predictions
+        - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
+        - nrows: Rows of the grid
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def __getattr__(self, name: str) -> Any: ...
+class SanityCheck(_SanityCheck):
+    def plot(self, by: Any = 'spearman', ax: Any = None, figsize: Any = ...): r"""Similarity to the maps of the trained model as more and more is randomised, with two standard errors to each side; gives the axes
+        
+        - by: 'spearman' or 'ssim' of signed maps, 'spearman_abs' or 'ssim_abs' of absolute values
+        - ax: Axes to draw on
+        - figsize: Size in inches, if the axes are made here"""
+    def show(self, item: Any = 0, methods: Any = None, figsize: Any = None, relu: Any = True): r"""Maps of one item, a row for each method and a column for each stage; gives the axes
+        
+        - item: Which of the items kept
+        - methods: Names of methods; all if None
+        - figsize: Size of the figure in inches
+        - relu: Show only what speaks for the target"""
+    def __getattr__(self, name: str) -> Any: ...
+class ClassificationInterpretation(_ClassificationInterpretation, Interpretation):
+    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = 'gradcam', smooth: Any = None): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted
+        
+        - min_val: Leave out pairs of classes that were confused less often
+        - max_n: Show at most so many pairs, the most confused
+        - n_worst: Show so many items of each, those with the largest losses
+        - figsize: Size of the figure in inches
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function"""
+    def __getattr__(self, name: str) -> Any: ...
+class Learner(_Learner):
+    def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
+        
+        - path: Folder for the maps: a new one, or one that was begun with the same settings, where the run goes on
+        - items: See `Learner.cam`; also a folder, of which all pictures are explained
+        - dl: See `Learner.cam`; it must be able to read any item by its index
+        - ds_idx: See `Learner.cam`
+        - target: See `Learner.cam`
+        - layer: See `Learner.cam`
+        - method: See `Learner.cam`
+        - fuse: See `Learner.cam`
+        - smooth: See `Learner.cam`
+        - max_n: Explain only so many items, the first
+        - shard: Items in a file, rounded up to whole batches; what is lost at most when a run is killed
+        - dtype: 'float16': maps divided by their largest absolute value; 'float32': as they are
+        - views: Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
+        - overlays: Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them"""
+    def cam_localize(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, methods: Any = ..., original: Any = True, tol: Any = 0.03, max_n: Any = None, *, target: Any = None, layer: Any = None, fuse: Any = 'mean', smooth: Any = None) -> DataFrame: r"""Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - truth: What is true of each item, see `CAMs.localize`: a function of the item (such as its file), a list; if None the items' own targets
+        - methods: Names of methods, or functions, a row each; two baselines come with them: Random, and the middle of the picture
+        - original: See `CAMs.localize`
+        - tol: See `pointing_game`
+        - max_n: At most so many items, drawn with a fixed seed
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function"""
+    def cam_metrics(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, metrics: Any = None, target: Any = None, max_n: Any = 32, quick: Any = True, bs: Any = 16, **kwargs) -> DataFrame: r"""How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - methods: Names of methods, or functions, a row each; Random comes with them
+        - layers: Layers, a row each, see `find_layers`; a list in it is fused
+        - metrics: Names of metrics, or functions, see `metrics_table`; all if None
+        - target: See `Learner.cam`; an item with several targets counts once, with their mean
+        - max_n: At most so many items, drawn with a fixed seed; None for all
+        - quick: A quick look: fewer steps and samples than in the papers, see `metrics_table`
+        - bs: Items, and rows of changed inputs, that are held at once"""
+    def best_cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, by: Any = ..., target: Any = None, max_n: Any = 32, quick: Any = True, bs: Any = 16, **kwargs) -> BestCAM: r"""Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - methods: Names of methods, or functions
+        - layers: Layers, see `find_layers`; the last two stages if None
+        - by: Names of metrics, or functions: the score is the sum of those that are better high, less those that are better low
+        - target: See `Learner.cam`
+        - max_n: At most so many items, drawn with a fixed seed; None for all
+        - quick: See `Learner.cam_metrics`
+        - bs: See `Learner.cam_metrics`"""
+    def sanity_check(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layer: Any = None, target: Any = None, max_n: Any = 16, draws: Any = 3, least: Any = 0.5, show_n: Any = 4, bs: Any = 32, **kwargs) -> SanityCheck: r"""Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - methods: Names of methods, or functions; Random, which ignores what the model has learned, is a good one to add
+        - layer: One layer, see `find_layers`
+        - target: See `Learner.cam`; the classes stay those that the trained model was asked about
+        - max_n: At most so many items, drawn with a fixed seed; None for all
+        - draws: How often the weights are shuffled anew
+        - least: Rank correlation above which maps count as the same
+        - show_n: Keep maps of so many items for `SanityCheck.show`
+        - bs: Items that are held at once"""
+    def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - truth: Where the object is, see `CAMs.localize`: a function of the item (such as its file) that gives a mask or boxes, or a list; without it nothing is said about the outside
+        - original: See `CAMs.localize`
+        - border: Width of the border on each side, as a share of the picture's
+        - max_n: At most so many items, drawn with a fixed seed
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - with_preds: Keep the predictions"""
+    def concepts(self, items: Any = None, k: Any = 4, layer: Any = None, dl: Any = None, ds_idx: Any = 1, max_n: Any = None) -> Concepts: r"""Factor the layer's activations over the items into `k` concepts, each labelled by the head
+        
+        - items: See `Learner.cam`; a set that has something in common says most
+        - k: Number of concepts
+        - layer: Where, one layer, see `find_layers`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - max_n: See `Learner.cam`"""
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+        
+        - items: What to explain, a row each, see `Learner.cam`
+        - methods: Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
+        - layers: Layers to choose from, see `find_layers`: [-1,-2,-3] are stages; a list in this list is several layers that become one map
+        - targets: Targets to choose from, see `as_target`: a list in this list is several columns
+        - max_n: Explain and show only so many items
+        - dl: fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
+        - ds_idx: Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - with_preds: Keep the predictions
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
+        
+        - items: Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
+        - dl: fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
+        - ds_idx: Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - with_preds: Keep the predictions
+        - max_n: Explain only so many items, the first"""
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+        
+        - items: What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
+        - max_n: Explain and show only so many items, the first; all if None
+        - dl: fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
+        - ds_idx: Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
+        - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
+        - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+        - method: How: the name of a method, or a function of a captured pass
+        - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - with_preds: Keep the predictions
+        - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
+        - nrows: Rows of the grid
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`
+        
+        - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
+        - dl: `DataLoader`, or list of batches, instead of `items`
+        - ds_idx: Without either: 0 looks at the training set, 1 at the validation set
+        - all: Every layer with a grid, not only the stages"""
+    def __getattr__(self, name: str) -> Any: ...
+class TextCAMs(_TextCAMs, CAMs):
+    def html(self, scale: Any = 'image', relu: Any = None, clip: Any = None) -> str: r"""The texts as coloured words, each under a title
+        
+        - scale: 'image' colours each text by its own largest value, 'shared' all by the largest of all, so that they compare
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.normalize`"""
+    def show(self, max_n: Any = 9, ctxs: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None): r"""Show the texts as coloured words, each under a title; gives the axes, or None for HTML
+        
+        - max_n: Show at most so many texts, the first; all if None
+        - ctxs: Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
+        - figsize: Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
+        - scale: 'image' colours each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.normalize`"""
+    def __getattr__(self, name: str) -> Any: ...
+class CAMFilm(_CAMFilm):
+    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Draw the items, a row each, by frames, a column each
+        
+        - max_n: Show at most so many items, a row each
+        - n_frames: Show at most so many frames, a column each: the first, the last, and some between
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
+        
+        - fps: Frames in a second; the last stays for two seconds
+        - max_n: Show at most so many items
+        - dpi: Dots to an inch
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Write the film to a file
+        
+        - path: File to write: '.gif', or '.mp4', for which the program ffmpeg is needed
+        - fps: Frames in a second
+        - max_n: Show at most so many items
+        - dpi: Dots to an inch
+        - ncols: Columns of the grid; several targets give a column each
+        - figsize: Size of the figure in inches
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+    def __getattr__(self, name: str) -> Any: ...
+class TensorCAM(_TensorCAM):
+    def normalize(self, scale: Any = 'image', relu: Any = True, clip: Any = 1.0): r"""Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, NaN stays NaN, and a map with nothing to show stays 0 everywhere
+        
+        - scale: 'image': each map by its own largest value; 'shared': all maps here by the largest of all, so that they compare
+        - relu: Keep only what speaks for the target (0..1); False keeps the sign (-1..1)
+        - clip: What becomes 1: the largest value, or a quantile of the values, beyond which all are 1"""
+    def resize(self, size): r"""The maps interpolated linearly to `size` (`align_corners=False`), as floats
+        
+        - size: Size of the new grid, such as the picture's (height, width); an int is used for every dimension"""
+    def mask(self, thresh: Any = 0.2, size: Any = None, components: Any = 'all'): r"""`TensorMask` (..., *size) of ones where the map is hot; zeros where nothing speaks for the target
+        
+        - thresh: What is hot: a share of the map's largest value, 0..1; 'otsu', the value that parts the map best in two; or a percentile of its values, such as 'p90' for the hottest tenth
+        - size: Size of the picture (height, width); the map's own grid if None
+        - components: 'all', or only the 'largest' connected piece"""
+    def bbox(self, thresh: Any = 0.2, size: Any = None, components: Any = 'largest'): r"""`TensorBBox` (maps, 4) in pixels (x1,y1,x2,y2), a box for each map; zeros where nothing is hot
+        
+        - thresh: What is hot, see `TensorCAM.mask`
+        - size: Size of the picture (height, width); the map's own grid if None
+        - components: Around the 'largest' connected hot piece, or around 'all'"""
+    def show(self, ctx: Any = None, scale: Any = 'image', relu: Any = True, clip: Any = None, figsize: Any = None, title: Any = None, view: Any = None, **kwargs): r"""Show one map on `ctx`, over the picture or the lines of a signal that are there; a volume is drawn as slices in a row. Gives the axes
+        
+        - ctx: Axes to draw on; where a picture is drawn there already, the map covers it
+        - scale: See `TensorCAM.normalize`; None shows the numbers as they are
+        - relu: Show only what speaks for the target
+        - clip: See `TensorCAM.normalize`; if None the largest value, but .99 on grids of more than 64*64 cells, where few pixels would leave the rest dark
+        - figsize: Size in inches, if the axes are made here
+        - title: Title of the axes
+        - view: `CAMView`, to draw the map on the original picture: NaN, which is not drawn, where the model did not see it"""
+    def __getattr__(self, name: str) -> Any: ...
+def vision_learner(dls, arch, normalize: Any = True, n_out: Any = None, pretrained: Any = True, weights: Any = None, loss_func: Any = None, opt_func: Any = ..., lr: Any = 0.001, splitter: Any = None, cbs: Any = None, metrics: Any = None, path: Any = None, model_dir: Any = 'models', wd: Any = None, wd_bn_bias: Any = False, train_bn: Any = True, moms: Any = ..., cut: Any = None, init: Any = ..., custom_head: Any = None, concat_pool: Any = True, pool: Any = True, lin_ftrs: Any = None, ps: Any = 0.5, first_bn: Any = True, bn_final: Any = False, lin_first: Any = False, y_range: Any = None, *, n_in: Any = 3) -> Learner: r"""Build a vision learner from `dls` and `arch`
+    
+    - path: learner args
+    - pool: model & head args"""
+def unet_learner(dls, arch, normalize: Any = True, n_out: Any = None, pretrained: Any = True, weights: Any = None, config: Any = None, loss_func: Any = None, opt_func: Any = ..., lr: Any = 0.001, splitter: Any = None, cbs: Any = None, metrics: Any = None, path: Any = None, model_dir: Any = 'models', wd: Any = None, wd_bn_bias: Any = False, train_bn: Any = True, moms: Any = ..., *, cut: Any = None, n_in: Any = 3, blur: Any = False, blur_final: Any = True, self_attention: Any = False, y_range: Any = None, last_cross: Any = True, bottle: Any = False, act_cls: Any = ..., init: Any = ..., norm_type: Any = None) -> Learner: r"""Build a unet learner from `dls` and `arch`
+    
+    - path: learner args"""
+def load_learner(fname, cpu: Any = True, pickle_module: Any = ...) -> Learner: r"""Load a `Learner` object in `fname`, by default putting it on the `cpu`"""
+def text_classifier_learner(dls, arch, seq_len: Any = 72, config: Any = None, backwards: Any = False, pretrained: Any = True, drop_mult: Any = 0.5, n_out: Any = None, lin_ftrs: Any = None, ps: Any = None, max_len: Any = 1440, y_range: Any = None, *, loss_func: Any = None, opt_func: Any = ..., lr: Any = 0.001, splitter: Any = ..., cbs: Any = None, metrics: Any = None, path: Any = None, model_dir: Any = 'models', wd: Any = None, wd_bn_bias: Any = False, train_bn: Any = True, moms: Any = ..., default_cbs: Any = True) -> Learner: r"""Create a `Learner` with a text classifier from `dls` and `arch`.
+    
+    - dls: `DataLoaders` containing fastai or PyTorch `DataLoader`s
+    - loss_func: Loss function. Defaults to `dls` loss
+    - opt_func: Optimization function for training
+    - lr: Default learning rate
+    - splitter: Split model into parameter groups. Defaults to one parameter group
+    - cbs: `Callback`s to add to `Learner`
+    - metrics: `Metric`s to calculate on validation set
+    - path: Parent directory to save, load, and export models. Defaults to `dls` `path`
+    - model_dir: Subdirectory to save and load models
+    - wd: Default weight decay
+    - wd_bn_bias: Apply weight decay to normalization and bias parameters
+    - train_bn: Train frozen normalization layers
+    - moms: Default momentum for schedulers
+    - default_cbs: Include default `Callback`s"""
+def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, **kwargs) -> TensorCAM: r"""Class activation maps of `model` for a batch, in plain PyTorch
+    
+    - model: Any PyTorch model; it is put in eval mode for the call, and back
+    - xb: Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
+    - target: What is explained, see `as_target`: the predicted class if None, class indices, a function of the prediction
+    - layer: Where, see `find_layers`: the last that makes a good map if None, an index from the end, a name, a module, a list
+    - method: How, see `as_method`: a name or a function
+    - fuse: How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
+    - smooth: Average over variants of the input: 'tta', 'noise', 'windows', a function"""
+def demo_learner() -> Learner: r"""The packaged ImageNet EfficientNet-Lite0, ready to explain; the random state stays as it is"""
+def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAMs`, each read when it is asked for
+    
+    - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
+    - learn: Learner that reads the items again; without it they are drawn from their files"""
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Fn', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'demo_learner', 'demo_photos', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
