@@ -223,3 +223,15 @@ def test_signal_beside(one, n, a):
             assert isinstance(e, ValueError) or layer==-2
             continue
         assert lay.name.startswith('one' if len(lay.grid)==2 else 'two') and lay.kind=='NC*', lay
+
+@pytest.mark.parametrize('n', [8,12,16])
+def test_every_other_row(n):
+    "Tokens laid out like a snake, every second row from right to left: rows that are right alone do not prove a layout"
+    class Snake(nn.Module):
+        def __init__(self): super().__init__(); self.patch,self.mix = nn.Conv2d(3,16,8,8),nn.Sequential(nn.LayerNorm(16), nn.Linear(16,16), nn.GELU())
+        def forward(self, x):
+            maps = self.patch(x)
+            maps = torch.where((torch.arange(n)%2==0)[:,None], maps, maps.flip(-1))
+            return self.mix(maps.flatten(2).transpose(1,2)).mean(1)
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match='could not be placed'): find_layers(Snake().eval(), torch.randn(1,3,8*n,8*n), 'mix')

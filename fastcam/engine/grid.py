@@ -259,7 +259,9 @@ def fitting_layouts(
     return [l for cls in layouts.values() for l in cls.fits(tuple(shape), places)]
 
 # %% ../../nbs/engine/01_grid.ipynb #647c771d
-_steps = {1:(.618,), 2:(.7549,.5698), 3:(.8192,.6710,.5497)}
+def _stride(n, share):
+    "About this `share` of `n`, without a common divisor: strides of a row of `n` come to all of it, not to every other cell only"
+    return min((o for o in range(1, n+1) if math.gcd(o, n)==1), key=lambda o: abs(o-share*n))
 
 def spread(
     grid, # Size of the grid
@@ -268,7 +270,9 @@ def spread(
     "About `n` cells spread over the grid such that no two share a row or column if that can be; all if there are no more"
     total = math.prod(grid)
     if total<=n: return list(range(total))
-    at = [[int((.5+i*s)%1*g) for g,s in zip(grid, _steps[len(grid)])] for i in range(n)]
+    strides = [_stride(g, share) for g,share in zip(grid, (.618,.382,.764))]
+    rounds = [n, math.lcm(*grid[:2]), math.prod(grid[:2])]                       # after so many the cells before this axis come again
+    at = [[(g//2+i*s+i//r)%g for g,s,r in zip(grid, strides, rounds)] for i in range(n)]
     return list(dict.fromkeys(np.ravel_multi_index(c, grid).item() for c in at))
 
 def turns(

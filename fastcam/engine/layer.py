@@ -871,7 +871,7 @@ _found = weakref.WeakKeyDictionary()
 def _look_up(model, xb, mods=None):
     "`Found`, remembered per model and input size while the model lives and its modules are the same"
     mods,cache = mods or all_modules(model)[0],_found.setdefault(model, {})
-    key = (hash(tuple(mods)), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
+    key = (hash(tuple(mods)), tuple(layouts.values()), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
     if key not in cache and len(cache)>63: cache.pop(next(iter(cache)))                      # texts of any length
     # forgotten with the first of the modules that goes
     if key not in cache: cache[key] = Found(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
