@@ -62,8 +62,20 @@ class Capture:
     def __exit__(self, *args): self.remove()
 
     def _hook(self):
-        self.hooks += [OwnHook(self.model, self._start, 'before'), OwnHook(self.model, self._end, 'ended')]
+        self.hooks.append(OwnHook(self.model, self._end, 'ended'))
+        self._arm()
         for name,l in self.layers.items(): self.hooks.append(OwnHook(l.module, partial(self._keep, name)))
+
+    def _arm(self):
+        "Wait for a call of the model. While it runs no hook before modules is needed, and each costs time in all of them"
+        self.first = OwnHook(self.model, self._start, 'before')
+        self.hooks.append(self.first)
+
+    def again(self):
+        "Forget the call that was captured, and call the model with its inputs once more"
+        self.done = False
+        self._arm()
+        self.model(*self.xb)
 
     def unhook(self):
         "Take the hooks off the model; what was captured stays"
@@ -77,7 +89,7 @@ class Capture:
         self.block.close()
 
     def _start(self, m, xb):
-        if self.done: return
+        self.first.remove()
         own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
         if torch.is_inference_mode_enabled(): self.modes.enter_context(torch.inference_mode(False))
         self.modes.callback(torch.set_grad_enabled, torch.is_grad_enabled())
@@ -107,7 +119,9 @@ class Capture:
 
     def _end(self, m, xb, pred):
         self.modes.close()
-        if not self.done and pred is not None: self.pred,self.done = main_pred(pred),True          # None where the model failed
+        if self.done: return
+        if pred is None: self._arm()                                 # the model failed: another call may not
+        else: self.pred,self.done = main_pred(pred),True
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"

@@ -123,8 +123,7 @@ class Explainer:
     def _call_again(self, cap):
         "The model switches gradients off by itself, and did not when its layers were found"
         for l in cap.layers.values(): l.cut = True
-        cap.done = False
-        cap.model(*cap.xb)
+        cap.again()
 
     def explain(self,
         cap:Capture, # After the model was called

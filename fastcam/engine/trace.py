@@ -12,7 +12,7 @@ from itertools import islice
 from types import CellType, FunctionType, MethodType, ModuleType
 from collections import OrderedDict
 from copy import copy
-import threading, weakref
+import sys, threading, weakref
 
 # %% ../../nbs/engine/00_trace.ipynb #00a0acf6
 _locks,_guard = weakref.WeakKeyDictionary(),threading.Lock()
@@ -26,8 +26,8 @@ def alone(
 
 # %% ../../nbs/engine/00_trace.ipynb #00a0ace6
 class _Mine(threading.local):
-    "This thread's hooks by the id of their module: before it is called, after it, and after it even where it fails"
-    def __init__(self): self.before,self.after,self.ended = {},{},{}
+    "This thread's hooks by the id of their module: before it is called, and after it"
+    def __init__(self): self.before,self.after = {},{}
 
 _mine,_n_hooks,_handles = _Mine(),Counter(),{}
 
@@ -40,18 +40,16 @@ def _before(m, args):
         if (res := h.f(m, args)) is not None: args = tuplify(res)
     return args
 
-def _with(hooks, m, args, out):
+def _after(m, args, out):
+    if (hooks := _of(_mine.after, m)) is None: return None
+    failed = out is None and sys.exc_info()[0] is not None
     for h in hooks:
+        if failed and h.kind!='ended': continue
         if (res := h.f(m, args, out)) is not None: out = res
     return out
 
-def _after(m, args, out):
-    if (hooks := _of(_mine.after, m)) is not None: return _with(hooks, m, args, out)
-def _ended(m, args, out):
-    if (hooks := _of(_mine.ended, m)) is not None: return _with(hooks, m, args, out)
-
-_of_torch = dict(before=partial(nn.modules.module.register_module_forward_pre_hook, _before), after=partial(nn.modules.module.register_module_forward_hook, _after),
-                 ended=partial(nn.modules.module.register_module_forward_hook, _ended, always_call=True))
+_of_torch = dict(before=partial(nn.modules.module.register_module_forward_pre_hook, _before),
+                 after=partial(nn.modules.module.register_module_forward_hook, _after, always_call=True))
 
 def _count(kind, n):
     "`n` more hooks of this kind in the process: the first brings torch's own, and the last takes it along"
@@ -67,8 +65,9 @@ class OwnHook:
         f, # Function of the module, its arguments, and its output
         kind='after' # 'before' the call, without an output; 'after' it; 'ended' is called where it failed as well, with None
     ):
-        self.module,self.f,self.kind,self.table = module,f,kind,getattr(_mine, kind)
-        _count(kind, 1)
+        self.module,self.f,self.kind,self.of_torch = module,f,kind,'before' if kind=='before' else 'after'
+        self.table = getattr(_mine, self.of_torch)
+        _count(self.of_torch, 1)
         self.table[id(module)] = [*self.table.get(id(module), ()), self]
 
     def remove(self):
@@ -76,7 +75,7 @@ class OwnHook:
         if self not in hs: return
         self.table[id(self.module)] = [h for h in hs if h is not self]
         if len(hs)==1: del self.table[id(self.module)]
-        _count(self.kind, -1)
+        _count(self.of_torch, -1)
         self.f = None                                                # it may know who made this
 
 @contextmanager
