@@ -270,3 +270,88 @@ def test_words_beside(n):
     text = torch.randint(2, 40, (2,9))
     cams = learner_of(WithText(n).eval(), torch.randn(2, n) if n else torch.randn(2,3,24,32), text).cam(layer='rnn', target=1)
     assert cams[0].words().tokens.tolist()==[str(i) for i in text[0].tolist()]
+
+# ---- what is a grid of answers
+class Answering(nn.Module):
+    "`f` of what convolutions give"
+    def __init__(self, nd, f, *mods):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.f,self.mods = convs(nd),f,nn.ModuleList(mods)
+    def forward(self, x): return self.f(self.body(x), *self.mods)
+
+def pooled(o, fc): return fc(o.flatten(2).mean(2))
+def columns(o, rnn, fc): return fc(rnn(o.mean(2).transpose(1, 2))[0])
+def queries(o, q, attn, fc): return fc(attn(q.weight.expand(len(o), -1, -1), *2*[o.flatten(2).transpose(1, 2)])[0])
+small = torch.randn(2,3,24,32,generator=torch.Generator().manual_seed(0))
+no_grids = {
+    'digits':           (lambda: Answering(2, lambda o,fc: pooled(o, fc).unflatten(1, (5,11)), nn.Linear(8,55)), small),
+    'digits of signals': (lambda: Answering(1, lambda o,fc: pooled(o, fc).unflatten(1, (5,11)), nn.Linear(8,55)), torch.randn(2,3,64)),
+    'boards':           (lambda: Answering(2, lambda o,fc: pooled(o, fc).unflatten(1, (5,3,4)), nn.Linear(8,60)), small),
+    'steps of a line':  (lambda: Answering(2, columns, nn.GRU(8,8,batch_first=True), nn.Linear(8,11)), small),
+    'tags':             (lambda: Answering(1, lambda o,fc: fc(o.transpose(1, 2)), nn.Linear(8,6)), torch.randn(2,3,64)),
+    'queries':          (lambda: Answering(2, queries, nn.Embedding(20,8), nn.MultiheadAttention(8,2,batch_first=True), nn.Linear(8,6)), small)}
+
+@pytest.mark.parametrize('what', no_grids)
+def test_no_grid_of_answers(what):
+    "What only has more than two axes is no segmentation: it is refused with what to give, and explained by a function, as by hand"
+    make,x = no_grids[what]
+    model = make().eval()
+    for target in (None, 3, TopK(2)):
+        with pytest.raises(ValueError, match='expected .batch, classes.*function.*lambda pred'): cam_maps(model, x, target=target)
+    kept = {}
+    h = model.body.register_forward_hook(lambda m,i,o: kept.update(o=o))
+    pred = model(x.clone().requires_grad_())
+    h.remove()
+    g, = torch.autograd.grad(pred.flatten(1)[:,7].sum(), kept['o'])
+    want = (g.flatten(2).mean(2).reshape(*g.shape[:2], *[1]*(g.ndim-2))*kept['o']).sum(1, keepdim=True).detach()
+    same(cam_maps(model, x, target=lambda pred: pred.flatten(1)[:,7], layer='body'), want, 1e-4)
+
+up = partial(F.interpolate, scale_factor=4)
+grids = {
+    'pictures':          (lambda: Answering(2, lambda o,c: up(c(o)), nn.Conv2d(8,5,1)), small, (24,32)),
+    'at a quarter':      (lambda: Answering(2, lambda o,c: c(o), nn.Conv2d(8,5,1)), small, (6,8)),
+    'finer':             (lambda: Answering(2, lambda o,c: up(up(c(o))), nn.Conv2d(8,5,1)), small, (96,128)),
+    'signals':           (lambda: Answering(1, lambda o,c: up(c(o)), nn.Conv1d(8,5,1)), torch.randn(2,3,64), (64,)),
+    'volumes':           (lambda: Answering(3, lambda o,c: c(o), nn.Conv3d(8,5,1)), torch.randn(2,3,16,16,24), (4,4,6)),
+    'one cell':          (lambda: Answering(2, lambda o,c: c(o.mean((2,3), keepdim=True)), nn.Conv2d(8,5,1)), small, (1,1))}
+
+@pytest.mark.parametrize('what', grids)
+def test_grid_of_answers(what):
+    "A prediction of every place is: a class is explained where it is predicted, as by hand"
+    make,x,size = grids[what]
+    model = make().eval()
+    kept = {}
+    h = model.body.register_forward_hook(lambda m,i,o: kept.update(o=o))
+    pred = model(x.clone().requires_grad_())
+    h.remove()
+    assert pred.shape[2:]==size
+    there = (pred.argmax(1)==2).flatten(1)
+    there = there|~there.any(1, keepdim=True)
+    g, = torch.autograd.grad((pred[:,2].flatten(1)*there/there.sum(1, keepdim=True)).sum(), kept['o'])
+    want = (g.flatten(2).mean(2).reshape(*g.shape[:2], *[1]*(g.ndim-2))*kept['o']).sum(1, keepdim=True).detach()
+    same(cam_maps(model, x, target=2, layer='body'), want, 1e-4)
+
+@pytest.mark.parametrize('method', ['gradcam','ablationcam','scorecam'])
+@pytest.mark.parametrize('nd', [1,2])
+def test_points(nd, method):
+    "Points (batch, n, 2) are 2n outputs, those of the same head flat"
+    x = small if nd==2 else torch.randn(2,3,64)
+    fc = nn.Linear(8,6)
+    flat,paired = Answering(nd, pooled, fc).eval(),Answering(nd, lambda o,fc: pooled(o, fc).unflatten(1, (3,2)), fc).eval()
+    for target in (Outputs(), [0,3,5], Outputs(which=[4])): same(cam_maps(paired, x, target=target, method=method), cam_maps(flat, x, target=target, method=method))
+    maps = cam_maps(flat, x, target=Outputs())
+    kw = dict(target=Outputs(), samples=8)
+    torch.testing.assert_close(infidelity(paired, x, maps, **kw), infidelity(flat, x, maps, **kw))
+
+def test_points_are_named():
+    files = drawn_files(8)[0]
+    block = DataBlock((ImageBlock,PointBlock), splitter=RandomSplitter(.5, seed=0), get_y=lambda f: tensor([[10.,20.],[30.,40.],[5.,6.]]), item_tfms=Resize(32))
+    dls = block.dataloaders(files, bs=4, num_workers=0)
+    cams,fc = [],nn.Linear(8,6)
+    for shape in ((6,), (3,2)):
+        learn = Learner(dls, Answering(2, lambda o,fc: pooled(o, fc).unflatten(1, shape), fc), loss_func=MSELossFlat())
+        with learn.no_bar(): cams.append(learn.cam())
+    assert cams[0].labels==cams[1].labels and cams[1].labels[0]==[f'point {i} {o}' for i in range(3) for o in 'xy']
+    same(cams[1].maps, cams[0].maps)
+    assert np.allclose(cams[0].probs[0], cams[1].probs[0])

@@ -120,6 +120,7 @@ class Explainer:
         if missing := [n for n in cap.layers if n not in cap.acts]:
             forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
             raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        cap.pred = with_answers(cap.model, cap.xb, cap.pred)
         o = Pass(cap, self.target.ask(cap.pred, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])

@@ -6,8 +6,9 @@
 __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'as_written', 'own_random', 'Reads', 'GridLayer',
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
            'pad_index', 'tensors_in', 'shared_inputs', 'Standing', 'Untracked', 'in_order', 'Seen', 'DryPass',
-           'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'Found', 'reads_of', 'close_names',
-           'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'find_layers', 'layers_table']
+           'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'is_grid_of_answers', 'Found', 'reads_of',
+           'close_names', 'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers',
+           'answers_are_grid', 'find_layers', 'layers_table']
 
 # %% ../../nbs/engine/02_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -609,6 +610,25 @@ def why_none(
     return first(why for f in _reasons if (why := f(found, dry)))
 
 # %% ../../nbs/engine/02_layer.ipynb #c647851b
+def _follows(pred, dry):
+    "Do the cells of a prediction (1, classes, *grid) look where they lie? None where there is nothing to ask"
+    inputs = dry.inputs()
+    if not pred.requires_grad or not inputs: return None
+    picks = Picks(pred, [Maps(pred.shape[2:])], 12)
+    return any(look.passed for look in judge(picks, _at_inputs(picks.numbers(), inputs)))
+
+def is_grid_of_answers(
+    pred, # The first tensor of a prediction for one item
+    x, # The main input
+    dry # `DryPass`
+) -> bool:
+    "Is a prediction (1, classes, *grid) one of every place, as in segmentation? Its grid is in the input's proportions, axis by axis; of few cells or one axis, which may be so by chance, gradients tell"
+    grid = tuple(pred.shape[2:])
+    if math.prod(grid)<2: return pred.ndim>2
+    if len(pred)!=1 or len(grid)==1 and x.ndim>3: return False
+    if not any(same_ratio(grid, [x.shape[a+1] for a in axes]) for axes in place_axes(x.shape[1:], len(grid))): return False
+    return len(grid)>1 and max(grid)>7 or _follows(pred, dry) is not False
+
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
@@ -622,17 +642,19 @@ class Found:
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
             self.pred,self.graded = _ask_gradients(dry)
+            self.answers = is_grid_of_answers(self.pred, self.x, dry)
             self._name(dry)
             if not len(self.layers) and all(s.grad is None and s.other is None for s in dry.outs):       # a cut before all of them, as by a head of int8
                 self.graded = False
                 self._name(dry)
             self.why = '' if len(self.layers) else why_none(self, dry)
+        self.shape = self.pred.shape[1:]
         self.x,self.pred = None,None
 
     def _name(self, dry):
         self.text = is_tokens(self.x)
         self.by_name = {n:'is not used when the model is called' for n,_ in dry.model.named_modules()}
-        self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.pred.shape[2:].numel()>1
+        self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.answers and self.pred.shape[2:].numel()>1
         self._lay_out(dry)
         self._modules(dry)
         found,own,linear = {},set(),[]
@@ -1062,6 +1084,19 @@ def _one_layer(model, xb, layer, mods):
     return lay
 
 # %% ../../nbs/engine/02_layer.ipynb #4c38b316
+def answers_are_grid(
+    model:nn.Module, # Any model
+    xb, # Its input, or a tuple of its inputs
+    pred # What it gives for them, (batch, classes, *grid)
+) -> bool:
+    "Is this prediction one of every place, as in segmentation? By its shape alone where the model cannot be looked into"
+    xb = tuplify(xb)
+    with alone(model):
+        try: found = _look_up(model, xb)
+        except Exception: return True
+    if len(pred)!=n_items(xb): return False
+    return found.answers if found.shape==pred.shape[1:] else True
+
 def find_layers(
     model:nn.Module, # Any model
     xb, # Its input (batch, channels, *size), or a tuple of its inputs

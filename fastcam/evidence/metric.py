@@ -73,6 +73,7 @@ class Scorer:
         k = self.shape.numel()//n
         self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd)
         with _asking(self.model): self.pred = to_concat([self._ask(r) for r in torch.arange(n).split(bs)])
+        self.pred = with_answers(self.model, self.xb, self.pred)
         q = as_target(target, n=n).ask(self.pred, range(n))
         if q.idx.shape[1]!=k: raise ValueError(f"There are {k} maps for each item, and {q.idx.shape[1]} targets: give the `target` that the maps explain")
         self.at,j = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(n), torch.arange(k), indexing='ij'))
