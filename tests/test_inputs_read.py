@@ -355,3 +355,54 @@ def test_points_are_named():
     assert cams[0].labels==cams[1].labels and cams[1].labels[0]==[f'point {i} {o}' for i in range(3) for o in 'xy']
     same(cams[1].maps, cams[0].maps)
     assert np.allclose(cams[0].probs[0], cams[1].probs[0])
+
+# ---- wrapped layers
+class Lora(nn.Module):
+    "As peft has it: beside a linear layer, two of a low rank"
+    def __init__(self, l, r=3):
+        super().__init__()
+        self.base_layer,self.lora_dropout = l,nn.ModuleDict(dict(default=nn.Identity()))
+        self.lora_A,self.lora_B = (nn.ModuleDict(dict(default=nn.Linear(*io, bias=False))) for io in ((l.in_features,r), (r,l.out_features)))
+    def forward(self, x): return self.base_layer(x)+2*self.lora_B['default'](self.lora_A['default'](self.lora_dropout['default'](x)))
+
+class Adapter(nn.Module):
+    "A bottleneck behind a linear layer"
+    def __init__(self, l, r=3): super().__init__(); self.l,self.down,self.act,self.up = l,nn.Linear(l.out_features, r),nn.GELU(),nn.Linear(r, l.out_features)
+    def forward(self, x):
+        x = self.l(x)
+        return x+self.up(self.act(self.down(x)))
+
+class Around(nn.Module):
+    def __init__(self, l): super().__init__(); self.l = l
+    def forward(self, x): return self.l(x)
+
+@pytest.mark.parametrize('around', [Lora,Adapter,Around])
+@pytest.mark.parametrize('names', [('qkv',), ('fc1','fc2'), ('proj',), ('qkv','proj','fc1','fc2')], ids=' '.join)
+def test_wrapped_layers(names, around):
+    "The layer that is found is that of the model without what is around its linear layers, and there the map is the one made by hand"
+    import timm
+    torch.manual_seed(0)
+    kw = dict(img_size=(32,48), patch_size=8, depth=2, embed_dim=24, num_heads=2, num_classes=5)
+    model,x = timm.models.VisionTransformer(**kw).eval(),torch.randn(2,3,32,48)
+    plain = [o.name for o in stages(grid_layers(model, x))]
+    for n,l in list(model.named_modules()):
+        if n.startswith('blocks') and n.split('.')[-1] in names: setattr(model.get_submodule(n.rpartition('.')[0]), n.split('.')[-1], around(l))
+    model.eval()
+    assert [o.name for o in stages(grid_layers(model, x))]==plain
+    kept = {}
+    h = model.get_submodule(plain[-1]).register_forward_hook(lambda m,i,o: kept.update(o=o))
+    pred = model(x)
+    h.remove()
+    g, = torch.autograd.grad(pred[:,2].sum(), kept['o'])
+    cells = lambda t: t[:,1:].transpose(1, 2).unflatten(2, (4,6))
+    want = (cells(g).mean((2,3), keepdim=True)*cells(kept['o'])).sum(1, keepdim=True).detach()
+    same(cam_maps(model, x, target=2), want, 1e-4)
+
+def test_blocks_are_not_wrapped():
+    "Attention and what else has two linear layers of full rank, or an activation behind one, is found as before"
+    class Net(nn.Module):
+        def __init__(self, *mods): super().__init__(); self.emb,self.block,self.head = nn.Linear(3,8),nn.Sequential(*mods),nn.Linear(8,2)
+        def forward(self, x): return self.head(self.block(self.emb(x.transpose(1, 2))).mean(1))
+    for mods in ((nn.Linear(8,8),nn.ReLU()), (nn.Linear(8,16),nn.ReLU(),nn.Linear(16,8)), (nn.Linear(8,8),nn.Linear(8,8))):
+        torch.manual_seed(0)
+        assert first(find_layers(Net(*mods).eval(), torch.randn(2,3,30)))=='block'

@@ -325,7 +325,7 @@ class Seen:
     "One call of a module in the dry pass: what it gave (`out`, None if that is no grid) and its `shape`, whether a mask of tokens came with it, whether the model cut the gradient there"
     def __init__(self, name, module, call, out, shape, masked, cut):
         store_attr()
-        # gradients at `out` of the first prediction, of the others, and of one class; the layouts that fit; shape of what a convolution was given
+        # gradients at `out` of the first prediction, of the others, and of one class; the layouts that fit; shape of what it was given
         self.grad,self.other,self.cls,self.layouts,self.fed = None,None,None,[],None
         self.beside = []                                             # layouts that fit other inputs than the main one
         self.behind,self.plain = None,False                          # the call that an activation function takes the output of; is this plain?
@@ -405,8 +405,9 @@ class DryPass:
         self.calls[name] += 1
         if type(m) in _by_element and i: seen.behind = first(s for s in self.outs[-1:] if s.out is i[0])
         self.outs.append(seen)
-        if not seen.own_maps or not i or not isinstance(i[0], Tensor): return
+        if not i or not isinstance(i[0], Tensor): return
         seen.fed = tuple(i[0].shape[1:])
+        if not seen.own_maps: return
         if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given)
 
     def _root(self, o):
@@ -632,6 +633,28 @@ def is_grid_of_answers(
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
+def _leaves(m, most=24):
+    "The modules in `m` that hold no others; None if there are many"
+    res = [o for o in itertools.islice(m.modules(), 2*most) if not o._modules]
+    return res if len(res)<=most else None
+
+def _rank(m): return min(m.in_features, m.out_features)
+
+def _is_one_linear(seen):
+    "Is this a linear layer, or a module around one, such as LoRA or an adapter, in which all else has a lower rank, or no parameters?"
+    if isinstance(seen.module, nn.Linear): return True
+    leaves = _leaves(seen.module) or []
+    lines = [m for m in leaves if next(m.parameters(), None) is not None]
+    if not seen.fed or not all(isinstance(m, nn.Linear) for m in lines): return False
+    base = [m for m in lines if (m.in_features,m.out_features)==(seen.fed[-1],seen.shape[-1])]
+    if len(base)!=1 or any(_rank(m)>=_rank(base[0]) for m in lines if m is not base[0]): return False
+    return len(lines)>1 or not any(type(m) in _by_element for m in leaves)
+
+def _linear_names(outs):
+    "Names of the linear layers that give rows of tokens, of modules around one, and of what is in these"
+    names = {s.name for s in outs if len(s.shape)==3 and _is_one_linear(s)}
+    return names | {s.name for s in outs if any(n in names for n in _above(s.name))}
+
 class Found:
     "What was found in a model for inputs of one size: its `layers`, for every other module by `name` why it is none, and what is still to be proven"
     def __init__(self, model, xb):
@@ -657,13 +680,13 @@ class Found:
         self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.answers and self.pred.shape[2:].numel()>1
         self._lay_out(dry)
         self._modules(dry)
-        found,own,linear = {},set(),[]
+        found,own,linear,lines = {},set(),[],_linear_names(dry.outs)
         for i,seen in enumerate(dry.outs):
             new = self._layer(i, seen)
             if new is None: continue
             if self._is_class_map(seen, new): own.add(id(seen.out))
             if self.graded and seen.grad is None or self._is_twin(seen) or isinstance(seen.module, _handing_on): continue
-            if isinstance(seen.module, nn.Linear) and len(seen.shape)==3: linear.append(new)
+            if seen.name in lines: linear.append(new)
             else: self._join(found, id(seen.out), new)
         self._spare_class_maps(found, own)
         self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
