@@ -1,7 +1,7 @@
 "What is said where no layer can be shown, the table of layers, and models whose places are known from another source"
 import pytest
 from utils import *
-from fastcam.engine.layer import DryPass, Found
+from fastcam.engine.layer import DryPass, Found, reads_of
 from fastcam.engine.grid import *
 
 def convs(channels=3): return nn.Sequential(nn.Conv2d(channels,8,3,2,1), nn.ReLU(), nn.Conv2d(8,16,3,2,1), nn.ReLU())
@@ -54,10 +54,13 @@ def test_why_no_layer(make, xb, error, said):
 
 @pytest.mark.parametrize('n', [3,6,7,40])
 def test_text_beside_numbers(n):
-    "The words are shown, as many as there are numbers, features or otherwise"
-    model,ids = TextAndNumbers().eval(),torch.randint(1,20,(2,n))
-    lay = find_layers(model, (ids,torch.randn(2,3)), 'rnn')['rnn']
-    assert (lay.grid,lay.place,lay.source,lay.kind)==((n,),'proven',0,'N*C')
+    "The words are shown, as many as there are numbers, features or otherwise; of a few words the probe cannot always tell, and says so"
+    for seed in range(4):
+        torch.manual_seed(seed)
+        model,xb = TextAndNumbers().eval(),(torch.randint(1,20,(2,n)),torch.randn(2,3))
+        lay = find_layers(model, xb, 'rnn')['rnn']
+        assert (lay.grid,lay.kind,reads_of(model, xb, lay).source)==((n,),'N*C',0)
+        assert lay.place=='proven' or n<7 and lay.place=='not proven'
 
 def test_functional_and_convolutions():
     "Some of a model's convolutions are modules: these can be shown"

@@ -733,7 +733,7 @@ def _seen(pic, view):
     return PILImage.create(small.transform(view.size[::-1], Image.AFFINE, torch.cat([inv, -inv @ view.M[:,2:]], 1).flatten().tolist(), Image.BILINEAR))
 
 @patch
-def _views_of(self:SavedCAMs, inp=0):
+def _views_of(self:SavedCAMs, inp=None):
     if self.learn is not None: return CAMs._views_of.__get__(self)(inp)
     cols = [self._one(o) for o in ('view','orig','affine','box')]
     self._check_files()
@@ -745,13 +745,13 @@ def _views_of(self:SavedCAMs, inp=0):
 def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self.learn is not None else [v.size for v in self._views_of()]
 
 @patch
-def originals(self:SavedCAMs, inp=0):
+def originals(self:SavedCAMs, inp=None):
     "The items' files as pictures"
     if self.learn is None: self._check_files()
     return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
 
 @patch
-def pictures(self:SavedCAMs, inp=0):
+def pictures(self:SavedCAMs, inp=None):
     "The items as the model saw them: decoded by the learner's DataLoaders, or without a learner cut out of their files, with black where these end"
     return CAMs.pictures.__get__(self)(inp) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
 

@@ -115,7 +115,7 @@ class Capture:
         "Behind layer `lay` nothing is kept for gradients of parameters; of one item, the gradients at batchnorms are laid out as they are read"
         self.untracked = Untracked(lay.behind if lay.frees else ())
         if lay.frees: self.modes.enter_context(self.untracked)
-        if len(self.xb[0])==1: self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
+        if n_items(self.xb)==1: self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
 
     def _end(self, m, xb, pred):
         self.modes.close()
@@ -123,11 +123,21 @@ class Capture:
         if pred is None: self._arm()                                 # the model failed: another call may not
         else: self.pred,self.done = main_pred(pred),True
 
+    @property
+    def shared(self):
+        "`shared_inputs` of the model"
+        return shared_inputs(self.model, self.xb)
+
+    def reads(self, name):
+        "`Reads` of layer `name`; without a name, those of the default layer"
+        return reads_of(self.model, self.xb, None if name is None else self.layers[name])
+
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
-        ids,mask = token_ids(self.xb),self.masks[name]
+        lay,mask,ids = self.layers[name],self.masks[name],token_ids(self.xb)
+        if ids is None and lay.source is not None and is_tokens(self.xb[lay.source]): ids = self.xb[lay.source]
         if ids is None: return None
-        if mask is None: mask = ids[:,-self.layers[name].grid[0]:]==ifnone(ifnone(self.pad, pad_index(self.model)), -1)
+        if mask is None: mask = ids[:,-lay.grid[0]:]==ifnone(ifnone(self.pad, pad_index(self.model)), -1)
         return ~mask if mask.any() else None
 
     def a(self, name):
@@ -208,4 +218,5 @@ def tail(self:Capture,
     rows # (rows,) the item of the batch each row belongs to
 ):
     "The model's prediction (rows, ...) if layer `name` gave `a`, by a full call"
-    with self.given(name, a, rows): return main_pred(self.model(*rows_of(self.xb, rows)))
+    xb = rows_of(self.xb, rows, self.shared)
+    with self.given(name, a, rows): return main_pred(self.model(*xb))

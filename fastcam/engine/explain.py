@@ -82,6 +82,12 @@ def _asked_for(ts, keep):
     "`ts` item by item, less the columns that an item has not; as they are where all items have all"
     return ts if keep.all() else L(t[k] for t,k in zip(ts, keep))
 
+def _kept(q, pred, act):
+    "What is kept of the prediction: of a question of classes their probabilities; None if it has no such form"
+    preds = q.summary(pred)
+    if preds is None: return None
+    return preds.float() if is_dense(pred) else act(preds.float())
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -114,6 +120,7 @@ class Explainer:
         if missing := [n for n in cap.layers if n not in cap.acts]:
             forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
             raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        cap.pred = with_answers(cap.model, cap.xb, cap.pred)
         o = Pass(cap, self.target.ask(cap.pred, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
@@ -134,11 +141,11 @@ class Explainer:
         "What there is to say of a captured batch; in the block of `cap`"
         with torch.inference_mode(False), torch.no_grad():
             o,maps = self.maps(cap, rows, yb)
+            self.reads = {n: o.at(n or o.layer, 0).reads for n in maps}                  # what maps are drawn on
             q,keep = o.target,o.idx!=-2
             health = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
             only = lambda ts: L(_asked_for(ts, keep))
-            preds = q.summary(cap.pred)
-            if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
+            preds = _kept(q, cap.pred, act)
             return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
                 only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()),
@@ -226,13 +233,13 @@ def cam_maps(
     if not all(isinstance(x, Tensor) for x in xb):
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
-    with keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=len(xb[0]), **kwargs)
-    if not len(xb[0]): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
+    with keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=n_items(xb), **kwargs)
+    if not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
             with explain.capture(model, xb, mods=mods) as cap:
                 model(*xb)
-                o,maps = explain.maps(cap, range(len(xb[0])))
+                o,maps = explain.maps(cap, range(n_items(xb)))
         except Exception as e:
             if xb[0].ndim==3 and xb[0].is_floating_point():
                 e.add_note(f"`xb` is {tuple(xb[0].shape)}: expected a batch (batch, channels, *size); of one picture it is `x[None]`")

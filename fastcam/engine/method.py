@@ -33,13 +33,13 @@ def _may_mix(m):
     if type(m).__module__.startswith('torch.nn.'): return isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None
     return 'norm' in type(m).__name__.lower()
 
-def _is_by_item(model, xb):
+def _is_by_item(model, xb, shared):
     "Is what `model` gives for the first item the same beside another one?"
     if not any(map(_may_mix, all_modules(model)[0])): return True
-    x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0])]
-    for t in x:
-        if isinstance(t, Tensor) and t.is_floating_point() and t.ndim>1 and len(t)==2: t[1] *= -.5
-    try: one,two = (tensors_in(main_pred(model(*o))) for o in (rows_of(xb, [0]), x))
+    x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0], shared)]
+    for i,t in enumerate(x):
+        if i not in shared and t.is_floating_point() and t.ndim>1: t[1] *= -.5
+    try: one,two = (tensors_in(main_pred(model(*o))) for o in (rows_of(xb, [0], shared), x))
     except Exception: return True                                  # it takes one item, or two alone
     return all(torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item()) for a,b in zip(one, two) if a.ndim and b.ndim)
 
@@ -51,7 +51,7 @@ class Pass:
     ):
         self.cap,self.target,self.idx = cap,target,target.idx
         self.layer,self.j,self._made = first(cap.acts),0,{}            # no layer is None; what was made once is shared by all columns
-        self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
+        self.model,self.xb,self.pred,self.shared = cap.model,cap.xb,cap.pred,cap.shared
         self.rows,self.real = None,None                              # all items, all cells
         self.at_once = _columns_at_once(cap, len(self.idx))
 
@@ -82,7 +82,7 @@ class Pass:
 
     def _only(self, rows, real):
         res = self._with()
-        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],rows_of(self.xb, rows)
+        res.rows,res.real,res.idx,res.xb = rows,real,self.idx[rows],rows_of(self.xb, rows, self.shared)
         if isinstance(self.pred, Tensor): res.pred = self.pred[rows]
         return res
 
@@ -170,7 +170,7 @@ class Pass:
 
     def again(self, *xb):
         "The same question (layer, classes) asked of other inputs of the same number: another pass"
-        if self.rows is not None: xb = [x.index_copy(0, self.rows, n) for x,n in zip(self.cap.xb, xb)]
+        if self.rows is not None: xb = [n if i in self.shared else x.index_copy(0, self.rows, n) for i,(x,n) in enumerate(zip(self.cap.xb, xb))]
         with Capture(self.model, self.cap.layers, self.cap.pad, self.cap.mods) as cap: self.model(*xb)
         res = Pass(cap, self.target).at(self.layer, self.j)
         res.at_once = 1                                                # of the other columns nobody asks this pass
@@ -179,19 +179,32 @@ class Pass:
     @property
     def by_item(self):
         "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics"
-        if self.model not in _by_item: _by_item[self.model] = _is_by_item(self.model, self.cap.xb)
+        if self.model not in _by_item: _by_item[self.model] = _is_by_item(self.model, self.cap.xb, self.shared)
         return _by_item[self.model]
 
     def rows_at_once(self, n):
         "Rows that the model is asked for together, about `n`; where they depend on each other the items of the batch, so that nothing depends on `n`"
         return n if self.by_item else len(self.idx)
 
-    def dense(self):
-        "The model's inputs, if the first can be changed a little; ValueError for token numbers, which cannot"
-        if token_ids(self.xb) is None: return self.xb
+    @property
+    def reads(self):
+        "`Reads`: which input its layer reads, and along which axes; without a layer, what the default layer reads"
+        return self.once(lambda: self.cap.reads(self.layer), 'reads')
+
+    @property
+    def x(self):
+        "The input that the layer reads `(batch, channels, *size)`, if it can be changed a little; ValueError for token numbers, which cannot"
+        if not self.reads.tokens: return self.reads.of(self.xb)
         raise ValueError("This method, or this `smooth`, changes the input a little or takes its gradient, and the input is the token numbers of a text: use "
                          "'gradcam', 'hirescam', 'elementwise', "
                          "'layercam', 'ablationcam' or another method of activations, without `smooth`")
+
+    def with_x(self,
+        x, # (rows, channels, *size)
+        rows=None # (rows,) the item of the batch each row belongs to; by default the items in their order
+    ) -> tuple:
+        "The model's inputs with `x` in place of the one that the layer reads"
+        return self.reads.put(self.xb if rows is None else rows_of(self.xb, rows, self.shared), x)
 
 # %% ../../nbs/engine/06_method.ipynb #9f74776c
 _methods,_smooths = {},{}

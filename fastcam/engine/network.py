@@ -16,16 +16,13 @@ from torch.overrides import TorchFunctionMode
 from types import FunctionType
 
 # %% ../../nbs/engine/08_network.ipynb #8e43df2f
-def _from_input(o):
-    "The input as a leaf, and the sum of the scores with a graph from there"
+def _from_input(o, x):
+    "The input `x` as a leaf, and the sum of the scores with a graph from there; which input that is was asked before anything was hooked"
     with torch.enable_grad():
-        x = o.dense()[0].detach().clone().requires_grad_()
-        return x,o.score(o.model(x*1, *o.xb[1:])).sum()
+        x = x.detach().clone().requires_grad_()
+        return x,o.score(o.model(*o.with_x(x*1))).sum()
 
-def _plain(t):
-    "`t` as a plain float32 tensor (batch, channels, *size); a signal (batch, time) has one channel"
-    t = t.detach().as_subclass(Tensor).float()
-    return t if t.ndim>2 else t[:,None]
+def _plain(t): return t.detach().as_subclass(Tensor).float()
 
 @contextmanager
 def _hooked(model, types, hook):
@@ -40,9 +37,10 @@ def _stop_negative(m, o): o.register_hook(lambda g: g.relu())
 @register_method('guidedbackprop', paper='1412.6806', passes=1, grads=True, layer=False)
 def _guidedbackprop(o):
     "Which pixels push the class through ReLUs; the input's size"
+    x = o.x
     with _hooked(o.model, _relus, _stop_negative) as hs:
         if not hs: raise ValueError(f"'guidedbackprop' works on ReLU modules (or {', '.join(t.__name__ for t in _relus[2:9])}), and this model has none")
-        x,s = _from_input(o)
+        x,s = _from_input(o, x)
         return _plain(torch.autograd.grad(s, x)[0]).sum(1)
 
 @register_method('guidedgradcam', paper='1610.02391', passes=1, grads=True)
@@ -75,8 +73,9 @@ def _fullgrad(o):
         if out.ndim==nd+2 and len(out)==len(o.idx) and _bias(m) is not None:
             outs.append((m, out))
             return out.clone()
-    nd = _plain(o.dense()[0]).ndim-2
-    with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o)
+    x = o.x
+    nd = x.ndim-2
+    with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o, x)
     gx,*gs = torch.autograd.grad(s, [x, *[t for _,t in outs]], allow_unused=True)
     size = _plain(x).shape[2:]
     res = _scaled_sum(_plain(x)*_plain(gx)).unflatten(1, size)
@@ -120,14 +119,14 @@ class _Attention(TorchFunctionMode):
 # %% ../../nbs/engine/08_network.ipynb #0c527039
 def _blocks(o):
     "Sum of the scores, attention matrices in order, and for each the name and output of the outermost module that holds just this one"
-    att,inside,outs = _Attention(),{},{}
+    att,inside,outs,x = _Attention(),{},{},o.x
     lay = o.lay
     n = lay.front + math.prod(lay.grid) + lay.back
     def enter(name, m, i): inside[name] = len(att.seen)
     def leave(name, m, i, out):
         if _is_tokens(out, n, lay.batch_dim) and len(att.seen)==inside[name]+1: outs[inside[name]] = (name, out)
     hooks = [h for name,m in o.model.named_modules() if name for h in ((m, partial(enter, name), 'before'), (m, partial(leave, name)))]
-    with own_hooks(hooks), att: x,s = _from_input(o)
+    with own_hooks(hooks), att: x,s = _from_input(o, x)
     if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n for t in att.seen):
         raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); "
                          "for this model use 'gradcam' or another method of activations")

@@ -73,15 +73,16 @@ def _twins(m, live):
     return res
 
 def _masked(o, n, bs, eigen, vary):
-    a,(x,*rest) = o.a,o.dense()
+    a,x = o.a,o.x
     flat,which = a.flatten(2),_strongest(a, n)
     lo,hi = flat.aminmax(dim=2)
     live = which & (hi>lo)
     twin = _twins((flat-lo[...,None])/(hi-lo)[...,None], live)
     own,bs = live & (twin==torch.arange(a.shape[1], device=a.device)),ifnone(bs, _fitting(x))
-    def ask(f, rows, chs): return o.model((x[rows]*f(_masks(a[rows,chs][:,None], x.shape[2:]))).to(x.dtype), *rows_of(rest, rows, len(x)))
+    def seen(f, x, m): return (x*f(m)).to(x.dtype)
+    def ask(f, rows, chs): return o.model(*o.with_x(seen(f, x[rows], _masks(a[rows,chs][:,None], x.shape[2:])), rows))
     s = (sum(_ask(o, own, bs, partial(ask, f), i) for i,f in enumerate(vary))/len(vary)).gather(1, twin)
-    none = sum(o.once(lambda: o.scores(o.model((x*f(torch.zeros_like(x[:,:1]).float())).to(x.dtype), *rest)).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
+    none = sum(o.once(lambda: o.scores(o.model(*o.with_x(seen(f, x, torch.zeros_like(x[:,:1]).float())))).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)
 
 def noise_like(shape, sigma, like, seed=0):
@@ -127,8 +128,8 @@ def _smoothgradcampp(o,
     eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "Grad-CAM++ averaged over noisy inputs"
-    a,(x,*rest) = o.a,o.dense()
-    gs = [o.again(x+noise_like((1,*x.shape[1:]), sigma, x, i), *rest).g for i in range(samples)]
+    a,x = o.a,o.x
+    gs = [o.again(*o.with_x(x+noise_like((1,*x.shape[1:]), sigma, x, i))).g for i in range(samples)]
     g1,g2,g3 = (sum(f(g) for g in gs)/samples for f in (torch.relu, torch.square, lambda g: g**3))
     den = 2*g2 + grid_sum(a)*g3
     return (pca_reduce if eigen else sum_reduce)(grid_sum(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
@@ -138,8 +139,8 @@ def _smoothgradcampp(o,
 def _tta(method, o,
     gains=(.9, 1., 1.1) # Factors on the input
 ):
-    x,*rest = o.dense()
-    m = [method(o if g==1 else o.again(x*g, *rest)) for g in gains] + [method(o.again(x.flip(-1)*g, *rest)).flip(-1) for g in gains]
+    x,again = o.x,lambda x: method(o.again(*o.with_x(x)))
+    m = [method(o) if g==1 else again(x*g) for g in gains] + [again(x.flip(-1)*g).flip(-1) for g in gains]
     return sum(m)/len(m)
 
 @register_smooth('noise')
@@ -147,8 +148,8 @@ def _noisy(method, o,
     samples=8, # Noisy inputs
     sigma=.3 # Standard deviation of the noise, in units of the normalised input
 ):
-    x,*rest = o.dense()
-    return sum(method(o.again(x+noise_like((1,*x.shape[1:]), sigma, x, i), *rest)) for i in range(samples))/samples
+    x = o.x
+    return sum(method(o.again(*o.with_x(x+noise_like((1,*x.shape[1:]), sigma, x, i)))) for i in range(samples))/samples
 
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
 
@@ -167,14 +168,14 @@ def _windows(method, o,
     scales=12, # How many sizes of the input, the first its own
     step=2/7 # Growth from one to the next, as a share of the input's size
 ):
-    x,*rest = o.dense()
+    x = o.x
     size,seen = tuple(x.shape[2:]),[]
     for i in range(scales):
         big = tuple(round(s*(1+i*step)) for s in size)
         xs = TensorCAM(x, nd=len(size)).resize(big).as_subclass(Tensor).to(x)
         for at in itertools.product(*[_starts(b, s) for b,s in zip(big,size)]):
             win = (...,*[slice(a,a+s) for a,s in zip(at,size)])
-            p = o.again(xs[win], *rest)
+            p = o.again(*o.with_x(xs[win]))
             prob = p.score(p.pred).relu() if is_dense(p.pred) or (p.idx[:,p.j]==-1).any() else p.target.read(p.pred).softmax(1).gather(1, p.idx.clamp(min=0))[:,p.j]
             seen.append((big, win, TensorCAM(method(p), nd=len(size)).normalize(), prob.float()))
     top = torch.stack([p for *_,p in seen]).amax(0).clamp(min=1e-8)

@@ -51,14 +51,17 @@ class Scorer:
     "The number that maps explain, asked of changed inputs in chunks; what metrics are made of"
     def __init__(self,
         model:nn.Module, # Any model; each call is in eval mode
-        xb, # Its input (batch, channels, *size), or a tuple of its inputs, of which the first is changed
+        xb, # Its input (batch, channels, *size), or a tuple of its inputs, of which the one that the layer reads is changed
         maps, # Raw maps (batch, *grid), or (batch, k, *grid) for k targets, as `cam_maps` gives them
         target=None, # What they explain, see `as_target`: the predicted class if None
         act=None, # Function of the prediction that makes what is measured: the probability if None, `noop` for the output itself; not used for targets that are numbers already
-        bs=16 # Rows that the model is asked for at once
+        bs=16, # Rows that the model is asked for at once
+        layer=None # Where the maps are from, see `find_layers`: it says which input is changed, and along which axes
     ):
-        self.model,self.bs,(x,*self.rest) = unwrap(model),bs,tuplify(xb)
-        self.x = x.as_subclass(Tensor)
+        self.model,self.bs,self.xb = unwrap(model),bs,tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in tuplify(xb))
+        lay = None if layer is None else first(find_layers(self.model, self.xb, layer).values())
+        self.reads,self.shared = reads_of(self.model, self.xb, lay),shared_inputs(self.model, self.xb)
+        self.x = self.reads.of(self.xb)
         if not self.x.is_floating_point():
             raise TypeError(f"The input holds {self.x.dtype}, such as the tokens of a text: metrics need values that can be changed a little")
         n,nd = len(self.x),self.x.ndim-2
@@ -70,12 +73,15 @@ class Scorer:
         k = self.shape.numel()//n
         self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd)
         with _asking(self.model): self.pred = to_concat([self._ask(r) for r in torch.arange(n).split(bs)])
+        self.pred = with_answers(self.model, self.xb, self.pred)
         q = as_target(target, n=n).ask(self.pred, range(n))
         if q.idx.shape[1]!=k: raise ValueError(f"There are {k} maps for each item, and {q.idx.shape[1]} targets: give the `target` that the maps explain")
         self.at,j = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(n), torch.arange(k), indexing='ij'))
         self.q,self.act = _One(q, self.at, j),noop if not _of_classes(q) else ifnone(act, _probs)
 
-    def _inputs(self, rows, x=None): return (self.x[rows] if x is None else x.to(self.x.dtype), *rows_of(self.rest, rows, len(self.x)))
+    def _inputs(self, rows, x=None):
+        xb = rows_of(self.xb, rows, self.shared)
+        return xb if x is None else self.reads.put(xb, x.to(self.x.dtype))
     def _ask(self, rows, x=None): return main_pred(self.model(*self._inputs(rows, x)))
 
     @property
@@ -426,7 +432,7 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
                 maps = explain(xb, target=one)
                 maps.sum().item()                                    # wait for a device that works asynchronously
                 cost[choice_name(m),choice_name(l)] += (sum(seen), time.perf_counter()-start, len(xb[0]))
-                for k,v in _values(fs, model, xb, maps, act, quick, explain=explain, target=one, bs=bs).items(): vals[choice_name(m),choice_name(l),k] += v.tolist()
+                for k,v in _values(fs, model, xb, maps, act, quick, explain=explain, target=one, bs=bs, layer=l).items(): vals[choice_name(m),choice_name(l),k] += v.tolist()
     vals = pd.DataFrame(vals).groupby(torch.cat(rows).numpy()).mean()           # an item with several targets counts once
     cost = pd.DataFrame({k: (p/n, s/n) for k,(p,s,n) in cost.items()}, index=['passes','seconds']).T
     return vals,cost

@@ -39,10 +39,11 @@ class CAMs:
         vocab=None, # Names of the classes
         xb=None, # The inputs, a tuple, where they cannot be read again
         signed=False, # Do both signs answer the question?
-        layer=None # Where the maps are from, if those of several layers are kept apart
+        layer=None, # Where the maps are from, if those of several layers are kept apart
+        reads=None # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
     ):
         self._maps,self._idxs = L(maps),L(idxs)
-        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer')
+        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads')
 
     @property
     def maps(self):
@@ -85,7 +86,7 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer)
+                          self.vocab, xb, self.signed, self.layer, self.reads)
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
@@ -175,34 +176,43 @@ def inputs(self:CAMs):
     return detuplify(tuple(torch.cat(o) for o in zip(*[b[:self._n_inp(b)] for b in self._batches()])))
 
 @patch
-def _check_inp(self:CAMs, inp):
+def _inp(self:CAMs, inp=None):
+    "Number of the input that is drawn: the one that the layer reads, if not given"
+    if inp is None: return 0 if self.reads is None else self.reads.source
     n = getattr(self.dl, 'n_inp', 1) if self.xb is None else len(self.xb)
     if not 0<=inp<n: raise IndexError(f"`inp` is {inp}, but this model has {n} inputs" if n>1 else f"`inp` is {inp}, but this model has one input, 0")
+    return inp
+
+@patch
+def _turned(self:CAMs, x, inp):
+    "Item `x` of input `inp`, with its places last, if it is a tensor that the model takes in another way"
+    r = self.reads
+    if r is None or inp!=r.source or not isinstance(x, Tensor) or not max(r.axes)<x.ndim<=len(r.axes)+1: return x
+    return r.turned(x)
 
 @patch
 def pictures(self:CAMs,
-    inp=0 # Which input, if the model has several
+    inp=None # Which input, if the model has several; if None the one that the layer reads
 ) -> L:
     "The items as the model saw them, decoded: each shows itself"
-    self._check_inp(inp)
-    bs = self._batches()
+    inp,bs = self._inp(inp),self._batches()
     if not hasattr(self.dl, 'decode_batch'): its = L(x for b in bs for x in b[inp])
     elif self.xb is not None: its = L(x for b in bs for x in self.dl.decode(b)[inp])                    # without labels there is no item to decode
     else: its = L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
-    return its.map(as_picture)
+    return its.map(lambda x: as_picture(self._turned(x, inp)))
 
 @patch
 def originals(self:CAMs,
-    inp=0 # Which input, if the model has several
+    inp=None # Which input, if the model has several; if None the one that the layer reads
 ) -> L:
     "The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself"
-    self._check_inp(inp)
+    inp = self._inp(inp)
     if self.xb is not None: return self.pictures(inp)
     with own_random(): return L(as_picture(find_original(self.dl, i, inp)) for i in self.rows)
 
 @patch
-def _views_of(self:CAMs, inp=0):
-    self._check_inp(inp)
+def _views_of(self:CAMs, inp=None):
+    inp = self._inp(inp)
     if self.xb is not None: return L(CAMView(x.shape[-2:], x.shape[-2:]) for x in self.xb[inp])
     with own_random(): return L(find_view(self.dl, i, inp) for i in self.rows)
 
@@ -221,7 +231,7 @@ def n_columns(self:CAMs):
 @patch
 def panels(self:CAMs,
     relu=True, # Is only shown what speaks for the target? The titles say so if not
-    inp=0, # Which input to draw, if the model has several
+    inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
     original=False # Draw on the items as fastai opens them
 ) -> list: # Of `Panel`
     "What is drawn, item by item, a panel for each target; None where an item has fewer targets than others"
@@ -252,7 +262,7 @@ def show(self:CAMs,
     cmap=None, # Colours of the maps: 'magma', or 'RdBu_r' for both signs
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear', # matplotlib's, between the cells of a map
-    inp=0, # Which input to draw, if the model has several
+    inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
     original=False # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
 ):
     "Draw the maps over the items, each with a title; gives the axes"

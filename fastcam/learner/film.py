@@ -86,7 +86,7 @@ def _setup(self:CAMFilm):
     self.in_order = tensor(list(rows)).argsort()
     keep = not read.again                                            # batches that cannot be read again
     xb = tuple(torch.cat(o).cpu()[self.in_order] for o in zip(*[b[:n_inp] for b in bs])) if keep else None
-    self.where = dict(rows=L(rows)[self.in_order], dl=self.dls.loaders[-1] if keep else dl, xb=xb, cls=CAMs if token_ids(self.batches[0][1]) is None else TextCAMs)
+    self.where = dict(rows=L(rows)[self.in_order], dl=self.dls.loaders[-1] if keep else dl, xb=xb)
     self.ready = True
 
 @patch

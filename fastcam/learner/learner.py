@@ -50,11 +50,12 @@ def unburied(e):
         except Exception: pass
     return e
 
-def as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
+def as_cams(o, explain, rows, dl, xb=None, with_preds=True):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
-    res = {n: cls(m, o.idxs, o.labels, o.health[n], *last, n) for n,m in o.maps.items()}
+    def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n]) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
@@ -103,7 +104,7 @@ def cam(self:Learner,
         xb = _predict(learn, read, cb)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
-        return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, CAMs if token_ids(learn.xb) is None else TextCAMs)
+        return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds)
 
 # %% ../../nbs/learner/06_learner.ipynb #a530ae89
 def to_show(kwargs):

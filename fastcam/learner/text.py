@@ -79,12 +79,12 @@ class TextCAMs(CAMs):
     @property
     def inputs(self):
         "Numbers of the tokens of each text, as the model was given them"
-        return L(x for b in self._batches() for x in b[0])
+        return L(x for b in self._batches() for x in b[self.reads.source])
 
     def _ids(self, i, fs):
         "Numbers of the tokens of text `i`, and the tokens as they were written, None where no transform of `fs` gives them"
-        if self.xb is not None: return self.xb[0][i],None
-        if not fs: return self.dl.dataset[self.rows[i]][0],None
+        if self.xb is not None: return self.xb[self.reads.source][i],None
+        if not fs: return self.dl.dataset[self.rows[i]][self.reads.source],None
         o,written = L.__getitem__(first_list(self.dl), self.rows[i]),None
         for f in fs:
             o = f(o, split_idx=1)
