@@ -82,6 +82,17 @@ def _asked_for(ts, keep):
     "`ts` item by item, less the columns that an item has not; as they are where all items have all"
     return ts if keep.all() else L(t[k] for t,k in zip(ts, keep))
 
+def _check_places(target, cap):
+    "ValueError where a prediction of three dimensions for pictures is asked about classes, and may be a row of answers as well as a class for each place"
+    if isinstance(target, Several):
+        for t in target.ts: _check_places(t, cap)
+    x,pred = cap.xb[0],cap.pred
+    if type(target).scores is not Target.scores or not target.by_place(pred) or pred.ndim>3 or x.ndim<4 or pred.shape[2] in x.shape[2:]: return
+    n,m = pred.shape[1:]
+    raise ValueError(f"The prediction is {tuple(pred.shape)} for pictures {tuple(x.shape)}: is that {n} answers of {m} classes each, as for digits of a number, or "
+                     f"{n} classes at {m} places? Of answers `target=[Head(i) for i in range({n})]` is the class predicted in each, `Head(0, 3)` a class of the "
+                     "first; of places `target=Region()`; anything else is a function of the prediction, such as `lambda p: p[:,0,3]`")
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -114,6 +125,7 @@ class Explainer:
         if missing := [n for n in cap.layers if n not in cap.acts]:
             forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
             raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        _check_places(self.target, cap)
         o = Pass(cap, self.target.ask(cap.pred, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
@@ -138,12 +150,22 @@ class Explainer:
             q,keep = o.target,o.idx!=-2
             health = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
             only = lambda ts: L(_asked_for(ts, keep))
-            preds = q.summary(cap.pred)
-            if preds is not None: preds = preds.float() if is_dense(cap.pred) else act(preds.float())
+            preds,true = self._predicted(q, cap.pred, act),self._true(yb)
             return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
-                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()),
-                L(yb[0].unbind() if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
+                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()))
+
+    def _predicted(self, q, pred, act):
+        "What is kept of the prediction for the question `q`, probabilities where there are any"
+        p,heads = q.summary(pred),q.heads
+        if p is None: return None
+        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(pred) else act(p.float())
+        return p.float() if q.by_place(pred) else heads.probs(p.float())
+
+    def _true(self, yb):
+        "True values of a batch, one tensor; None where they are not known, or a picture each"
+        if isinstance(self.vocab, ClassNames) and (true := self.vocab.actual(yb)) is not None: return true
+        return yb[0] if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else None
 
     def _fused(self, maps):
         if len(maps)==1: return maps[0]

@@ -9,6 +9,7 @@ __all__ = ['CAMs', 'CAMItem']
 from fastai.vision.all import *
 from ..draw import *
 from ..engine.layer import *
+from ..engine.target import *
 from ..engine.explain import *
 from .calls import *
 from .items import *
@@ -64,9 +65,12 @@ class CAMs:
     @property
     def predicted(self):
         "Names of the most probable classes; None where there is no single one"
+        several = isinstance(self.vocab, ClassNames) and len(self.vocab.heads)>1
+        if several and self.preds is not None: return L(', '.join(self.vocab[c] for c in self.vocab.predicted(p)) for p in self.preds)
         single = (self.preds is not None and TensorMultiCategory not in types_of(self.dl) and
                   (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
-        return L(str(p.argmax().item() if self.vocab is None else self.vocab[p.argmax()]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
+        which = self.vocab.predicted if isinstance(self.vocab, ClassNames) else lambda p: [p.argmax().item()]
+        return L(str(first(which(p)) if self.vocab is None else self.vocab[first(which(p))]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))

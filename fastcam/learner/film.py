@@ -77,7 +77,7 @@ def _setup(self:CAMFilm):
         read = dl if isinstance(dl, Batches) else Batches(dl)
         bs,at = zip(*[(self.learn._set_device(b),read.rows) for b in read])
         n_inp,rows = getattr(dl, 'n_inp', max(1, len(bs[0])-1)),L(at).concat()
-        self.explain = self.explainer(asked_target(self.learn, self.target), vocab=vocab_of(self.dls), n_items=len(rows))
+        self.explain = self.explainer(asked_target(self.learn, self.target), vocab=names_of(self.learn), n_items=len(rows))
         self.batches,self.pad = [],pad_of(dl)
         for b,r in zip(bs, at):
             layers = find_layers(model, b[:n_inp], self.layer)
@@ -92,7 +92,7 @@ def _setup(self:CAMFilm):
 @patch
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
-    model,act,res = unwrap(self.model),getcallable(self.loss_func, 'activation'),[]
+    model,act,res = unwrap(self.model),probs_of(self.learn),[]
     with alone(model), torch.inference_mode(False), own_random(), evaluating(model):
         for rows,xb,yb,layers in self.batches:
             with Capture(model, layers, self.pad) as cap:

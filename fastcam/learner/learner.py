@@ -36,7 +36,7 @@ def check_asked(
 ):
     "The error that a long run would end with, before it begins: TypeError for texts, and what is wrong with methods, keywords, layers and the target"
     n = ifnone(n_items, (dl if isinstance(dl, Batches) else Batches(dl)).n_items)
-    for m in methods: Explainer(asked_target(learn, target), None, m, fuse, smooth, vocab_of(learn.dls), n, **kwargs)
+    for m in methods: Explainer(asked_target(learn, target), None, m, fuse, smooth, names_of(learn), n, **kwargs)
     if (xb := first_input(learn, dl)) is None: return
     if token_ids(xb) is not None: raise TypeError(texts)
     with torch.inference_mode(False), own_random(), evaluating(learn.model), as_written():
