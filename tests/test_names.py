@@ -1,7 +1,7 @@
 "What a map is called is what it explains: one output for two classes, several targets, losses of all kinds, callbacks, targets as a person types them"
 import pytest
 from utils import *
-from test_tasks import scene, scenes, picture, pooled, body, trained, valid, titles, peaks_at, Dense, size, r
+from test_tasks import scene, scenes, picture, pooled, body, trained, valid, titles, peaks_at, Dense, Output, size, r
 
 @pytest.fixture(autouse=True)
 def closed():
@@ -223,3 +223,46 @@ def test_probabilities_of_several(loss, end):
     p = quiet(dls, net, BCEWithLogitsLossFlat()).cam()
     got = quiet(dls, nn.Sequential(net[0], nn.Sequential(*net[1], *end)), loss).cam()
     assert torch.allclose(got.preds, p.preds, atol=1e-5) and got.labels==p.labels and {len(o) for o in got.labels}=={2}
+
+# ---- fastai's answer, not the raw output
+
+factor = tensor([2.,1.,-3.])
+class Times(nn.Module):
+    def forward(self, x): return x*factor
+class Pair(nn.Module):
+    def __init__(self, net): super().__init__(); self.net = net
+    def forward(self, x): y = self.net(x); return y,y.sum(1)
+class Logits(Pair):
+    def forward(self, x): return Output(logits=self.net(x), loss=None)
+
+class Changes(Callback):
+    def __init__(self, how, order=0): self.how,self.order,self.n = how,order,0
+    def after_pred(self):
+        self.n += 1
+        if self.how=='in place': self.learn.pred *= factor
+        else: self.learn.pred = dict(temperature=lambda p: p*factor, first=lambda p: p[0]*factor, logits=lambda p: p.logits*factor)[self.how](self.pred)
+class Looks(Callback):
+    seen = []
+    def after_pred(self): self.seen.append(len(self.xb[0]))
+
+@pytest.mark.parametrize('how,wrap,order', [('temperature',noop,0), ('temperature',noop,90), ('in place',noop,0), ('first',Pair,0), ('logits',Logits,0)])
+@pytest.mark.parametrize('kw', [dict(), dict(method='hirescam', target=Prob()), dict(method='ablationcam'), dict(method='scorecam'), dict(method='headcam'), dict(smooth='noise'),
+                                dict(method='guidedbackprop'), dict(method='fullgrad')], ids=lambda kw: str(list(kw.values())[:1]))
+def test_callback_answers(how, wrap, order, kw):
+    "What a callback makes of the prediction is explained as if the model gave it, also where a method asks the model again"
+    plain,fs = small_learner(),drawn_files()[0][:3]
+    inside = small_learner(nn.Sequential(*plain.model, Times()))
+    learn = small_learner(wrap(plain.model), cbs=[Changes(how, order), Looks()])
+    learn.loss_func = CrossEntropyLossFlat()
+    Looks.seen.clear()
+    want,got = inside.cam(fs, **kw),learn.cam(fs, **kw)
+    assert got.labels==want.labels and torch.allclose(got.preds, want.preds, atol=1e-5) and got.labels!=plain.cam(fs).labels
+    assert torch.allclose(got.preds, learn.get_preds(dl=learn.dls.test_dl(fs))[0], atol=1e-5)
+    assert torch.allclose(got.maps, want.maps, atol=1e-4*want.maps.abs().max().item())
+    assert len(Looks.seen)<=3                                                              # one that only looks is not asked with each change of the input
+
+def test_concepts_are_answered():
+    "A head that a callback changes names the concepts"
+    plain,fs = small_learner(),drawn_files()[0][:3]
+    a,b = small_learner(nn.Sequential(*plain.model, Times())).concepts(fs, k=2),small_learner(Pair(plain.model), cbs=Changes('first')).concepts(fs, k=2)
+    assert a.labels==b.labels and torch.allclose(a.probs, b.probs, atol=1e-4)

@@ -313,7 +313,10 @@ class _Export(CAMCallback):
         self.leave_out(nan, "The prediction is NaN: there is nothing to explain; is its input finite?")
         if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
             self.learn.xb = rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
-            with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
+            with self.hooks:
+                self.learn.pred = self.hooks.model(*self.xb)
+                for cb in self.learn.cbs.sorted('order'):
+                    if cb is not self: cb('after_pred')
             return super().after_pred()
         self.hooks = None
         self.keep(rows)

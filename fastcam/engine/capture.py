@@ -44,7 +44,9 @@ class Capture:
         layers:dict, # `GridLayer`s by name, as `find_layers` gives them
         pad=None, # Number of the padding token of a text, if not as the model knows it, see `pad_index`
         mods=None # All modules of `model`, if they are known already
-    ): self.model,self.layers,self.pad,self.mods = model,layers,pad,mods
+    ):
+        self.model,self.layers,self.pad,self.mods = model,layers,pad,mods
+        self.answered_by,self._answer = None,None                    # a function of a prediction and its rows, where others make an answer of it
 
     def __enter__(self):
         self.acts,self.masks,self.calls = {},{},{}                   # by name
@@ -107,7 +109,27 @@ class Capture:
 
     def _end(self, m, xb, pred):
         self.modes.close()
-        if not self.done and pred is not None: self.pred,self.done = main_pred(pred),True          # None where the model failed
+        if self.done or pred is None: return                         # None where the model failed
+        self.raw,self.pred,self.done = pred,main_pred(pred),True
+        self.written = [t._version for t in tensors_in(self.pred)]
+
+    @property
+    def overwritten(self):
+        "Has somebody changed the prediction in place?"
+        return self.written!=[t._version for t in tensors_in(self.pred)]
+
+    def call_again(self):
+        "The same call, once more"
+        self.done = False
+        self.model(*self.xb)
+
+    @property
+    def answer(self):
+        "The prediction that is explained: the model's, or what `answered_by` makes of it"
+        if self.answered_by is None: return self.pred
+        if self._answer is None:
+            with torch.enable_grad(): self._answer = self.answered_by(self.pred, slice(None))
+        return self._answer
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"

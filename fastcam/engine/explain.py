@@ -86,7 +86,7 @@ def _check_places(target, cap):
     "ValueError where a prediction of three dimensions for pictures is asked about classes, and may be a row of answers as well as a class for each place"
     if isinstance(target, Several):
         for t in target.ts: _check_places(t, cap)
-    x,pred = cap.xb[0],cap.pred
+    x,pred = cap.xb[0],cap.answer
     if type(target).scores is not Target.scores or not target.by_place(pred) or pred.ndim>3 or x.ndim<4 or pred.shape[2] in x.shape[2:]: return
     n,m = pred.shape[1:]
     raise ValueError(f"The prediction is {tuple(pred.shape)} for pictures {tuple(x.shape)}: is that {n} answers of {m} classes each, as for digits of a number, or "
@@ -126,7 +126,7 @@ class Explainer:
             forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
             raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         _check_places(self.target, cap)
-        o = Pass(cap, self.target.ask(cap.pred, rows, yb))
+        o = Pass(cap, self.target.ask(cap.answer, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
         maps = self._maps(o)
@@ -135,8 +135,7 @@ class Explainer:
     def _call_again(self, cap):
         "The model switches gradients off by itself, and did not when its layers were found"
         for l in cap.layers.values(): l.cut = True
-        cap.done = False
-        cap.model(*cap.xb)
+        cap.call_again()
 
     def explain(self,
         cap:Capture, # After the model was called
@@ -150,7 +149,7 @@ class Explainer:
             q,keep = o.target,o.idx!=-2
             health = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
             only = lambda ts: L(_asked_for(ts, keep))
-            preds,true = self._predicted(q, cap.pred, act),self._true(yb)
+            preds,true = self._predicted(q, cap.answer, act),self._true(yb)
             return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
                 only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()))

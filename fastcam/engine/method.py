@@ -51,7 +51,7 @@ class Pass:
     ):
         self.cap,self.target,self.idx = cap,target,target.idx
         self.layer,self.j,self._made = first(cap.acts),0,{}            # no layer is None; what was made once is shared by all columns
-        self.model,self.xb,self.pred = cap.model,cap.xb,cap.pred
+        self.model,self.xb,self.pred = cap.model,cap.xb,cap.answer
         self.rows,self.real = None,None                              # all items, all cells
         self.at_once = _columns_at_once(cap, len(self.idx))
 
@@ -115,7 +115,7 @@ class Pass:
     def asked(self):
         "`Target.picks`: numbers (batch, n) with their graph, and which of them (batch, k) are explained"
         if 'asked' not in self._made:
-            with torch.enable_grad(): self._made['asked'] = self.target.picks(self.cap.pred)
+            with torch.enable_grad(): self._made['asked'] = self.target.picks(self.cap.answer)
         return self._made['asked']
 
     def _grads(self, part, n, create_graph=False):
@@ -148,8 +148,14 @@ class Pass:
 
     def scores(self, pred, rows=None):
         "The numbers explained (rows, k), of all columns"
-        pred = main_pred(pred)
-        return self.target.scores(pred, self._rows(len(pred), rows))
+        pred,rows = self.answer(pred, rows)
+        return self.target.scores(pred, rows)
+
+    def answer(self, pred, rows=None):
+        "What is explained of the model's prediction `pred`, and the items of its rows, `rows` as in `tail`; of `self.pred` itself, which is that already, it is the same"
+        known,pred = pred is self.pred,main_pred(pred)
+        rows = self._rows(len(pred) if isinstance(pred, Tensor) else find_bs(tensors_in(pred)), rows)
+        return (pred if known or self.cap.answered_by is None else self.cap.answered_by(pred, rows)),rows
 
     def score(self, pred, rows=None):
         "The number explained (rows,) in a prediction; `rows` as in `tail`"
@@ -172,6 +178,7 @@ class Pass:
         "The same question (layer, classes) asked of other inputs of the same number: another pass"
         if self.rows is not None: xb = [x.index_copy(0, self.rows, n) for x,n in zip(self.cap.xb, xb)]
         with Capture(self.model, self.cap.layers, self.cap.pad, self.cap.mods) as cap: self.model(*xb)
+        cap.answered_by = self.cap.answered_by
         res = Pass(cap, self.target).at(self.layer, self.j)
         res.at_once = 1                                                # of the other columns nobody asks this pass
         return res if self.rows is None else res._only(self.rows, self.real)

@@ -99,9 +99,44 @@ class _Points(Outputs):
     def summary(self, pred): return self.read(pred)
 
 # %% ../../nbs/learner/05_callback.ipynb #ae68da1d
+class _Answering:
+    "What the callbacks `cbs` make of predictions: of the model's, `raw`, and of others it gives for these items. Those that change nothing are asked once"
+    def __init__(self, learn, cbs, raw): self.learn,self.cbs,self.raw = learn,cbs,raw
+
+    def __call__(self,
+        pred, # As `main_pred` gives it
+        rows # The item of the batch that each row belongs to
+    ):
+        learn,pred = self.learn,apply(lambda t: t.clone() if isinstance(t, Tensor) else t, pred)             # some change it in place
+        was,n = {k: getattr(learn, k) for k in ('pred','xb','yb')},len(learn.xb[0])
+        learn.pred,learn.xb,learn.yb = _as_raw(self.raw, pred),rows_of(learn.xb, rows, n),rows_of(learn.yb, rows, n)
+        try:
+            self.cbs = [cb for cb in self.cbs if self._changes(cb)]
+            return main_pred(learn.pred)
+        finally:
+            for k,v in was.items(): setattr(learn, k, v)
+
+    def _changes(self, cb):
+        "Has `cb` changed the prediction?"
+        state = lambda: [self.learn.pred,*[(id(t),t._version) for t in tensors_in(self.learn.pred)]]
+        was,own = state(),cb.learn
+        cb.learn = self.learn                                    # it may have been taken off since
+        try: cb('after_pred')
+        finally: cb.learn = own
+        now = state()
+        return was[0] is not now[0] or was[1:]!=now[1:]
+
+def _as_raw(raw, pred):
+    "`pred` in the place that it has in `raw`, what a model gave"
+    if main_pred(raw) is raw: return pred
+    if isinstance(raw, tuple): return (pred,*raw[1:])
+    res = copy(raw)
+    res.logits = pred
+    return res
+
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,_block,name = 70,None,None,'cam_callback'                   # after those that change the batch; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,name = 1000,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
@@ -183,10 +218,21 @@ class CAMCallback(HookCallback):
     def after_pred(self):
         if not self.explains: return
         self._check_rows()
+        self._take_answer()
         found = self.explain.explain(self.hooks, self.dl.rows, self.yb, probs_of(self.learn)).cpu()
         self._remove()
         self.keep(self.dl.rows, found)
         self.learn.pred = to_detach(self.learn.pred, cpu=False, gather=False)
+
+    def _take_answer(self):
+        "What other callbacks made of the prediction is explained, in place of what the model gave"
+        cap = self.hooks
+        if main_pred(self.learn.pred) is cap.pred and not cap.overwritten: return
+        mine = lambda o: type(o).__module__.startswith(('fastai.','fastcam.'))
+        cbs = [o for o in self.learn.cbs.sorted('order') if o is not self and ('after_pred' in vars(o) or hasattr(type(o), 'after_pred'))]
+        if all(map(mine, cbs)): return                           # theirs change its precision, and what goes with it
+        if cap.overwritten: cap.call_again()
+        cap.answered_by = _Answering(self.learn, cbs, cap.raw)
 
     def _check_rows(self):
         "ValueError if a callback has changed how many rows the batch has: there is no telling which is whose"
