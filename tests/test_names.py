@@ -266,3 +266,36 @@ def test_concepts_are_answered():
     plain,fs = small_learner(),drawn_files()[0][:3]
     a,b = small_learner(nn.Sequential(*plain.model, Times())).concepts(fs, k=2),small_learner(Pair(plain.model), cbs=Changes('first')).concepts(fs, k=2)
     assert a.labels==b.labels and torch.allclose(a.probs, b.probs, atol=1e-4)
+
+# ---- targets as a person types them
+
+def test_versus_names():
+    "A class rather than others by name: the difference of their outputs, and its title"
+    learn,fs = small_learner(),drawn_files()[0][:3]
+    i,j,k = (list(learn.dls.vocab).index(o) for o in kinds)
+    a = learn.cam(fs, target=Versus('checked','level'))
+    assert a.labels==[['checked rather than level']]*3
+    assert torch.allclose(a.maps, learn.cam(fs, target=lambda p: p[:,i]-p[:,j]).maps, atol=1e-6)
+    b = learn.cam(fs, target=Versus('checked', ['level','upright'], weigh=False))
+    assert b.labels==[['checked rather than level, upright']]*3
+    assert torch.allclose(b.maps, learn.cam(fs, target=lambda p: p[:,i]-(p[:,j]+p[:,k])/2).maps, atol=1e-6)
+    hand = lambda p: (p[:,[j,k]].softmax(1)*(p[:,[i]]-p[:,[j,k]])).sum(1)
+    assert torch.allclose(learn.cam(fs, target=Versus('checked', ['level','upright'])).maps, learn.cam(fs, target=hand).maps, atol=1e-6)
+    assert learn.cam(fs, target=Versus(None,'level')).labels==[[f'{o[0]} rather than level'] for o in learn.cam(fs).labels]
+    with pytest.raises(ValueError, match='upright'): Versus('checked','uprigt').setup(kinds)
+    with pytest.raises(ValueError, match='itself'): learn.cam(fs, target=Versus('level','level'))
+
+def test_against():
+    "What speaks against a class: its probability in brackets"
+    learn,fs = small_learner(),drawn_files()[0][:2]
+    cams = learn.cam(fs)
+    assert [t.split('\n')[0] for t in titles(learn.cam(fs, target=Neg()))]==[f'against {o[0]} ({p[0]:.2f})' for o,p in zip(cams.labels, cams.probs)]
+
+@pytest.mark.parametrize('kw', [dict(method='eigencam'), dict(method='random'), dict(method=weight_method(lambda a: a), smooth='tta')], ids=str)
+def test_blind(kw):
+    "Maps that are the same whatever is asked claim no class, also from a folder; those that are not do"
+    learn,fs = small_learner(),drawn_files()[0][:2]
+    cams = learn.cam(fs, target=['level','upright'], **kw)
+    assert torch.equal(cams.maps[:,0], cams.maps[:,1]) and all(t.split('\n')[0]=='whatever is asked' for t in titles(cams))
+    with TemporaryDirectory() as d: assert load_cams(learn.export_cams(Path(d)/'maps', fs, views=False, **{**kw, 'method':'eigencam'})).blind
+    for m in ('gradcam','ablationcam','eigengradcam'): assert not any('whatever' in t for t in titles(learn.cam(fs, method=m)))

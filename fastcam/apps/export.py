@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..core import *
 from ..draw import *
 from ..engine.layer import *
+from ..engine.method import *
 from ..engine.explain import *
 from ..learner.calls import *
 from ..learner.items import *
@@ -495,7 +496,7 @@ def export_cams(self:Learner,
                 dtype=dtype, views=views, overlays=overlays, transforms=[_steps(getattr(dl, o)) for o in ('after_item','before_batch','after_batch')],
                 model=_model_hash(learn.model), vocab=None if vocab is None else [str(o) for o in vocab],
                 fastcam=__version__, fastai=fastai.__version__, torch=torch.__version__, pyarrow=pa.__version__, python=sys.version.split()[0],
-                signed=asked.signed, shards=len(shards)))
+                signed=asked.signed, blind=is_blind(method, smooth), shards=len(shards)))
             for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
             if overlays:
                 (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(len(shards))))
@@ -539,6 +540,7 @@ class SavedCAMs(CAMs):
     ):
         store_attr()
         self.vocab,self.signed,self.preds,self.targs,self.xb = manifest['vocab'],manifest['signed'],None,None,None
+        self.blind = manifest.get('blind', False)
         self._ends = np.cumsum(ks)
 
     def _col(self, name): return self.table[name].to_pylist()

@@ -107,6 +107,7 @@ class Explainer:
     ):
         self.fuse = None if fuse is None else named_choice('fuse', fuse, _fuses)
         self.target,self.method,self.layer,self.vocab = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer,vocab
+        self.blind = is_blind(method, smooth)
         self.no_layer = layer is None and not asks_layer(method)
 
     def capture(self, model, xb, pad=None, mods=None):

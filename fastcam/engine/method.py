@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'register_smooth', 'cam_methods', 'named_choice', 'UnknownKeyword', 'keywords_of',
-           'as_method', 'asks_layer', 'grid_dims', 'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce', 'sum_reduce',
-           'weight_method']
+           'as_method', 'asks_layer', 'is_blind', 'grid_dims', 'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce',
+           'sum_reduce', 'weight_method']
 
 # %% ../../nbs/engine/06_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -208,12 +208,13 @@ def register_method(
     paper='', # arXiv id or other source
     passes=0, # Further passes through the model: a number, or in words
     grads=False, # Does it ask for gradients?
-    layer=True # Does it ask for a layer? Where not, none is searched
+    layer=True, # Does it ask for a layer? Where not, none is searched
+    blind=False # Is its map the same whatever is asked? Then its title names no class
 ):
     "Decorator: make a function of a `Pass`, giving `(batch, *grid)`, known as a method"
     if callable(name): return register_method()(name)                       # without parentheses
     def _f(f):
-        f.paper,f.passes,f.grads,f.layer = paper,passes,grads,layer
+        f.paper,f.passes,f.grads,f.layer,f.blind = paper,passes,grads,layer,blind
         _methods[name or f.__name__] = f
         return f
     return _f
@@ -290,13 +291,23 @@ def as_method(
     of_smooth = {k:v for k,v in kwargs.items() if k in own}
     return partial(s, partial(f, **{k:v for k,v in kwargs.items() if k not in own}), **of_smooth)
 
+def _unwrapped(method):
+    f = named_choice('method', method, _methods)
+    while isinstance(f, partial): f = f.func
+    return f
+
 def asks_layer(
     method # A registered name, or a function of a `Pass`
 ) -> bool:
     "Does this method ask for a layer? Not if it was registered with `layer=False`"
-    f = named_choice('method', method, _methods)
-    while isinstance(f, partial): f = f.func
-    return getattr(f, 'layer', True)
+    return getattr(_unwrapped(method), 'layer', True)
+
+def is_blind(
+    method, # A registered name, or a function of a `Pass`
+    smooth=None # As in `as_method`
+) -> bool:
+    "Is the map the same whatever is asked, as far as the method says so?"
+    return getattr(_unwrapped(method), 'blind', False) and smooth in (None,'tta','noise')         # windows of the input count by their score
 
 # %% ../../nbs/engine/06_method.ipynb #03e82d2a
 def grid_dims(
@@ -382,7 +393,8 @@ def weight_method(
     def _method(o, eigen=False): return _pure(o.a, o.g if grads else None, eigen)
     _method.pure,_method.grads = _pure,grads
     _method.__doc__,_method.__name__ = doc,name or 'weight_method'
-    return register_method(name, paper, grads=grads)(_method) if name else _method
+    _method.blind = not grads
+    return register_method(name, paper, grads=grads, blind=not grads)(_method) if name else _method
 
 # %% ../../nbs/engine/06_method.ipynb #0408e4d1
 def _gradcampp(a, g, eps=1e-6):

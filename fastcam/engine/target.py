@@ -11,6 +11,7 @@ __all__ = ['as_plain', 'ClassNames', 'HeadsOf', 'class_index', 'is_dense', 'Targ
 from fastai.vision.all import *
 from .layer import *
 from collections.abc import Hashable, Mapping
+import inspect
 
 # %% ../../nbs/engine/03_target.ipynb #d7e01ca3
 def as_plain(o): return o.item() if isinstance(o, np.generic) or (isinstance(o, Tensor) and o.ndim==0) else o
@@ -157,6 +158,11 @@ def _like(o, **kwargs):
     res.__dict__.update(o.__dict__, **kwargs)
     return res
 
+def _said(v):
+    "`v` as one would type it: tensors and arrays by their shape, functions by their name"
+    if isinstance(v, (Tensor,np.ndarray)): return f"{'tensor' if isinstance(v, Tensor) else 'array'}{tuple(v.shape)}"
+    return getattr(v, '__name__', None) or repr(v)
+
 def is_dense(
     pred # The model's prediction
 ) -> bool:
@@ -167,6 +173,13 @@ class Target:
     "Which numbers of a prediction are explained"
     signed = False                                                   # Are both signs an answer, as where an output is raised or lowered?
     vocab,heads = None,None                                          # `ClassNames`, where classes lie otherwise than an output each; of a question, how they lie in its prediction
+    def __repr__(self):
+        args,ps = [],inspect.signature(type(self).__init__).parameters.values()
+        for p in list(ps)[1:]:
+            v = getattr(self, p.name, p.default)
+            if p.kind is p.VAR_POSITIONAL: args += map(_said, v)
+            elif p.kind is not p.VAR_KEYWORD and v is not p.default: args.append(('' if len(args)==list(ps).index(p)-1 else f'{p.name}=')+_said(v))
+        return f"{type(self).__name__}({', '.join(args)})"
     def setup(self,
         vocab=None, # The classes, if they have names
         n=None # Number of items, if known
@@ -479,7 +492,7 @@ class Prob(_Of):
 
 class Neg(_Of):
     "What speaks against what `target` picks"
-    name = 'not {}'
+    name = 'against {}'
     def setup(self, vocab=None, n=None):
         self.of = as_target(self.target, vocab, n)
         return self

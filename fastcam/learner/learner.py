@@ -54,7 +54,7 @@ def as_cams(o, explain, rows, dl, xb=None, with_preds=True, cls=CAMs):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
-    res = {n: cls(m, o.idxs, o.labels, o.health[n], *last, n) for n,m in o.maps.items()}
+    res = {n: cls(m, o.idxs, o.labels, o.health[n], *last, n, explain.blind) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
