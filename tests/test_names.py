@@ -299,3 +299,76 @@ def test_blind(kw):
     assert torch.equal(cams.maps[:,0], cams.maps[:,1]) and all(t.split('\n')[0]=='whatever is asked' for t in titles(cams))
     with TemporaryDirectory() as d: assert load_cams(learn.export_cams(Path(d)/'maps', fs, views=False, **{**kw, 'method':'eigencam'})).blind
     for m in ('gradcam','ablationcam','eigengradcam'): assert not any('whatever' in t for t in titles(learn.cam(fs, method=m)))
+
+# ---- the method follows from the task
+
+usual = 'gradcam','hirescam','layercam','elementwise','gradcampp','xgradcam','eigengradcam','eigencam'
+
+def disc(at): return torch.from_numpy(np.hypot(*(np.mgrid[:size,:size]-np.array(at)[::-1,None,None]))<=r)
+
+def energy(m, at, sign=torch.relu):
+    "Share of the map `m` that lies on the disc `at` (x,y)"
+    m = TensorCAM(sign(m.as_subclass(Tensor))[None], nd=2).resize((size,size))[0].as_subclass(Tensor)
+    return ((m*disc(at)).sum()/m.sum().clamp(min=1e-12)).item()
+
+def test_method_of_the_answer():
+    "Grad-CAM for a class and a function of the whole picture, HiResCAM for a region and a function of a place; what is asked for by name is what it was"
+    model,x = small_net().eval(),drawn_batch(3)
+    for t in (None, 1, TopK(2), Neg(), Versus(), Prob(0), lambda p: p[:,1], [lambda p: p[:,0]-p[:,1], 2]):
+        assert torch.equal(cam_maps(model, x, target=t), cam_maps(model, x, target=t, method='gradcam'))
+    from test_tasks import segments
+    net,x = segments().model,torch.stack([image2tensor(scene(i)[0])/255. for i in range(3)])
+    for t in (Region(target=[0,1]), 1, Region((20,20)), Neg(Region((20,20))), lambda p: p[:,1,20,20], lambda p: p[:,:2,20,20]):
+        got,want,old = [cam_maps(net, x, target=t, **kw) for kw in (dict(), dict(method='hirescam'), dict(method='gradcam'))]
+        assert torch.allclose(got, want, atol=1e-6*want.abs().max().item()) and not torch.allclose(got, old, atol=1e-3*old.abs().max().item())
+    mixed = cam_maps(net, x, target=[Region((20,20), 1), lambda p: p[:,1].mean((1,2)), lambda p: p[:,1,20,20]])
+    for j,(t,m) in enumerate(((Region((20,20), 1),'hirescam'), (lambda p: p[:,1].mean((1,2)),'gradcam'), (lambda p: p[:,1,20,20],'hirescam'))):
+        want = cam_maps(net, x, target=t, method=m)[:,0]
+        assert torch.allclose(mixed[:,j], want, atol=1e-5*want.abs().max().item())
+    # each item by itself: the first is asked about a pixel, the second about the whole
+    both = cam_maps(net, x[:2], target=lambda p: torch.stack([p[0,1,20,20], p[1,1].mean()]))
+    assert torch.allclose(both[0], cam_maps(net, x[:1], target=lambda p: p[:,1,20,20])[0], atol=1e-5) and torch.allclose(both[1], cam_maps(net, x[1:2], target=lambda p: p[:,1].mean((1,2)))[0], atol=1e-6)
+
+@pytest.mark.parametrize('what', ['class','pixel'])
+def test_place_of_segmentation(what):
+    "On discs whose place is known no usual method is ahead of the default by more than a hundredth, and Grad-CAM is far behind"
+    from test_tasks import segments
+    learn,its = segments(),valid(segments())[:20]
+    cs = sorted({c for i in its for c in scene(i)[1]})
+    def mean(kw):
+        one = lambda c,i: learn.cam(i, target=c if what=='class' else Region(scene(i)[1][c][::-1]), **kw).maps[0,0]
+        return np.mean([energy(one(c, i), scene(i)[1][c]) for i in its[:8] for c in cs if c in scene(i)[1]])
+    res = {m: mean(dict(method=m)) for m in usual}
+    assert mean({})>=max(res.values())-.01 and mean({})>res['gradcam']+.2
+
+def test_place_of_points():
+    "Where a point is predicted from: of all usual methods the default has most on the disc, of both signs"
+    one = 'red',
+    at = lambda i: TensorPoint(tensor([scene(i, one)[1]['red']]).float())
+    net = nn.Sequential(body(), nn.Sequential(nn.Flatten(), nn.Linear(32*12*12, 2)))
+    learn = trained(scenes(PointBlock, at, get_x=partial(picture, only=one), n=300), net, epochs=8, lr=3e-3)
+    def mean(**kw): return np.mean([energy(m, scene(i, one)[1]['red'], torch.abs) for i,item in zip(valid(learn), learn.cam(**kw)) for m in item.maps])
+    assert mean()>=max(mean(method=m) for m in usual)
+    assert np.mean([peaks_at(m.as_subclass(Tensor).abs(), scene(i, one)[1]['red']) for i,item in zip(valid(learn), learn.cam()) for m in item.maps])>.95
+
+class Heat(nn.Module):
+    "A heat map of where colored discs have their centers, and their sizes, as detectors without anchors give it"
+    def __init__(self): super().__init__(); self.body,self.heat,self.sizes = body(),nn.Conv2d(32,1,1),nn.Conv2d(32,2,1)
+    def forward(self, x): a = self.body(x); return self.heat(a).sigmoid(),self.sizes(a)
+
+def test_place_of_heat():
+    "The peak of a detector's heat map, by a function: nearly all of the map lies on what was detected, of several things alike, with no other argument"
+    def centers(i):
+        y = torch.zeros(1, 12, 12)
+        for u,v in scene(i)[1].values(): y[0,v//4,u//4] = 1
+        return y
+    x = lambda i: (image2tensor(scene(i)[0])/255.-.3)/.3
+    dl = DataLoader([(x(i),centers(i)) for i in range(160)], bs=20)
+    learn = trained(DataLoaders(dl, dl), Heat(), loss_func=lambda p,y: F.binary_cross_entropy(p[0], y, weight=1+30*y), epochs=8)
+    its = [i for i in range(200, 240) if len(scene(i)[1])>1]
+    xb,model,peak = torch.stack([x(i) for i in its]),learn.model.eval(),lambda o: o[0].flatten(1).amax(1)
+    with torch.no_grad(): found = [(o%12*4+2,o//12*4+2) for o in model(xb)[0].flatten(1).argmax(1).tolist()]
+    at = [min(scene(i)[1].values(), key=partial(math.dist, o)) for i,o in zip(its, found)]
+    assert np.mean([math.dist(a, o)<=4 for a,o in zip(at, found)])>.9
+    def mean(**kw): return np.mean([energy(m[0], a) for a,m in zip(at, cam_maps(model, xb, target=peak, **kw))])
+    assert mean()>=.9 and mean()>=max(mean(method=m) for m in usual)-.01 and mean()>mean(method='gradcam')+.3

@@ -457,7 +457,7 @@ def export_cams(self:Learner,
     ds_idx=1, # See `Learner.cam`
     target=None, # See `Learner.cam`
     layer=None, # See `Learner.cam`
-    method='gradcam', # See `Learner.cam`
+    method=None, # See `Learner.cam`
     fuse='mean', # See `Learner.cam`
     smooth=None, # See `Learner.cam`
     max_n=None, # Explain only so many items, the first

@@ -98,7 +98,7 @@ class Explainer:
     def __init__(self,
         target=None, # See `as_target`; the predicted class if None
         layer=None, # See `find_layers`; the last that makes a good map if None
-        method='gradcam', # See `as_method`
+        method=None, # See `as_method`; if None Grad-CAM where the answer is about the whole picture, what is best where it belongs to a place, see `method_for`
         fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function of the list of maps, or None to keep them apart
         smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
         vocab=None, # Names of the classes
@@ -106,9 +106,16 @@ class Explainer:
         **kwargs # For the method and `smooth`
     ):
         self.fuse = None if fuse is None else named_choice('fuse', fuse, _fuses)
-        self.target,self.method,self.layer,self.vocab = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer,vocab
+        self.target,self.layer,self.vocab = as_target(target, vocab, n_items),layer,vocab
+        self.method,self.open = as_method(method, smooth, **kwargs),None if method is not None else dict(smooth=smooth, **kwargs)
         self.blind = is_blind(method, smooth)
         self.no_layer = layer is None and not asks_layer(method)
+
+    def method_at(self,
+        place # As `Target.place`
+    ):
+        "The method that was asked for, or else that for answers that belong to a place, or not"
+        return self.method if self.open is None else as_method(method_for(place), **self.open)
 
     def capture(self, model, xb, pad=None, mods=None):
         "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
@@ -182,25 +189,27 @@ class Explainer:
 
     def _askers(self, o):
         "Functions of a pass, each giving maps `(batch, columns, *grid)`, which are all columns together"
-        f,k = self.method.func,o.asked[1].shape[1]
-        if not hasattr(f, 'pure'): return [partial(self._one, j=j) for j in range(k)]
-        if not f.grads: return [partial(self._same, k=k)]
-        return [partial(self._several, part=i) for i in range(math.ceil(k/o.at_once))]
+        k,places = o.asked[1].shape[1],o.target.places
+        if len(set(places))>1: return [partial(self._one, self.method_at(p), j=j) for j,p in enumerate(places)]
+        method = self.method_at(first(places))
+        if not hasattr(method.func, 'pure'): return [partial(self._one, method, j=j) for j in range(k)]
+        if not method.func.grads: return [partial(self._same, method, k=k)]
+        return [partial(self._several, method, part=i) for i in range(math.ceil(k/o.at_once))]
 
-    def _one(self, o, j):
+    def _one(self, method, o, j):
         "Of column `j`"
-        return self._columns(o, self.method(o.at(o.layer, j)), 1)
+        return self._columns(o, method(o.at(o.layer, j)), 1)
 
-    def _same(self, o, k):
+    def _same(self, method, o, k):
         "Of all `k` columns, whatever they ask"
-        m = self._columns(o, self.method(o), 1)
+        m = self._columns(o, method(o), 1)
         return m if k==1 else m.expand(-1, k, *m.grid).contiguous()
 
-    def _several(self, o, part):
+    def _several(self, method, o, part):
         "Of the `part`-th columns, at once: a method that is weight x reduce looks at each row by itself"
         a,g = o.a,o.columns(part)
         if len(g)>1: a = a.expand(len(g), *a.shape).flatten(0,1)
-        return self._columns(o, self.method.func.pure(a, g.flatten(0,1), **self.method.keywords), len(g))
+        return self._columns(o, method.func.pure(a, g.flatten(0,1), **method.keywords), len(g))
 
     def _whole(self, parts, ms):
         if parts[0].rows is None: return ms[0]
@@ -239,7 +248,7 @@ def cam_maps(
     xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
     target=None, # What is explained, see `as_target`: the predicted class if None, class indices, a function of the prediction
     layer=None, # Where, see `find_layers`: the last that makes a good map if None, an index from the end, a name, a module, a list
-    method='gradcam', # How, see `as_method`: a name or a function
+    method=None, # How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
     fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
     smooth=None, # Average over variants of the input: 'tta', 'noise', 'windows', a function
     **kwargs # For the method and `smooth`

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'register_smooth', 'cam_methods', 'named_choice', 'UnknownKeyword', 'keywords_of',
            'as_method', 'asks_layer', 'is_blind', 'grid_dims', 'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce',
-           'sum_reduce', 'weight_method']
+           'sum_reduce', 'weight_method', 'method_for']
 
 # %% ../../nbs/engine/06_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -274,11 +274,12 @@ def _check_keywords(kwargs, params, what):
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in params): raise UnknownKeyword(unknown, what, takes)
 
 def as_method(
-    method, # A registered name, or a function of a `Pass`
+    method, # A registered name, or a function of a `Pass`; Grad-CAM if None
     smooth=None, # Average over variants of the input, 'tta', 'noise', 'windows', or a function of a method and a `Pass`
     **kwargs # For the method, and for `smooth`
 ):
     "The function of a `Pass` that these stand for; ValueError for an unknown name, TypeError for a keyword that nothing takes"
+    method = ifnone(method, 'gradcam')
     f,said = named_choice('method', method, _methods),_said('method', method)
     if smooth is None:
         if kwargs: _check_keywords(kwargs, _keywords(f)[1:], said)
@@ -292,7 +293,7 @@ def as_method(
     return partial(s, partial(f, **{k:v for k,v in kwargs.items() if k not in own}), **of_smooth)
 
 def _unwrapped(method):
-    f = named_choice('method', method, _methods)
+    f = named_choice('method', ifnone(method, 'gradcam'), _methods)
     while isinstance(f, partial): f = f.func
     return f
 
@@ -422,6 +423,24 @@ for _args in (
     (lambda a: grid_mean((a > grid_mean(a) + 2*a.std(grid_dims(a), correction=0, keepdim=True)).float()), sum_reduce, 'fem', 'IPTA 2020, hal-02963298', 'Rare strong activations, whatever the class'),
     (_random, sum_reduce, 'random', '', 'Baseline: random channel weights'),
 ): weight_method(*_args)
+
+# %% ../../nbs/engine/06_method.ipynb #875e48bd
+def _share_moved(g):
+    "Share (rows,) of the cells that move what is explained, by more than 1 % of what the strongest does"
+    n = g.flatten(2).norm(dim=1)
+    return (n>.01*n.amax(1, keepdim=True)).float().mean(1)
+
+def _by_extent(a, g):
+    there = (_share_moved(g)<.5).reshape(-1, *[1]*(g.ndim-1))
+    return torch.where(there, g, grid_mean(g)) if there.any() else grid_mean(g)
+
+_by_place = {False:'gradcam', 'place':'hirescam', 'points':'eigengradcam', None:weight_method(_by_extent)}
+
+def method_for(
+    place # As `Target.place`
+):
+    "The method for an answer that belongs to a place, or not"
+    return _by_place[place]
 
 # %% ../../nbs/engine/06_method.ipynb #91d5b062
 def _second(o):

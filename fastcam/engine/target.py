@@ -172,6 +172,7 @@ def is_dense(
 class Target:
     "Which numbers of a prediction are explained"
     signed = False                                                   # Are both signs an answer, as where an output is raised or lowered?
+    place = False                                                    # Does the answer belong to a place? 'place', 'points', or None where the gradient is to tell
     vocab,heads = None,None                                          # `ClassNames`, where classes lie otherwise than an output each; of a question, how they lie in its prediction
     def __repr__(self):
         args,ps = [],inspect.signature(type(self).__init__).parameters.values()
@@ -250,6 +251,10 @@ class Target:
     def summary(self, pred):
         "Of a question: what is kept of the prediction, (batch, classes); None if it has no such form"
         return self.read(pred) if self.heads is not None or isinstance(pred, Tensor) and pred.ndim in (1,2) else None
+    @property
+    def places(self):
+        "Of a question: `place` of each column"
+        return [self.place]*self.idx.shape[1]
     def doubts(self, pred):
         "Of a question: why its answer may mean little, a list of k reasons for each item, empty where there is none"
         return [['']*len(o) for o in self.idx.tolist()]
@@ -374,6 +379,7 @@ class Actual(Target):
 # %% ../../nbs/engine/03_target.ipynb #588aeafd
 class Fn(Target):
     "What the function `f` makes of the model's prediction: `f(pred)` gives (batch,) or (batch, k)"
+    place = None
     def __init__(self, f): store_attr()
     def question(self, pred, **kwargs):
         try: return super().question(pred, **kwargs)
@@ -393,6 +399,7 @@ class Fn(Target):
 
 class Similar(Fn):
     "How similar the prediction, an embedding (batch, d), is to that of a query: their cosine"
+    place = False
     def __init__(self,
         query # Embedding (d,), or several (k, d), a column each; for `learn.cam` also an item, or a list of items, whose embeddings the model makes
     ): store_attr()
@@ -411,6 +418,7 @@ class Similar(Fn):
 # %% ../../nbs/engine/03_target.ipynb #d58216d2
 class Region(Target):
     "In a prediction of every place, as in segmentation: the mean output of a class over a region"
+    place = 'place'
     def __init__(self,
         where=None, # Mask (height, width), or one for each item (n, height, width), in pixels of the prediction; a pixel (y, x); None: where the class is predicted
         target=None, # The classes; if None the one that covers most of `where`, or, without it, each that is predicted
@@ -499,6 +507,8 @@ class Neg(_Of):
     def ask(self, pred, rows, yb=()):
         of = self.of.ask(pred, rows, yb)
         return self.question(pred, of=of, idx=of.idx)
+    @property
+    def places(self): return self.of.places
     def scores(self, pred, rows=slice(None)): return -self.of.scores(pred, rows)
     def summary(self, pred): return self.of.summary(pred)
     def doubts(self, pred): return self.of.doubts(pred)
@@ -556,6 +566,8 @@ class Several(Target):
     def __init__(self, *targets): self.targets = targets
     @property
     def signed(self): return any(t.signed for t in self.ts)
+    @property
+    def places(self): return sum([t.places for t in self.ts], [])
     def setup(self, vocab=None, n=None):
         self.ts = [as_target(t, vocab, n) for t in self.targets]
         return self

@@ -93,6 +93,7 @@ class _PointNames(str):
 
 class _Points(Outputs):
     "The outputs of points, side by side or in pairs (batch, points, 2)"
+    place = 'points'
     def __init__(self, names=_PointNames(), which=None): super().__init__(names, which)
     def by_place(self, pred): return super().by_place(pred) and not (pred.ndim==3 and pred.shape[2]==2)
     def read(self, pred): return super().read(pred if not is_dense(pred) or self.by_place(pred) else pred.flatten(1))
@@ -140,7 +141,7 @@ class CAMCallback(HookCallback):
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
-        method='gradcam', # How, see `as_method`
+        method=None, # How, see `as_method`; what the task asks for if None
         fuse='mean', # How the maps of several layers become one, see `Explainer`
         smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
         every=1, # In a fit, observe every so many batches

@@ -32,7 +32,7 @@ class CAMFilm(Callback):
         every='epoch', # When: after each 'epoch', or after so many batches; the first frame is from before the training
         target=None, # What is explained, see `Learner.cam`; the predicted class may change from frame to frame, 'cat' or `Actual()` does not
         layer=None, # Where, see `Learner.cam`; what is found for the first frame is kept for all
-        method='gradcam', # How, see `Learner.cam`
+        method=None, # How, see `Learner.cam`
         fuse='mean', # How the maps of several layers become one
         smooth=None, # Average over variants of the input
         dl=None, # `DataLoader`, or list of batches, instead of `items`

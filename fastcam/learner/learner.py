@@ -84,7 +84,7 @@ def cam(self:Learner,
     ds_idx=1, # Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
     target=None, # What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
     layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-    method='gradcam', # How: the name of a method, or a function of a captured pass
+    method=None, # How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
     fuse='mean', # How the maps of several layers become one; None gives a dict of `CAMs` by layer
     smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
     with_preds=True, # Keep the predictions
