@@ -59,7 +59,7 @@ def test_export_and_resume(folder, learn, tmp_path):
     cams = load_cams(tmp_path/'cams')
     want = learn.cam(list(cams.files), target=['level','upright'], eigen=True)
     assert torch.allclose(cams.maps, want.maps, atol=1e-5*want.maps.abs().max()) and cams.labels==want.labels and cams.actuals==L(cams.files).map(kind_of)
-    with pytest.raises(CliError, match='begun with something else:\n- (.*\n)*- method: "gradcam", now "hirescam"'):
+    with pytest.raises(CliError, match='begun with something else:\n- (.*\n)*- method: none, now "hirescam"'):
         cli.export_main(folder/'model.pkl', folder/'pics', out=tmp_path/'cams', method='hirescam')
 
 def test_help(monkeypatch):

@@ -879,7 +879,7 @@ def test_no_half_drawn_figure(kw):
 @pytest.mark.parametrize('call,error,said', [
     (lambda l: l.cam(f, target=True), TypeError, 'True'),
     (lambda l: l.cam(f, target=[[0],[1]]), ValueError, 'PerItem'),
-    (lambda l: Versus('level','upright'), TypeError, 'how many'),
+    (lambda l: Versus('level',.5), TypeError, 'how many'),
     (lambda l: l.cam_metrics(metrics=[]), ValueError, 'metrics'),
     (lambda l: l.sanity_check(methods=[]), ValueError, 'methods'),
     (lambda l: l.cam(files[:2]).localize([[10,10,20,20]]*2), TypeError, 'TensorBBox.create'),

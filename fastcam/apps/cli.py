@@ -66,7 +66,7 @@ def _choices(learn,
     target:str=None, # What: a class or its index, or several with commas (default: what the model predicts)
     top:int=None, # What: so many of the most probable classes
     layer:str=None, # Where: -2 is a stage earlier than the last; or its name; several with commas
-    method:str='gradcam', # How: the name of a method, such as hirescam
+    method:str=None, # How: the name of a method, such as hirescam (default: what the task asks for)
     fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
     smooth:str=None, # Average over variants of the picture: tta, noise or windows
     options:str=None # More for the method and for --smooth, such as 'eigen=True', 'n=100' for scorecam or 'samples=8' for --smooth noise

@@ -87,7 +87,7 @@ def demo_learner() -> Learner: # On fastai's default device; its training and it
 def main(
     *images:Path, # Photos to explain; without any, those that come with the demo
     out:Path=Path('fastcam-demo'), # Folder for the pictures, one PNG for each photo
-    method:str='gradcam', # How to explain: the name of a method, such as hirescam
+    method:str=None, # How to explain: the name of a method, such as hirescam (default: what the task asks for)
     target:str=None # What to explain: the name or the index of an ImageNet class (default: the predicted class)
 ):
     "Why does an ImageNet model (EfficientNet-Lite0) predict what it predicts? Draws class activation maps over photos"

@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..core import *
 from ..draw import *
 from ..engine.layer import *
+from ..engine.method import *
 from ..engine.explain import *
 from ..learner.calls import *
 from ..learner.items import *
@@ -188,6 +189,7 @@ def _manifest(
         vocab=None if vocab is None else [str(o) for o in vocab],
         **_versions(),
         signed=asked['target'].signed,
+        blind=is_blind(asked['method'], asked['smooth']),
         shards=n_shards)
 
 def _check_manifest(path, scratch, new):
@@ -419,7 +421,10 @@ class _Export(CAMCallback):
         self.leave_out(nan, "The prediction is NaN: there is nothing to explain; is its input finite?")
         if (ok := first(p for p,i in enumerate(rows) if i not in nan)) is not None:
             self.learn.xb = rows_of(self.xb, [ok if i in nan else p for p,i in enumerate(rows)])
-            with self.hooks: self.learn.pred = self.hooks.model(*self.xb)
+            with self.hooks:
+                self.learn.pred = self.hooks.model(*self.xb)
+                for cb in self.learn.cbs.sorted('order'):
+                    if cb is not self: cb('after_pred')
             return super().after_pred()
         self.hooks = None
         self.keep(rows)
@@ -598,7 +603,7 @@ def export_cams(self:Learner,
     ds_idx=1, # See `Learner.cam`
     target=None, # See `Learner.cam`
     layer=None, # See `Learner.cam`
-    method='gradcam', # See `Learner.cam`
+    method=None, # See `Learner.cam`
     fuse='mean', # See `Learner.cam`
     smooth=None, # See `Learner.cam`
     max_n=None, # Explain only so many items, the first
@@ -670,6 +675,7 @@ class SavedCAMs(CAMs):
     ):
         store_attr()
         self.vocab,self.signed,self.preds,self.targs,self.xb = manifest['vocab'],manifest['signed'],None,None,None
+        self.blind = manifest.get('blind', False)
         self._ends = np.cumsum(ks)
 
     def _col(self, name): return self.table[name].to_pylist()

@@ -44,7 +44,9 @@ class Capture:
         layers:dict, # `GridLayer`s by name, as `find_layers` gives them
         pad=None, # Number of the padding token of a text, if not as the model knows it, see `pad_index`
         mods=None # All modules of `model`, if they are known already
-    ): self.model,self.layers,self.pad,self.mods = model,layers,pad,mods
+    ):
+        self.model,self.layers,self.pad,self.mods = model,layers,pad,mods
+        self.answered_by,self._answer = None,None                    # a function of a prediction and its rows, where others make an answer of it
 
     def __enter__(self):
         self.acts,self.masks,self.calls = {},{},{}                   # by name
@@ -120,8 +122,22 @@ class Capture:
     def _end(self, m, xb, pred):
         self.modes.close()
         if self.done: return
-        if pred is None: self._arm()                                 # the model failed: another call may not
-        else: self.pred,self.done = main_pred(pred),True
+        if pred is None: return self._arm()                          # the model failed: another call may not
+        self.raw,self.pred,self.done = pred,main_pred(pred),True
+        self.written = [t._version for t in tensors_in(self.pred)]
+
+    @property
+    def overwritten(self):
+        "Has somebody changed the prediction in place?"
+        return self.written!=[t._version for t in tensors_in(self.pred)]
+
+    @property
+    def answer(self):
+        "The prediction that is explained: the model's, or what `answered_by` makes of it"
+        if self.answered_by is None: return self.pred
+        if self._answer is None:
+            with torch.enable_grad(): self._answer = self.answered_by(self.pred, slice(None))
+        return self._answer
 
     @property
     def shared(self):

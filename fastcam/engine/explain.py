@@ -82,18 +82,23 @@ def _asked_for(ts, keep):
     "`ts` item by item, less the columns that an item has not; as they are where all items have all"
     return ts if keep.all() else L(t[k] for t,k in zip(ts, keep))
 
-def _kept(q, pred, act):
-    "What is kept of the prediction: of a question of classes their probabilities; None if it has no such form"
-    preds = q.summary(pred)
-    if preds is None: return None
-    return preds.float() if is_dense(pred) else act(preds.float())
+def _check_places(target, cap):
+    "ValueError where a prediction of three dimensions for pictures is asked about classes, and may be a row of answers as well as a class for each place"
+    if isinstance(target, Several):
+        for t in target.ts: _check_places(t, cap)
+    x,pred = cap.xb[0],cap.answer
+    if type(target).scores is not Target.scores or not target.by_place(pred) or pred.ndim>3 or x.ndim<4 or pred.shape[2] in x.shape[2:]: return
+    n,m = pred.shape[1:]
+    raise ValueError(f"The prediction is {tuple(pred.shape)} for pictures {tuple(x.shape)}: is that {n} answers of {m} classes each, as for digits of a number, or "
+                     f"{n} classes at {m} places? Of answers `target=[Head(i) for i in range({n})]` is the class predicted in each, `Head(0, 3)` a class of the "
+                     "first; of places `target=Region()`; anything else is a function of the prediction, such as `lambda p: p[:,0,3]`")
 
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
         target=None, # See `as_target`; the predicted class if None
         layer=None, # See `find_layers`; the last that makes a good map if None
-        method='gradcam', # See `as_method`
+        method=None, # See `as_method`; if None Grad-CAM where the answer is about the whole picture, what is best where it belongs to a place, see `method_for`
         fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function of the list of maps, or None to keep them apart
         smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
         vocab=None, # Names of the classes
@@ -101,8 +106,16 @@ class Explainer:
         **kwargs # For the method and `smooth`
     ):
         self.fuse = None if fuse is None else named_choice('fuse', fuse, _fuses)
-        self.target,self.method,self.layer,self.vocab = as_target(target, vocab, n_items),as_method(method, smooth, **kwargs),layer,vocab
+        self.target,self.layer,self.vocab = as_target(target, vocab, n_items),layer,vocab
+        self.method,self.open = as_method(method, smooth, **kwargs),None if method is not None else dict(smooth=smooth, **kwargs)
+        self.blind = is_blind(method, smooth)
         self.no_layer = layer is None and not asks_layer(method)
+
+    def method_at(self,
+        place # As `Target.place`
+    ):
+        "The method that was asked for, or else that for answers that belong to a place, or not"
+        return self.method if self.open is None else as_method(method_for(place), **self.open)
 
     def capture(self, model, xb, pad=None, mods=None):
         "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
@@ -121,7 +134,8 @@ class Explainer:
             forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
             raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
         cap.pred = with_answers(cap.model, cap.xb, cap.pred)
-        o = Pass(cap, self.target.ask(cap.pred, rows, yb))
+        _check_places(self.target, cap)
+        o = Pass(cap, self.target.ask(cap.answer, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
         maps = self._maps(o)
@@ -145,11 +159,22 @@ class Explainer:
             q,keep = o.target,o.idx!=-2
             health = {n: map_health(o.at(n or o.layer, 0), m) for n,m in maps.items()}
             only = lambda ts: L(_asked_for(ts, keep))
-            preds = _kept(q, cap.pred, act)
+            preds,true = self._predicted(q, cap.answer, act),self._true(yb)
             return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
-                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()),
-                L(yb[0].unbind() if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else ()))
+                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()))
+
+    def _predicted(self, q, pred, act):
+        "What is kept of the prediction for the question `q`, probabilities where there are any"
+        p,heads = q.summary(pred),q.heads
+        if p is None: return None
+        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(pred) else act(p.float())
+        return p.float() if q.by_place(pred) else heads.probs(p.float())
+
+    def _true(self, yb):
+        "True values of a batch, one tensor; None where they are not known, or a picture each"
+        if isinstance(self.vocab, ClassNames) and (true := self.vocab.actual(yb)) is not None: return true
+        return yb[0] if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else None
 
     def _fused(self, maps):
         if len(maps)==1: return maps[0]
@@ -166,25 +191,27 @@ class Explainer:
 
     def _askers(self, o):
         "Functions of a pass, each giving maps `(batch, columns, *grid)`, which are all columns together"
-        f,k = self.method.func,o.asked[1].shape[1]
-        if not hasattr(f, 'pure'): return [partial(self._one, j=j) for j in range(k)]
-        if not f.grads: return [partial(self._same, k=k)]
-        return [partial(self._several, part=i) for i in range(math.ceil(k/o.at_once))]
+        k,places = o.asked[1].shape[1],o.target.places
+        if len(set(places))>1: return [partial(self._one, self.method_at(p), j=j) for j,p in enumerate(places)]
+        method = self.method_at(first(places))
+        if not hasattr(method.func, 'pure'): return [partial(self._one, method, j=j) for j in range(k)]
+        if not method.func.grads: return [partial(self._same, method, k=k)]
+        return [partial(self._several, method, part=i) for i in range(math.ceil(k/o.at_once))]
 
-    def _one(self, o, j):
+    def _one(self, method, o, j):
         "Of column `j`"
-        return self._columns(o, self.method(o.at(o.layer, j)), 1)
+        return self._columns(o, method(o.at(o.layer, j)), 1)
 
-    def _same(self, o, k):
+    def _same(self, method, o, k):
         "Of all `k` columns, whatever they ask"
-        m = self._columns(o, self.method(o), 1)
+        m = self._columns(o, method(o), 1)
         return m if k==1 else m.expand(-1, k, *m.grid).contiguous()
 
-    def _several(self, o, part):
+    def _several(self, method, o, part):
         "Of the `part`-th columns, at once: a method that is weight x reduce looks at each row by itself"
         a,g = o.a,o.columns(part)
         if len(g)>1: a = a.expand(len(g), *a.shape).flatten(0,1)
-        return self._columns(o, self.method.func.pure(a, g.flatten(0,1), **self.method.keywords), len(g))
+        return self._columns(o, method.func.pure(a, g.flatten(0,1), **method.keywords), len(g))
 
     def _whole(self, parts, ms):
         if parts[0].rows is None: return ms[0]
@@ -223,7 +250,7 @@ def cam_maps(
     xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
     target=None, # What is explained, see `as_target`: the predicted class if None, class indices, a function of the prediction
     layer=None, # Where, see `find_layers`: the last that makes a good map if None, an index from the end, a name, a module, a list
-    method='gradcam', # How, see `as_method`: a name or a function
+    method=None, # How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
     fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
     smooth=None, # Average over variants of the input: 'tta', 'noise', 'windows', a function
     **kwargs # For the method and `smooth`

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'register_smooth', 'cam_methods', 'named_choice', 'UnknownKeyword', 'keywords_of',
-           'as_method', 'asks_layer', 'grid_dims', 'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce', 'sum_reduce',
-           'weight_method']
+           'as_method', 'asks_layer', 'is_blind', 'grid_dims', 'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce',
+           'sum_reduce', 'weight_method', 'method_for']
 
 # %% ../../nbs/engine/06_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -51,7 +51,7 @@ class Pass:
     ):
         self.cap,self.target,self.idx = cap,target,target.idx
         self.layer,self.j,self._made = first(cap.acts),0,{}            # no layer is None; what was made once is shared by all columns
-        self.model,self.xb,self.pred,self.shared = cap.model,cap.xb,cap.pred,cap.shared
+        self.model,self.xb,self.pred,self.shared = cap.model,cap.xb,cap.answer,cap.shared
         self.rows,self.real = None,None                              # all items, all cells
         self.at_once = _columns_at_once(cap, len(self.idx))
 
@@ -115,7 +115,7 @@ class Pass:
     def asked(self):
         "`Target.picks`: numbers (batch, n) with their graph, and which of them (batch, k) are explained"
         if 'asked' not in self._made:
-            with torch.enable_grad(): self._made['asked'] = self.target.picks(self.cap.pred)
+            with torch.enable_grad(): self._made['asked'] = self.target.picks(self.cap.answer)
         return self._made['asked']
 
     def _grads(self, part, n, create_graph=False):
@@ -148,8 +148,14 @@ class Pass:
 
     def scores(self, pred, rows=None):
         "The numbers explained (rows, k), of all columns"
-        pred = main_pred(pred)
-        return self.target.scores(pred, self._rows(len(pred), rows))
+        pred,rows = self.answer(pred, rows)
+        return self.target.scores(pred, rows)
+
+    def answer(self, pred, rows=None):
+        "What is explained of the model's prediction `pred`, and the items of its rows, `rows` as in `tail`; of `self.pred` itself, which is that already, it is the same"
+        known,pred = pred is self.pred,main_pred(pred)
+        rows = self._rows(len(pred) if isinstance(pred, Tensor) else find_bs(tensors_in(pred)), rows)
+        return (pred if known or self.cap.answered_by is None else self.cap.answered_by(pred, rows)),rows
 
     def score(self, pred, rows=None):
         "The number explained (rows,) in a prediction; `rows` as in `tail`"
@@ -172,6 +178,7 @@ class Pass:
         "The same question (layer, classes) asked of other inputs of the same number: another pass"
         if self.rows is not None: xb = [n if i in self.shared else x.index_copy(0, self.rows, n) for i,(x,n) in enumerate(zip(self.cap.xb, xb))]
         with Capture(self.model, self.cap.layers, self.cap.pad, self.cap.mods) as cap: self.model(*xb)
+        cap.answered_by = self.cap.answered_by
         res = Pass(cap, self.target).at(self.layer, self.j)
         res.at_once = 1                                                # of the other columns nobody asks this pass
         return res if self.rows is None else res._only(self.rows, self.real)
@@ -214,12 +221,13 @@ def register_method(
     paper='', # arXiv id or other source
     passes=0, # Further passes through the model: a number, or in words
     grads=False, # Does it ask for gradients?
-    layer=True # Does it ask for a layer? Where not, none is searched
+    layer=True, # Does it ask for a layer? Where not, none is searched
+    blind=False # Is its map the same whatever is asked? Then its title names no class
 ):
     "Decorator: make a function of a `Pass`, giving `(batch, *grid)`, known as a method"
     if callable(name): return register_method()(name)                       # without parentheses
     def _f(f):
-        f.paper,f.passes,f.grads,f.layer = paper,passes,grads,layer
+        f.paper,f.passes,f.grads,f.layer,f.blind = paper,passes,grads,layer,blind
         _methods[name or f.__name__] = f
         return f
     return _f
@@ -279,11 +287,12 @@ def _check_keywords(kwargs, params, what):
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in params): raise UnknownKeyword(unknown, what, takes)
 
 def as_method(
-    method, # A registered name, or a function of a `Pass`
+    method, # A registered name, or a function of a `Pass`; Grad-CAM if None
     smooth=None, # Average over variants of the input, 'tta', 'noise', 'windows', or a function of a method and a `Pass`
     **kwargs # For the method, and for `smooth`
 ):
     "The function of a `Pass` that these stand for; ValueError for an unknown name, TypeError for a keyword that nothing takes"
+    method = ifnone(method, 'gradcam')
     f,said = named_choice('method', method, _methods),_said('method', method)
     if smooth is None:
         if kwargs: _check_keywords(kwargs, _keywords(f)[1:], said)
@@ -296,13 +305,23 @@ def as_method(
     of_smooth = {k:v for k,v in kwargs.items() if k in own}
     return partial(s, partial(f, **{k:v for k,v in kwargs.items() if k not in own}), **of_smooth)
 
+def _unwrapped(method):
+    f = named_choice('method', ifnone(method, 'gradcam'), _methods)
+    while isinstance(f, partial): f = f.func
+    return f
+
 def asks_layer(
     method # A registered name, or a function of a `Pass`
 ) -> bool:
     "Does this method ask for a layer? Not if it was registered with `layer=False`"
-    f = named_choice('method', method, _methods)
-    while isinstance(f, partial): f = f.func
-    return getattr(f, 'layer', True)
+    return getattr(_unwrapped(method), 'layer', True)
+
+def is_blind(
+    method, # A registered name, or a function of a `Pass`
+    smooth=None # As in `as_method`
+) -> bool:
+    "Is the map the same whatever is asked, as far as the method says so?"
+    return getattr(_unwrapped(method), 'blind', False) and smooth in (None,'tta','noise')         # windows of the input count by their score
 
 # %% ../../nbs/engine/06_method.ipynb #03e82d2a
 def grid_dims(
@@ -388,7 +407,8 @@ def weight_method(
     def _method(o, eigen=False): return _pure(o.a, o.g if grads else None, eigen)
     _method.pure,_method.grads = _pure,grads
     _method.__doc__,_method.__name__ = doc,name or 'weight_method'
-    return register_method(name, paper, grads=grads)(_method) if name else _method
+    _method.blind = not grads
+    return register_method(name, paper, grads=grads, blind=not grads)(_method) if name else _method
 
 # %% ../../nbs/engine/06_method.ipynb #0408e4d1
 def _gradcampp(a, g, eps=1e-6):
@@ -416,6 +436,24 @@ for _args in (
     (lambda a: grid_mean((a > grid_mean(a) + 2*a.std(grid_dims(a), correction=0, keepdim=True)).float()), sum_reduce, 'fem', 'IPTA 2020, hal-02963298', 'Rare strong activations, whatever the class'),
     (_random, sum_reduce, 'random', '', 'Baseline: random channel weights'),
 ): weight_method(*_args)
+
+# %% ../../nbs/engine/06_method.ipynb #875e48bd
+def _share_moved(g):
+    "Share (rows,) of the cells that move what is explained, by more than 1 % of what the strongest does"
+    n = g.flatten(2).norm(dim=1)
+    return (n>.01*n.amax(1, keepdim=True)).float().mean(1)
+
+def _by_extent(a, g):
+    there = (_share_moved(g)<.5).reshape(-1, *[1]*(g.ndim-1))
+    return torch.where(there, g, grid_mean(g)) if there.any() else grid_mean(g)
+
+_by_place = {False:'gradcam', 'place':'hirescam', 'points':'eigengradcam', None:weight_method(_by_extent)}
+
+def method_for(
+    place # As `Target.place`
+):
+    "The method for an answer that belongs to a place, or not"
+    return _by_place[place]
 
 # %% ../../nbs/engine/06_method.ipynb #91d5b062
 def _second(o):

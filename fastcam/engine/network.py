@@ -139,7 +139,7 @@ def _on_grid(o, tokens):
     return o.on_grid(tokens[...,None].movedim(0, o.lay.batch_dim))[:,0]
 
 # %% ../../nbs/engine/08_network.ipynb #3148ecbe
-@register_method('rollout', paper='2005.00928', passes=1)
+@register_method('rollout', paper='2005.00928', passes=1, blind=True)
 def _rollout(o):
     "Where attention flows from, whatever the class; transformers"
     _,att,_ = _blocks(o)

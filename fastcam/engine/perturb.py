@@ -176,7 +176,7 @@ def _windows(method, o,
         for at in itertools.product(*[_starts(b, s) for b,s in zip(big,size)]):
             win = (...,*[slice(a,a+s) for a,s in zip(at,size)])
             p = o.again(*o.with_x(xs[win]))
-            prob = p.score(p.pred).relu() if is_dense(p.pred) or (p.idx[:,p.j]==-1).any() else p.target.read(p.pred).softmax(1).gather(1, p.idx.clamp(min=0))[:,p.j]
+            prob = p.score(p.pred).relu() if is_dense(p.pred) or (p.idx[:,p.j]==-1).any() else p.target.softmax(p.target.read(p.pred)).gather(1, p.idx.clamp(min=0))[:,p.j]
             seen.append((big, win, TensorCAM(method(p), nd=len(size)).normalize(), prob.float()))
     top = torch.stack([p for *_,p in seen]).amax(0).clamp(min=1e-8)
     total,count = (torch.zeros(len(x), *size, device=x.device) for _ in range(2))

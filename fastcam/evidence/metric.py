@@ -32,10 +32,12 @@ class _One(Target):
     "Of a question: column `j` of item `i`, row by row"
     def __init__(self, q, i, j):
         store_attr()
-        self.idx = q.idx[i,j][:,None]
+        self.idx,self.heads = q.idx[i,j][:,None],q.heads
     def __getitem__(self, rows): return _One(self.q, self.i[rows], self.j[rows])
     def ask(self, pred, rows, yb=()): return self
+    def read(self, pred): return self.q.read(pred)
     def scores(self, pred, rows=slice(None)): return self.q.scores(pred, self.i[rows]).gather(1, self.j[rows][:,None])
+    def measured(self, pred, act, rows=slice(None)): return self.q.measured(pred, act, self.i[rows]).gather(1, self.j[rows][:,None])
 
 def _of_classes(q): return _of_classes(q.q) if isinstance(q, _One) else type(q).scores in (Target.scores, Region.scores)
 
@@ -89,7 +91,7 @@ class Scorer:
     @property
     def y(self):
         "The number (rows,) for the inputs as they are"
-        return self.q.q.scores(self.act(self.pred))[self.at,self.q.j].float()
+        return self.q.q.measured(self.pred, self.act)[self.at,self.q.j].float()
     @property
     def full(self):
         "The maps (rows, *size), signed, enlarged to the inputs' size"
@@ -112,7 +114,7 @@ class Scorer:
         "The number for each of `n` changes of the input of each row"
         r,i = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(len(self.maps)), torch.arange(n), indexing='ij'))
         with _asking(self.model):
-            s = [self.q.scores(self.act(self._ask(self.at[a], change(self.x[self.at[a]], a, b))), a) for a,b in zip(r.split(self.bs), i.split(self.bs))]
+            s = [self.q.measured(self._ask(self.at[a], change(self.x[self.at[a]], a, b)), self.act, a) for a,b in zip(r.split(self.bs), i.split(self.bs))]
         return torch.cat(s)[:,0].float().reshape(-1, n)
 
     def again(self,
@@ -388,8 +390,8 @@ def sampled_dl(learn, items, dl, ds_idx, max_n, **asked):
 
 def _act(learn):
     "What makes the learner's prediction the number that is measured; None for the probability of `Scorer`"
-    t,act = task_target(learn),getattr(learn.loss_func, 'activation', None)
-    return act if act is not None else noop if isinstance(t, Outputs) else torch.sigmoid if isinstance(t, Above) else None
+    act = getattr(learn.loss_func, 'activation', None)
+    return act if act is not None else noop if isinstance(task_target(learn), Outputs) else probs_of(learn)
 
 def _values(fs, model, xb, maps, act, quick, **kwargs):
     "Values (rows,) of the metrics `fs` by name, each computed once"

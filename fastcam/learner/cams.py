@@ -9,6 +9,7 @@ __all__ = ['CAMs', 'CAMItem']
 from fastai.vision.all import *
 from ..draw import *
 from ..engine.layer import *
+from ..engine.target import *
 from ..engine.explain import *
 from .calls import *
 from .items import *
@@ -40,10 +41,11 @@ class CAMs:
         xb=None, # The inputs, a tuple, where they cannot be read again
         signed=False, # Do both signs answer the question?
         layer=None, # Where the maps are from, if those of several layers are kept apart
-        reads=None # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
+        reads=None, # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
+        blind=False # Are the maps the same whatever is asked, as those of Eigen-CAM?
     ):
         self._maps,self._idxs = L(maps),L(idxs)
-        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads')
+        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind')
 
     @property
     def maps(self):
@@ -65,9 +67,12 @@ class CAMs:
     @property
     def predicted(self):
         "Names of the most probable classes; None where there is no single one"
+        several = isinstance(self.vocab, ClassNames) and len(self.vocab.heads)>1
+        if several and self.preds is not None: return L(', '.join(self.vocab[c] for c in self.vocab.predicted(p)) for p in self.preds)
         single = (self.preds is not None and TensorMultiCategory not in types_of(self.dl) and
                   (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
-        return L(str(p.argmax().item() if self.vocab is None else self.vocab[p.argmax()]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
+        which = self.vocab.predicted if isinstance(self.vocab, ClassNames) else lambda p: [p.argmax().item()]
+        return L(str(first(which(p)) if self.vocab is None else self.vocab[first(which(p))]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -86,7 +91,7 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads)
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind)
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
@@ -279,13 +284,19 @@ def _top(self:CAMs, relu=True):
     return max([(m.relu() if relu else m.abs()).max().item() for m in self._maps if len(m)], default=0.) or 1.
 
 @patch
+def _head(self:CAMs, i, j, p):
+    "What is explained, with its probability `p`; in brackets that of a class it speaks against"
+    if self.blind: return 'whatever is asked'
+    head = self.labels[i][j]
+    return head if p is None else f'{head} ({p:.2f})' if head.startswith('against ') and head not in set(map(str, ifnone(self.vocab, ()))) else f'{head} {p:.2f}'
+
+@patch
 def _title(self:CAMs, i, j, relu=True):
     "What is explained, its probability, the true class, and the map's doubts"
     one = self._sub([i])                                                     # names and numbers of this item only
     res = [] if one.actuals is None else [f'actual: {one.actuals[0]}']
     if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
-    head,p = self.labels[i][j],one.probs[0][j]
-    if p is not None: head += f' {p:.2f}'
+    head = self._head(i, j, one.probs[0][j])
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
     return '\n'.join([head + ('' if relu else ', raised by red'), *res])
 

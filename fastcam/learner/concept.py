@@ -60,7 +60,8 @@ def concepts(self:Learner,
         maps,vecs = TensorCAM(w.unflatten(0, (len(a),-1)).transpose(1,2).unflatten(2, a.shape[2:]), nd=a.ndim-2),tensor(nmf.components_).float()
         whole = (vecs*w.amax(0)[:,None]).reshape(k, -1, *[1]*(a.ndim-2)).expand(-1, -1, *a.shape[2:]).to(o.a.device)
         with evaluating(o.model):
-            probs = o.target.read(o.tail(whole, torch.zeros(k, dtype=torch.long))).float().softmax(1).cpu()
+            pred,_ = o.answer(o.tail(whole, torch.zeros(k, dtype=torch.long)), torch.zeros(k, dtype=torch.long))
+            probs = o.target.softmax(o.target.read(pred).float()).cpu()
     p,i = probs.max(1)
     return Concepts(maps, vecs, L(o.target.title(c, 0, cams.vocab) for c in i.tolist()), p, cams)
 

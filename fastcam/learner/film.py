@@ -32,7 +32,7 @@ class CAMFilm(Callback):
         every='epoch', # When: after each 'epoch', or after so many batches; the first frame is from before the training
         target=None, # What is explained, see `Learner.cam`; the predicted class may change from frame to frame, 'cat' or `Actual()` does not
         layer=None, # Where, see `Learner.cam`; what is found for the first frame is kept for all
-        method='gradcam', # How, see `Learner.cam`
+        method=None, # How, see `Learner.cam`
         fuse='mean', # How the maps of several layers become one
         smooth=None, # Average over variants of the input
         dl=None, # `DataLoader`, or list of batches, instead of `items`
@@ -77,7 +77,7 @@ def _setup(self:CAMFilm):
         read = dl if isinstance(dl, Batches) else Batches(dl)
         bs,at = zip(*[(self.learn._set_device(b),read.rows) for b in read])
         n_inp,rows = getattr(dl, 'n_inp', max(1, len(bs[0])-1)),L(at).concat()
-        self.explain = self.explainer(asked_target(self.learn, self.target), vocab=vocab_of(self.dls), n_items=len(rows))
+        self.explain = self.explainer(asked_target(self.learn, self.target), vocab=names_of(self.learn), n_items=len(rows))
         self.batches,self.pad = [],pad_of(dl)
         for b,r in zip(bs, at):
             layers = find_layers(model, b[:n_inp], self.layer)
@@ -92,7 +92,7 @@ def _setup(self:CAMFilm):
 @patch
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
-    model,act,res = unwrap(self.model),getcallable(self.loss_func, 'activation'),[]
+    model,act,res = unwrap(self.model),probs_of(self.learn),[]
     with alone(model), torch.inference_mode(False), own_random(), evaluating(model):
         for rows,xb,yb,layers in self.batches:
             with Capture(model, layers, self.pad) as cap:

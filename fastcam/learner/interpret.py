@@ -87,7 +87,8 @@ def compare_cams(self:Learner,
 @patch
 def _one_class(self:Interpretation):
     "Is the question, for each item, which one of the classes it is?"
-    return TensorCategory in types_of(self.dl) and type(task_target(self.learn)) is TopK
+    several = isinstance(v := vocab_of(self.learn.dls), ClassNames) and len(v.heads)>1
+    return TensorCategory in types_of(self.dl) and type(task_target(self.learn)) is TopK and not several
 
 class _PredictedAndActual(Several):
     "The class predicted, and the actual one where it is another"
@@ -128,7 +129,7 @@ def _check_k(k, n):
 
 def _loss_heads(cams, losses, one):
     "What is said of each item: prediction, true class, loss and probability where it has `one` class, else the true value and the loss"
-    if one: return [f'{cams.vocab[p.argmax()]}/{a} / {l:z.2f} / {p.max():.2f}' for p,a,l in zip(cams.preds, cams.actuals, losses)]
+    if one: return [f'{c}/{a} / {l:z.2f} / {p[list(map(str, cams.vocab)).index(c)]:.2f}' for c,p,a,l in zip(cams.predicted, cams.preds, cams.actuals, losses)]
     return [('' if a is None else f'actual: {a} / ')+f'loss {l:z.2f}' for a,l in zip(ifnone(cams.actuals, [None]*len(cams)), losses)]
 
 def _show_losses(cams, heads, nrows=None, ncols=None, figsize=None, **kwargs):

@@ -9,6 +9,7 @@ __all__ = ['types_of', 'vocab_of', 'pad_of', 'as_item', 'first_list', 'as_texts'
 # %% ../../nbs/learner/01_items.ipynb #827960b6
 from fastai.vision.all import *
 from ..engine.layer import *
+from ..engine.target import *
 from .calls import *
 import io, itertools, numbers
 from collections import deque
@@ -21,12 +22,21 @@ def types_of(dl):
     types = getattr(dl, '_types', None)
     return L(types.values()).concat() if isinstance(types, dict) else []
 
+def _makers(dls):
+    "What makes classes of the targets, a transform for each, None for one of no classes; empty where that is not known"
+    tls = getattr(getattr(last(dls.loaders), 'dataset', None), 'tls', None)
+    return [first(f for f in tl.tfms.fs if isinstance(f, Categorize)) for tl in tls[dls.n_inp:]] if tls else []
+
+def _of_heads(fs): return ClassNames(*[f.vocab for f in fs], several=[i for i,f in enumerate(fs) if isinstance(f, MultiCategorize)])
+
 def vocab_of(dls):
-    "Names of the classes, if there is one set of them; a mask's are with the transform that adds them"
+    "Names of the classes: a list, or `ClassNames` where there are several targets of them; a mask's are with the transform that adds them"
+    fs = _makers(dls)
+    if len(fs)>1 and None not in fs: return _of_heads(fs)
     v = ifnone(getattr(dls, 'vocab', None),
                first(f.codes for dl in dls.loaders[:1] for f in getattr(getattr(dl, 'after_item', None), 'fs', ()) if isinstance(f, AddMaskCodes)))
     # the first is that of the tokens of a text
-    if isinstance(v, (list,L)) and len(v)==2 and dls.n_inp==1 and isinstance(v[1], CategoryMap): v = v[1]
+    if isinstance(v, (list,L)) and len(v)==2 and len(fs)<2 and dls.n_inp==1 and isinstance(v[1], CategoryMap): v = v[1]
     return None if v is None or any(isinstance(o, (list,L,CategoryMap)) for o in v) else v
 
 def pad_of(dl):

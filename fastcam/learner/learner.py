@@ -36,7 +36,7 @@ def check_asked(
 ):
     "The error that a long run would end with, before it begins: TypeError for texts, and what is wrong with methods, keywords, layers and the target"
     n = ifnone(n_items, (dl if isinstance(dl, Batches) else Batches(dl)).n_items)
-    for m in methods: Explainer(asked_target(learn, target), None, m, fuse, smooth, vocab_of(learn.dls), n, **kwargs)
+    for m in methods: Explainer(asked_target(learn, target), None, m, fuse, smooth, names_of(learn), n, **kwargs)
     if (xb := first_input(learn, dl)) is None: return
     if token_ids(xb) is not None: raise TypeError(texts)
     with torch.inference_mode(False), own_random(), evaluating(learn.model), as_written():
@@ -55,7 +55,7 @@ def as_cams(o, explain, rows, dl, xb=None, with_preds=True):
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
     def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
-    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n]) for n,m in o.maps.items()}
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
@@ -85,7 +85,7 @@ def cam(self:Learner,
     ds_idx=1, # Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
     target=None, # What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
     layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-    method='gradcam', # How: the name of a method, or a function of a captured pass
+    method=None, # How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
     fuse='mean', # How the maps of several layers become one; None gives a dict of `CAMs` by layer
     smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
     with_preds=True, # Keep the predictions

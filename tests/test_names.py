@@ -1,0 +1,374 @@
+"What a map is called is what it explains: one output for two classes, several targets, losses of all kinds, callbacks, targets as a person types them"
+import pytest
+from utils import *
+from test_tasks import scene, scenes, picture, pooled, body, trained, valid, titles, peaks_at, Dense, Output, size, r
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close('all')
+
+def quiet(dls, net, loss, **kwargs):
+    learn = Learner(dls, net, loss_func=loss, **kwargs)
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+def gradcam(net, x, f):
+    "Grad-CAM by hand, of the number `f` makes of the prediction, at the end of `net[0]`"
+    a = net[0](x).detach().requires_grad_()
+    g, = torch.autograd.grad(f(net[1](a)).sum(), a)
+    return (g.mean((2,3), keepdim=True)*a).sum(1).detach()
+
+def batch_of(learn, its): return learn.dls.test_dl(its, bs=len(its)).one_batch()[0].as_subclass(Tensor)
+
+# ---- one output, two classes
+
+only = 'blue','red'
+
+@cache
+def two_classes():
+    "Is the disc blue (0) or red (1)? One output says it"
+    dls = scenes(CategoryBlock, lambda i: first(scene(i, only)[1]), get_x=partial(picture, only=only))
+    return trained(dls, pooled(1), loss_func=BCEWithLogitsLossFlat(), epochs=5)
+
+def test_one_logit():
+    "The output speaks for the second class, its negative for the first; what is predicted is explained, with its probability"
+    learn,net = two_classes(),two_classes().model
+    its,cams = valid(learn),learn.cam()
+    p = learn.get_preds()[0][:,0]
+    assert ((p>.5)==tensor([first(scene(i, only)[1])=='red' for i in its])).float().mean()>.95
+    want = [only[int(o>.5)] for o in p]
+    assert set(want)==set(only) and cams.predicted==want and cams.labels==[[o] for o in want] and cams.actuals==[first(scene(i, only)[1]) for i in its]
+    assert torch.allclose(cams.preds, torch.stack([1-p,p], 1), atol=1e-5)
+    assert torch.allclose(tensor(cams.probs)[:,0], torch.maximum(p, 1-p), atol=1e-5)
+    assert len(cams.where(prob=(.5,1)))==len(its) and cams.where(error=True).rows==[i for i,(a,b) in enumerate(zip(want, cams.actuals)) if a!=b]
+    with evaluating(net): red = gradcam(net, batch_of(learn, its[:6]), lambda o: o[:,0])
+    both = learn.cam(its[:6], target=['red','blue'])
+    assert torch.allclose(both.maps[:,0].as_subclass(Tensor), red, atol=1e-5) and torch.equal(both.maps[:,0], -both.maps[:,1])
+    assert torch.equal(both.maps, learn.cam(its[:6], target=[1,0]).maps) and torch.allclose(cams[:6].maps[:,0].as_subclass(Tensor), torch.where((p[:6]>.5)[:,None,None], red, -red), atol=1e-5)
+    hits = [peaks_at(m[0], first(scene(i, only)[1].values())) for i,m in zip(its, cams.maps)]
+    assert np.mean(hits)>.9
+
+def test_one_logit_everywhere():
+    "Films, exports, summaries, metrics and boxes say the same"
+    learn = two_classes()
+    its = valid(learn)[:6]
+    cams = learn.cam(its)
+    film = CAMFilm(its)
+    quiet(learn.dls, deepcopy(learn.model), BCEWithLogitsLossFlat()).fit(1, 0., cbs=film)
+    assert film.frames[0].labels==cams.labels and film.frames[0].predicted==cams.predicted and torch.allclose(film.frames[0].preds, cams.preds, atol=1e-5)
+    with TemporaryDirectory() as d:
+        saved = load_cams(learn.export_cams(Path(d)/'maps', its, dtype='float32', views=False))
+        assert saved.labels==cams.labels and saved.predicted==cams.predicted and torch.allclose(tensor(saved.probs), tensor(cams.probs), atol=1e-5)
+        assert torch.equal(saved.maps, cams.maps)
+    assert set(learn.cam_summary().df.index)==set(learn.cam().labels.concat())
+    assert list(cams.to_df()['class'])==cams.predicted
+    x,maps = batch_of(learn, its),cams.maps[:,0]
+    s = learn.cam_metrics(its, methods=['gradcam'], metrics=['insertion_auc'], layers=[-1])
+    assert 0<=s.loc['gradcam',('insertion_auc ↑','mean')]<=1                               # of probabilities, also where it is the first class's
+    for t in (Prob(), ReST(), Versus(), Versus('blue'), Prob('blue'), Neg(), TopK(2), Above(.2), PerItem(['red','blue']*3), tensor([0,1]*3)):
+        assert learn.cam(its, target=t).maps.isfinite().all()
+    assert learn.cam(target=Actual()).labels==learn.cam().actuals.map(lambda o: [o])
+    lab = learn.cam(its, target=PerItem(['red','blue']*3)).labels
+    assert lab==[['red'],['blue']]*3
+
+def test_one_logit_probability():
+    "`Prob` is the sigmoid of the output, and one less that"
+    learn,net = two_classes(),two_classes().model
+    its = valid(learn)[:5]
+    with evaluating(net): want = gradcam(net, batch_of(learn, its), lambda o: 1-o[:,0].sigmoid())
+    assert torch.allclose(learn.cam(its, target=Prob('blue')).maps[:,0].as_subclass(Tensor), want, atol=1e-6)
+
+@pytest.mark.parametrize('thresh', [.2,.8])
+@pytest.mark.parametrize('flat', [True,False])
+def test_threshold(thresh, flat):
+    "What is predicted follows the loss's threshold; an output may lack its dimension"
+    plain = two_classes()
+    net = nn.Sequential(plain.model[0], nn.Sequential(*plain.model[1], *([nn.Flatten(0)] if flat else [])))
+    bias = net[1][2].bias.data.clone()
+    try:
+        net[1][2].bias.data += 1 if thresh<.5 else -1.5                             # so that some lie between the threshold and a half
+        learn = quiet(plain.dls, net, BCEWithLogitsLossFlat(thresh=thresh))
+        p = learn.get_preds()[0].flatten()
+        cams = learn.cam()
+        assert ((p>thresh)!=(p>.5)).any() and cams.predicted==[only[int(o>thresh)] for o in p] and cams.labels==[[o] for o in cams.predicted]
+    finally: net[1][2].bias.data = bias
+
+@pytest.mark.parametrize('last,loss', [([],nn.BCEWithLogitsLoss()), ([],F.binary_cross_entropy_with_logits), ([nn.Sigmoid()],nn.BCELoss()), ([nn.Sigmoid()],F.binary_cross_entropy),
+                                       ([nn.Sigmoid()],lambda p,y: F.binary_cross_entropy(p[:,0], y.float())), ([],lambda p,y: F.binary_cross_entropy_with_logits(p[:,0], y.float()))])
+def test_one_output_losses(last, loss):
+    "Whatever loss is given: one less the probability is that of the first class"
+    plain = two_classes()
+    learn = quiet(plain.dls, nn.Sequential(plain.model[0], nn.Sequential(*plain.model[1], *last)), loss)
+    its = valid(learn)[:6]
+    want,got = plain.cam(its),learn.cam(dl=[(batch_of(learn, its),)])
+    assert got.labels==want.labels and torch.allclose(got.preds, want.preds, atol=1e-5)
+
+def test_one_logit_mask():
+    "A mask of one channel: both codes are classes, each explained where it is predicted"
+    codes = ['background','pet']
+    def mask(i):
+        m = np.zeros((size,size), np.uint8)
+        for x,y in scene(i)[1].values(): m[y-r:y+r,x-r:x+r] = 1
+        return PILMask.create(m)
+    learn = trained(scenes(MaskBlock(codes), mask, n=120), Dense(1), loss_func=BCEWithLogitsLossFlat(), epochs=4)
+    its = valid(learn)[:5]
+    cams,there = learn.cam(its),learn.get_preds(dl=learn.dls.test_dl(its))[0][:,0]>.5
+    assert [sorted(o) for o in cams.labels]==[['background','pet']]*5 and torch.allclose(cams.preds[:,1], there.float().mean((1,2)), atol=1e-5)
+    x,net = batch_of(learn, its),learn.model
+    with evaluating(net):
+        a = net.body(x).detach().requires_grad_()
+        out = F.interpolate(net.head(a), size=x.shape[-2:], mode='bilinear')[:,0]
+        for j,(m,sign) in enumerate(((~there,-1),(there,1))):
+            g, = torch.autograd.grad(((sign*out*m).sum((1,2))/m.sum((1,2))).sum(), a, retain_graph=True)
+            want = (g*a).sum(1).detach()
+            assert torch.allclose(learn.cam(its, target=codes[j], method='hirescam').maps[:,0].as_subclass(Tensor), want, atol=1e-5)
+    pet = learn.cam(its, target='pet', method='hirescam')
+    assert pet.labels==[['pet']]*5 and torch.equal(pet.maps[:,0], learn.cam(its, target=1, method='hirescam').maps[:,0])
+    assert all(any(peaks_at(m[0], c) for c in scene(i)[1].values()) for i,m in zip(its, pet.maps))
+    (u,v),(y,x) = np.argwhere(there[0].numpy())[0],np.argwhere(~there[0].numpy())[0]
+    assert learn.cam(its[0], target=[Region((int(u),int(v))), Region((int(y),int(x)))]).labels==[['pet','background']]
+
+# ---- several targets
+
+tones = 'bright','dark','red'                                                              # 'red' is a class of both
+
+class Two(nn.Module):
+    "Two heads on one body; `how` they are given"
+    def __init__(self, a, b, how='tuple'):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.pool,self.a,self.b,self.how = body(),nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),nn.Linear(32,a),nn.Linear(32,b),how
+    def forward(self, x):
+        f = self.pool(self.body(x))
+        res = self.a(f),self.b(f)
+        return dict(tuple=res, list=list(res), dict=dict(first=res[0], second=res[1])).get(self.how, None) or (torch.cat(res, 1) if self.how=='side' else torch.stack(res, 1))
+
+def two_targets(tones=tones, n=40, **kwargs):
+    "DataLoaders of scenes with two category targets"
+    blocks = DataBlock((ImageBlock,CategoryBlock,CategoryBlock), n_inp=1, get_items=range, get_x=partial(picture, only=only), splitter=RandomSplitter(.4, seed=0),
+                       get_y=[lambda i: first(scene(i, only)[1]), lambda i: tones[i%len(tones)]], batch_tfms=Normalize.from_stats(*imagenet_stats))
+    set_seed(0)
+    return blocks.dataloaders(n, bs=8, num_workers=0)
+
+def parts(p): return list(p.values()) if isinstance(p, dict) else list(p) if isinstance(p, (tuple,list)) else list(p.split([2,3], 1)) if p.ndim==2 else list(p.unbind(1))
+def both_losses(p, a, b): return sum(F.cross_entropy(q, y) for q,y in zip(parts(p), (a,b)))
+
+@pytest.mark.parametrize('how', ['tuple','list','dict','side'])
+def test_heads(how):
+    "A column for each head, its class by its own names; what the numbers say by hand"
+    learn = quiet(two_targets(), Two(2, 3, how), both_losses)
+    its,cams,net = valid(learn),learn.cam(),learn.model
+    with evaluating(net), torch.no_grad(): ps = parts(net(batch_of(learn, its)))
+    kinds,second = only,sorted(tones)
+    shown = [kinds[0], f'{kinds[1]} (head 0)'],['bright','dark','red (head 1)']
+    want = [[n[p[i].argmax()] for n,p in zip(shown, ps)] for i in range_of(its)]
+    assert cams.labels==want and cams.predicted==[', '.join(o) for o in want]
+    true = [(first(scene(i, only)[1]),tones[i%3]) for i in its]
+    assert cams.actuals==[', '.join(n[list(k).index(c)] for n,k,c in zip(shown, (kinds,second), o)) for o in true]
+    assert torch.allclose(cams.preds, torch.cat([p.softmax(1) for p in ps], 1), atol=1e-5)
+    for j in (0,1):
+        hand = learn.cam(target=lambda p: parts(p)[j].max(1).values)
+        assert torch.allclose(cams.maps[:,j], hand.maps[:,0], atol=1e-6) and hand.actuals==cams.actuals
+    assert cams.where(error=False).rows==[i for i,(a,b) in enumerate(zip(cams.predicted, cams.actuals)) if a==b]
+    assert len(titles(cams[:3]))==6
+    one = lambda t: learn.cam(its[:4], target=t).labels[0]
+    assert one('dark')==['dark'] and one(['blue','bright'])==['blue','bright'] and one(Head(1,'red'))==['red (head 1)'] and one(3)==['dark']
+    assert one([Head(0,'red'), Head(1,'red'), Head(1)])==['red (head 0)','red (head 1)',want[0][1]] and learn.cam(target=Actual()).labels==cams.actuals.map(lambda o: o.split(', '))
+    assert one(PerItem(['blue','dark','bright','blue']))==['blue'] and one(Neg('dark'))[0].endswith('dark') and len(one(TopK(2)))==4
+    hand = learn.cam(its[:4], target=lambda p: parts(p)[1].softmax(1)[:,2])
+    assert torch.allclose(learn.cam(its[:4], target=Prob(Head(1,'red'))).maps, hand.maps, atol=1e-6)
+    hand = learn.cam(its[:4], target=lambda p: parts(p)[1][:,1]-parts(p)[1][:,[0,2]].mean(1))
+    assert torch.allclose(learn.cam(its[:4], target=Versus('dark', rivals=3, weigh=False)).maps, hand.maps, atol=1e-6)     # rivals are of its own head
+    with pytest.raises(ValueError, match=r"Head\(0, 'red'\).*Head\(1, 'red'\)"): learn.cam(its[:4], target='red')
+    with pytest.raises(ValueError, match='no class'): learn.cam(its[:4], target='purple')
+    with pytest.raises(IndexError, match='2'): learn.cam(its[:4], target=Head(2))
+
+def test_heads_fewer():
+    "A second target of fewer classes than the first; stacked heads of as many; a head of one output"
+    first3 = lambda: two_targets(tones=('x','y'))
+    learn = quiet(first3(), Two(2, 2, 'stacked'), both_losses)
+    assert learn.cam().labels==quiet(learn.dls, Two(2, 2), both_losses).cam().labels and {len(o) for o in learn.cam().labels}=={2}
+    learn.show_cam(target=lambda p: p[:,0].max(1).values)
+    one = quiet(learn.dls, Two(1, 2), lambda p,a,b: F.binary_cross_entropy_with_logits(p[0][:,0], a.float())+F.cross_entropy(p[1], b))
+    with evaluating(one.model), torch.no_grad(): p = one.model(batch_of(one, valid(one)))[0][:,0].sigmoid()
+    cams = one.cam()
+    assert torch.allclose(cams.preds[:,:2], torch.stack([1-p,p], 1), atol=1e-5) and [o[0] for o in cams.labels]==[only[int(o>.5)] for o in p]
+    with pytest.raises(ValueError, match='2 targets of 2, 2 classes'): quiet(learn.dls, Two(4, 3), lambda p,a,b: p[0].mean()).cam()
+
+# ---- probabilities, whatever the loss
+
+def focal(p, y): return ((1-F.cross_entropy(p, y, reduction='none').neg().exp())**2*F.cross_entropy(p, y, reduction='none')).mean()
+
+@pytest.mark.parametrize('loss,end', [(nn.CrossEntropyLoss(),[]), (F.cross_entropy,[]), (partial(F.cross_entropy, label_smoothing=.1),[]), (focal,[]), (BaseLoss(nn.CrossEntropyLoss),[]),
+                                      (nn.NLLLoss(),[nn.LogSoftmax(1)]), (F.nll_loss,[nn.LogSoftmax(1)]), (lambda p,y: F.nll_loss(p.log(), y),[nn.Softmax(1)])])
+def test_probabilities(loss, end):
+    "What stands beside a class is its probability, with torch's own losses as with fastai's"
+    plain = small_learner()
+    learn = quiet(plain.dls, nn.Sequential(plain.model[0], nn.Sequential(*plain.model[1], *end)), loss)
+    want,got = plain.cam(),learn.cam()
+    assert torch.allclose(got.preds, want.preds, atol=1e-5) and got.labels==want.labels and got.where(prob=(.5,1)).rows==want.where(prob=(.5,1)).rows
+    assert [t.split()[:2] for t in titles(got)]==[t.split()[:2] for t in titles(want)]
+    with TemporaryDirectory() as d: saved = load_cams(learn.export_cams(Path(d)/'maps', drawn_files()[0][:3], views=False))
+    assert torch.allclose(tensor(saved.probs), tensor(learn.cam(drawn_files()[0][:3]).probs), atol=1e-5) and max(saved.probs.concat())<=1
+
+@pytest.mark.parametrize('loss,end', [(nn.BCEWithLogitsLoss(),[]), (nn.BCELoss(),[nn.Sigmoid()]), (F.binary_cross_entropy,[nn.Sigmoid()]), (nn.MultiLabelSoftMarginLoss(),[])])
+def test_probabilities_of_several(loss, end):
+    "Several labels: those above a half, also where the model itself gives probabilities"
+    y = lambda i: list(scene(i)[1])
+    dls = scenes(MultiCategoryBlock, y, n=30)
+    torch.manual_seed(0)
+    net = pooled(3)
+    net[1][2].bias.data = tensor([2.,-2.,.5])
+    p = quiet(dls, net, BCEWithLogitsLossFlat()).cam()
+    got = quiet(dls, nn.Sequential(net[0], nn.Sequential(*net[1], *end)), loss).cam()
+    assert torch.allclose(got.preds, p.preds, atol=1e-5) and got.labels==p.labels and {len(o) for o in got.labels}=={2}
+
+# ---- fastai's answer, not the raw output
+
+factor = tensor([2.,1.,-3.])
+class Times(nn.Module):
+    def forward(self, x): return x*factor
+class Pair(nn.Module):
+    def __init__(self, net): super().__init__(); self.net = net
+    def forward(self, x): y = self.net(x); return y,y.sum(1)
+class Logits(Pair):
+    def forward(self, x): return Output(logits=self.net(x), loss=None)
+
+class Changes(Callback):
+    def __init__(self, how, order=0): self.how,self.order,self.n = how,order,0
+    def after_pred(self):
+        self.n += 1
+        if self.how=='in place': self.learn.pred *= factor
+        else: self.learn.pred = dict(temperature=lambda p: p*factor, first=lambda p: p[0]*factor, logits=lambda p: p.logits*factor)[self.how](self.pred)
+class Looks(Callback):
+    seen = []
+    def after_pred(self): self.seen.append(len(self.xb[0]))
+
+@pytest.mark.parametrize('how,wrap,order', [('temperature',noop,0), ('temperature',noop,90), ('in place',noop,0), ('first',Pair,0), ('logits',Logits,0)])
+@pytest.mark.parametrize('kw', [dict(), dict(method='hirescam', target=Prob()), dict(method='ablationcam'), dict(method='scorecam'), dict(method='headcam'), dict(smooth='noise'),
+                                dict(method='guidedbackprop'), dict(method='fullgrad')], ids=lambda kw: str(list(kw.values())[:1]))
+def test_callback_answers(how, wrap, order, kw):
+    "What a callback makes of the prediction is explained as if the model gave it, also where a method asks the model again"
+    plain,fs = small_learner(),drawn_files()[0][:3]
+    inside = small_learner(nn.Sequential(*plain.model, Times()))
+    learn = small_learner(wrap(plain.model), cbs=[Changes(how, order), Looks()])
+    learn.loss_func = CrossEntropyLossFlat()
+    Looks.seen.clear()
+    want,got = inside.cam(fs, **kw),learn.cam(fs, **kw)
+    assert got.labels==want.labels and torch.allclose(got.preds, want.preds, atol=1e-5) and got.labels!=plain.cam(fs).labels
+    assert torch.allclose(got.preds, learn.get_preds(dl=learn.dls.test_dl(fs))[0], atol=1e-5)
+    assert torch.allclose(got.maps, want.maps, atol=1e-4*want.maps.abs().max().item())
+    assert len(Looks.seen)<=3                                                              # one that only looks is not asked with each change of the input
+
+def test_concepts_are_answered():
+    "A head that a callback changes names the concepts"
+    plain,fs = small_learner(),drawn_files()[0][:3]
+    a,b = small_learner(nn.Sequential(*plain.model, Times())).concepts(fs, k=2),small_learner(Pair(plain.model), cbs=Changes('first')).concepts(fs, k=2)
+    assert a.labels==b.labels and torch.allclose(a.probs, b.probs, atol=1e-4)
+
+# ---- targets as a person types them
+
+def test_versus_names():
+    "A class rather than others by name: the difference of their outputs, and its title"
+    learn,fs = small_learner(),drawn_files()[0][:3]
+    i,j,k = (list(learn.dls.vocab).index(o) for o in kinds)
+    a = learn.cam(fs, target=Versus('checked','level'))
+    assert a.labels==[['checked rather than level']]*3
+    assert torch.allclose(a.maps, learn.cam(fs, target=lambda p: p[:,i]-p[:,j]).maps, atol=1e-6)
+    b = learn.cam(fs, target=Versus('checked', ['level','upright'], weigh=False))
+    assert b.labels==[['checked rather than level, upright']]*3
+    assert torch.allclose(b.maps, learn.cam(fs, target=lambda p: p[:,i]-(p[:,j]+p[:,k])/2).maps, atol=1e-6)
+    hand = lambda p: (p[:,[j,k]].softmax(1)*(p[:,[i]]-p[:,[j,k]])).sum(1)
+    assert torch.allclose(learn.cam(fs, target=Versus('checked', ['level','upright'])).maps, learn.cam(fs, target=hand).maps, atol=1e-6)
+    assert learn.cam(fs, target=Versus(None,'level')).labels==[[f'{o[0]} rather than level'] for o in learn.cam(fs).labels]
+    with pytest.raises(ValueError, match='upright'): Versus('checked','uprigt').setup(kinds)
+    with pytest.raises(ValueError, match='itself'): learn.cam(fs, target=Versus('level','level'))
+
+def test_against():
+    "What speaks against a class: its probability in brackets"
+    learn,fs = small_learner(),drawn_files()[0][:2]
+    cams = learn.cam(fs)
+    assert [t.split('\n')[0] for t in titles(learn.cam(fs, target=Neg()))]==[f'against {o[0]} ({p[0]:.2f})' for o,p in zip(cams.labels, cams.probs)]
+
+@pytest.mark.parametrize('kw', [dict(method='eigencam'), dict(method='random'), dict(method=weight_method(lambda a: a), smooth='tta')], ids=str)
+def test_blind(kw):
+    "Maps that are the same whatever is asked claim no class, also from a folder; those that are not do"
+    learn,fs = small_learner(),drawn_files()[0][:2]
+    cams = learn.cam(fs, target=['level','upright'], **kw)
+    assert torch.equal(cams.maps[:,0], cams.maps[:,1]) and all(t.split('\n')[0]=='whatever is asked' for t in titles(cams))
+    with TemporaryDirectory() as d: assert load_cams(learn.export_cams(Path(d)/'maps', fs, views=False, **{**kw, 'method':'eigencam'})).blind
+    for m in ('gradcam','ablationcam','eigengradcam'): assert not any('whatever' in t for t in titles(learn.cam(fs, method=m)))
+
+# ---- the method follows from the task
+
+usual = 'gradcam','hirescam','layercam','elementwise','gradcampp','xgradcam','eigengradcam','eigencam'
+
+def disc(at): return torch.from_numpy(np.hypot(*(np.mgrid[:size,:size]-np.array(at)[::-1,None,None]))<=r)
+
+def energy(m, at, sign=torch.relu):
+    "Share of the map `m` that lies on the disc `at` (x,y)"
+    m = TensorCAM(sign(m.as_subclass(Tensor))[None], nd=2).resize((size,size))[0].as_subclass(Tensor)
+    return ((m*disc(at)).sum()/m.sum().clamp(min=1e-12)).item()
+
+def test_method_of_the_answer():
+    "Grad-CAM for a class and a function of the whole picture, HiResCAM for a region and a function of a place; what is asked for by name is what it was"
+    model,x = small_net().eval(),drawn_batch(3)
+    for t in (None, 1, TopK(2), Neg(), Versus(), Prob(0), lambda p: p[:,1], [lambda p: p[:,0]-p[:,1], 2]):
+        assert torch.equal(cam_maps(model, x, target=t), cam_maps(model, x, target=t, method='gradcam'))
+    from test_tasks import segments
+    net,x = segments().model,torch.stack([image2tensor(scene(i)[0])/255. for i in range(3)])
+    for t in (Region(target=[0,1]), 1, Region((20,20)), Neg(Region((20,20))), lambda p: p[:,1,20,20], lambda p: p[:,:2,20,20]):
+        got,want,old = [cam_maps(net, x, target=t, **kw) for kw in (dict(), dict(method='hirescam'), dict(method='gradcam'))]
+        assert torch.allclose(got, want, atol=1e-6*want.abs().max().item()) and not torch.allclose(got, old, atol=1e-3*old.abs().max().item())
+    mixed = cam_maps(net, x, target=[Region((20,20), 1), lambda p: p[:,1].mean((1,2)), lambda p: p[:,1,20,20]])
+    for j,(t,m) in enumerate(((Region((20,20), 1),'hirescam'), (lambda p: p[:,1].mean((1,2)),'gradcam'), (lambda p: p[:,1,20,20],'hirescam'))):
+        want = cam_maps(net, x, target=t, method=m)[:,0]
+        assert torch.allclose(mixed[:,j], want, atol=1e-5*want.abs().max().item())
+    # each item by itself: the first is asked about a pixel, the second about the whole
+    both = cam_maps(net, x[:2], target=lambda p: torch.stack([p[0,1,20,20], p[1,1].mean()]))
+    assert torch.allclose(both[0], cam_maps(net, x[:1], target=lambda p: p[:,1,20,20])[0], atol=1e-5) and torch.allclose(both[1], cam_maps(net, x[1:2], target=lambda p: p[:,1].mean((1,2)))[0], atol=1e-6)
+
+@pytest.mark.parametrize('what', ['class','pixel'])
+def test_place_of_segmentation(what):
+    "On discs whose place is known no usual method is ahead of the default by more than a hundredth, and Grad-CAM is far behind"
+    from test_tasks import segments
+    learn,its = segments(),valid(segments())[:20]
+    cs = sorted({c for i in its for c in scene(i)[1]})
+    def mean(kw):
+        one = lambda c,i: learn.cam(i, target=c if what=='class' else Region(scene(i)[1][c][::-1]), **kw).maps[0,0]
+        return np.mean([energy(one(c, i), scene(i)[1][c]) for i in its[:8] for c in cs if c in scene(i)[1]])
+    res = {m: mean(dict(method=m)) for m in usual}
+    assert mean({})>=max(res.values())-.01 and mean({})>res['gradcam']+.2
+
+def test_place_of_points():
+    "Where a point is predicted from: of all usual methods the default has most on the disc, of both signs"
+    one = 'red',
+    at = lambda i: TensorPoint(tensor([scene(i, one)[1]['red']]).float())
+    net = nn.Sequential(body(), nn.Sequential(nn.Flatten(), nn.Linear(32*12*12, 2)))
+    learn = trained(scenes(PointBlock, at, get_x=partial(picture, only=one), n=300), net, epochs=8, lr=3e-3)
+    def mean(**kw): return np.mean([energy(m, scene(i, one)[1]['red'], torch.abs) for i,item in zip(valid(learn), learn.cam(**kw)) for m in item.maps])
+    assert mean()>=max(mean(method=m) for m in usual)
+    assert np.mean([peaks_at(m.as_subclass(Tensor).abs(), scene(i, one)[1]['red']) for i,item in zip(valid(learn), learn.cam()) for m in item.maps])>.95
+
+class Heat(nn.Module):
+    "A heat map of where colored discs have their centers, and their sizes, as detectors without anchors give it"
+    def __init__(self): super().__init__(); self.body,self.heat,self.sizes = body(),nn.Conv2d(32,1,1),nn.Conv2d(32,2,1)
+    def forward(self, x): a = self.body(x); return self.heat(a).sigmoid(),self.sizes(a)
+
+def test_place_of_heat():
+    "The peak of a detector's heat map, by a function: nearly all of the map lies on what was detected, of several things alike, with no other argument"
+    def centers(i):
+        y = torch.zeros(1, 12, 12)
+        for u,v in scene(i)[1].values(): y[0,v//4,u//4] = 1
+        return y
+    x = lambda i: (image2tensor(scene(i)[0])/255.-.3)/.3
+    dl = DataLoader([(x(i),centers(i)) for i in range(160)], bs=20)
+    learn = trained(DataLoaders(dl, dl), Heat(), loss_func=lambda p,y: F.binary_cross_entropy(p[0], y, weight=1+30*y), epochs=8)
+    its = [i for i in range(200, 240) if len(scene(i)[1])>1]
+    xb,model,peak = torch.stack([x(i) for i in its]),learn.model.eval(),lambda o: o[0].flatten(1).amax(1)
+    with torch.no_grad(): found = [(o%12*4+2,o//12*4+2) for o in model(xb)[0].flatten(1).argmax(1).tolist()]
+    at = [min(scene(i)[1].values(), key=partial(math.dist, o)) for i,o in zip(its, found)]
+    assert np.mean([math.dist(a, o)<=4 for a,o in zip(at, found)])>.9
+    def mean(**kw): return np.mean([energy(m[0], a) for a,m in zip(at, cam_maps(model, xb, target=peak, **kw))])
+    assert mean()>=.9 and mean()>=max(mean(method=m) for m in usual)-.01 and mean()>mean(method='gradcam')+.3
