@@ -20,6 +20,7 @@ from fastcam.evidence.metric import BestCAM as BestCAM
 from fastcam.learner.callback import CAMCallback as CAMCallback
 from fastcam.engine.target import Classes as Classes
 from fastcam.engine.target import Fn as Fn
+from fastcam.engine.target import Head as Head
 from fastcam.engine.grid import Layout as Layout
 from fastcam.engine.target import Neg as Neg
 from fastcam.engine.target import Outputs as Outputs
@@ -53,7 +54,7 @@ class CAMItem(_CAMItem):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
+    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -66,7 +67,7 @@ class CAMItem(_CAMItem):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMSummary(_CAMSummary):
@@ -74,6 +75,9 @@ class CAMSummary(_CAMSummary):
         
         - n: How many
         - cls: Of this class only"""
+    def panels(self, max_n: Any = 9): r"""The mean map of each class, those with most items first
+        
+        - max_n: At most so many classes"""
     def show(self, max_n: Any = 9, nrows: Any = None, ncols: Any = None, figsize: Any = None): r"""The mean map of each class, with the number of maps and the share at the border; gives the axes
         
         - max_n: Show at most so many classes, those with most items first
@@ -115,15 +119,22 @@ class CAMs(_CAMs):
         - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
     @property
     def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"""
-    def pictures(self, inp: Any = 0): r"""The items as the model saw them, decoded: each shows itself
+    def pictures(self, inp: Any = None): r"""The items as the model saw them, decoded: each shows itself
         
-        - inp: Which input, if the model has several"""
-    def originals(self, inp: Any = 0): r"""The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself
+        - inp: Which input, if the model has several; if None the one that the layer reads"""
+    def originals(self, inp: Any = None): r"""The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself
         
-        - inp: Which input, if the model has several"""
+        - inp: Which input, if the model has several; if None the one that the layer reads"""
     @property
     def views(self): r"""How what the model saw of each item lies on its original, an `L` of `CAMView`; batches given as tensors are their own originals"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Draw the maps over the items, each with a title; gives the axes
+    @property
+    def n_columns(self): r"""How many maps are drawn of an item: as many as that with the most targets has"""
+    def panels(self, relu: Any = True, inp: Any = None, original: Any = False): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
+        
+        - relu: Is only shown what speaks for the target? The titles say so if not
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
+        - original: Draw on the items as fastai opens them"""
+    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Draw the maps over the items, each with a title; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -136,7 +147,7 @@ class CAMs(_CAMs):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
     @overload
     def __getitem__(self, i: int) -> CAMItem: ...
@@ -146,6 +157,9 @@ class CAMs(_CAMs):
     def maps(self) -> TensorCAM: ...
     def __getattr__(self, name: str) -> Any: ...
 class Concepts(_Concepts):
+    def panels(self, max_n: Any = 9): r"""Each item with its concepts, each of them scaled by its largest value over all items
+        
+        - max_n: At most so many items"""
     def show(self, max_n: Any = 9, ncols: Any = None, figsize: Any = None, alpha: Any = 0.7, cmap: Any = 'tab10'): r"""Colour each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes
         
         - max_n: Show at most so many items
@@ -155,12 +169,12 @@ class Concepts(_Concepts):
         - cmap: A colour for each concept"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
-    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Show the maps of the items `idxs`
+    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Show the maps of the items `idxs`
         
         - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions
@@ -174,16 +188,16 @@ class Interpretation(_Interpretation):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
         - heatmap: Draw maps: of the predicted and the actual class side by side, where an item has one class; else of what the task asks for
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions
@@ -197,7 +211,7 @@ class Interpretation(_Interpretation):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
     def __getattr__(self, name: str) -> Any: ...
 class SanityCheck(_SanityCheck):
@@ -206,6 +220,10 @@ class SanityCheck(_SanityCheck):
         - by: 'spearman' or 'ssim' of signed maps, 'spearman_abs' or 'ssim_abs' of absolute values
         - ax: Axes to draw on
         - figsize: Size in inches, if the axes are made here"""
+    def panels(self, item: Any = 0, methods: Any = None): r"""Maps of one item, method by method, a panel for each stage
+        
+        - item: Which of the items kept
+        - methods: Names of methods; all if None"""
     def show(self, item: Any = 0, methods: Any = None, figsize: Any = None, relu: Any = True): r"""Maps of one item, a row for each method and a column for each stage; gives the axes
         
         - item: Which of the items kept
@@ -214,18 +232,18 @@ class SanityCheck(_SanityCheck):
         - relu: Show only what speaks for the target"""
     def __getattr__(self, name: str) -> Any: ...
 class ClassificationInterpretation(_ClassificationInterpretation, Interpretation):
-    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = 'gradcam', smooth: Any = None): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted
+    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = None, smooth: Any = None): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted
         
         - min_val: Leave out pairs of classes that were confused less often
         - max_n: Show at most so many pairs, the most confused
         - n_worst: Show so many items of each, those with the largest losses
         - figsize: Size of the figure in inches
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function"""
     def __getattr__(self, name: str) -> Any: ...
 class Learner(_Learner):
-    def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
+    def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
         
         - path: Folder for the maps: a new one, or one that was begun with the same settings, where the run goes on
         - items: See `Learner.cam`; also a folder, of which all pictures are explained
@@ -292,7 +310,7 @@ class Learner(_Learner):
         - least: Rank correlation above which maps count as the same
         - show_n: Keep maps of so many items for `SanityCheck.show`
         - bs: Items that are held at once"""
-    def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
+    def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
         
         - items: See `Learner.cam`
         - dl: See `Learner.cam`
@@ -303,7 +321,7 @@ class Learner(_Learner):
         - max_n: At most so many items, drawn with a fixed seed
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions"""
@@ -315,7 +333,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
-    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
         
         - items: What to explain, a row each, see `Learner.cam`
         - methods: Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -326,7 +344,7 @@ class Learner(_Learner):
         - ds_idx: Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions
@@ -337,21 +355,21 @@ class Learner(_Learner):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
+    def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
         
         - items: Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
         - dl: fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
         - ds_idx: Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions
         - max_n: Explain only so many items, the first"""
-    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
         
         - items: What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         - max_n: Explain and show only so many items, the first; all if None
@@ -359,7 +377,7 @@ class Learner(_Learner):
         - ds_idx: Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
-        - method: How: the name of a method, or a function of a captured pass
+        - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions
@@ -373,7 +391,7 @@ class Learner(_Learner):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
     def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`
         
@@ -383,6 +401,11 @@ class Learner(_Learner):
         - all: Every layer with a grid, not only the stages"""
     def __getattr__(self, name: str) -> Any: ...
 class TextCAMs(_TextCAMs, CAMs):
+    def panels(self, relu: Any = True, scale: Any = 'image', clip: Any = None): r"""What is drawn, text by text, a panel for each target; None where a text has fewer targets than others
+        
+        - relu: Is only shown what speaks for the target?
+        - scale: See `TextCAMs.show`
+        - clip: See `TensorCAM.normalize`"""
     def html(self, scale: Any = 'image', relu: Any = None, clip: Any = None) -> str: r"""The texts as coloured words, each under a title
         
         - scale: 'image' colours each text by its own largest value, 'shared' all by the largest of all, so that they compare
@@ -398,7 +421,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMFilm(_CAMFilm):
-    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Draw the items, a row each, by frames, a column each
+    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Draw the items, a row each, by frames, a column each
         
         - max_n: Show at most so many items, a row each
         - n_frames: Show at most so many frames, a column each: the first, the last, and some between
@@ -409,9 +432,9 @@ class CAMFilm(_CAMFilm):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
+    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
         
         - fps: Frames in a second; the last stays for two seconds
         - max_n: Show at most so many items
@@ -424,9 +447,9 @@ class CAMFilm(_CAMFilm):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = 0, original: Any = False): r"""Write the film to a file
+    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Write the film to a file
         
         - path: File to write: '.gif', or '.mp4', for which the program ffmpeg is needed
         - fps: Frames in a second
@@ -440,7 +463,7 @@ class CAMFilm(_CAMFilm):
         - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
-        - inp: Which input to draw, if the model has several
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
     def __getattr__(self, name: str) -> Any: ...
 class TensorCAM(_TensorCAM):
@@ -496,13 +519,13 @@ def text_classifier_learner(dls, arch, seq_len: Any = 72, config: Any = None, ba
     - train_bn: Train frozen normalization layers
     - moms: Default momentum for schedulers
     - default_cbs: Include default `Callback`s"""
-def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = 'gradcam', fuse: Any = 'mean', smooth: Any = None, **kwargs) -> TensorCAM: r"""Class activation maps of `model` for a batch, in plain PyTorch
+def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, **kwargs) -> TensorCAM: r"""Class activation maps of `model` for a batch, in plain PyTorch
     
     - model: Any PyTorch model; it is put in eval mode for the call, and back
     - xb: Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
     - target: What is explained, see `as_target`: the predicted class if None, class indices, a function of the prediction
     - layer: Where, see `find_layers`: the last that makes a good map if None, an index from the end, a name, a module, a list
-    - method: How, see `as_method`: a name or a function
+    - method: How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
     - fuse: How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
     - smooth: Average over variants of the input: 'tta', 'noise', 'windows', a function"""
 def demo_learner() -> Learner: r"""The packaged ImageNet EfficientNet-Lite0, ready to explain; the random state stays as it is"""
@@ -510,4 +533,4 @@ def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAM
     
     - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
     - learn: Learner that reads the items again; without it they are drawn from their files"""
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Fn', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'demo_learner', 'demo_photos', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'demo_learner', 'demo_photos', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']

@@ -191,7 +191,9 @@ def output_mask(o):
     a = main_output(o)
     return None if a is o else first(t for t in o[1:] if isinstance(t, Tensor) and t.dtype==torch.bool and t.shape==a.shape[:2])
 
-def is_tokens(x): return isinstance(x, Tensor) and x.ndim==2 and not x.is_floating_point() and not x.is_complex() and x.dtype!=torch.bool
+def is_tokens(x):
+    "Is `x` token numbers `(batch, tokens)`?"
+    return isinstance(x, Tensor) and x.ndim==2 and not x.is_floating_point() and not x.is_complex() and x.dtype!=torch.bool
 
 def token_ids(xb):
     "The input that is token numbers `(batch, tokens)`, of a model that has no picture or signal beside it, though perhaps numbers; None if there is none"

@@ -149,8 +149,8 @@ def _rows(pred):
         raise TypeError(f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers "
                         "(batch, k) of it")
     if pred.ndim not in (1,2):
-        raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes): give `target=` a function that makes "
-                         "(batch,) or (batch, k) of it")
+        raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes), or a grid in the input's proportions: give `target=` a "
+                         f"function that makes (batch,) or (batch, k) of it, such as `lambda pred: pred[:,0{',0'*(pred.ndim-2)}]`")
     # fastai's own `as_subclass` keeps what it knows of a tensor, which takes its time
     return torch.as_subclass(pred if pred.ndim==2 else pred[:,None], Tensor)
 

@@ -102,15 +102,16 @@ class _Points(Outputs):
 # %% ../../nbs/learner/05_callback.ipynb #ae68da1d
 class _Answering:
     "What the callbacks `cbs` make of predictions: of the model's, `raw`, and of others it gives for these items. Those that change nothing are asked once"
-    def __init__(self, learn, cbs, raw): self.learn,self.cbs,self.raw = learn,cbs,raw
+    def __init__(self, learn, cbs, raw, shared): self.learn,self.cbs,self.raw,self.shared = learn,cbs,raw,shared
 
     def __call__(self,
         pred, # As `main_pred` gives it
         rows # The item of the batch that each row belongs to
     ):
         learn,pred = self.learn,apply(lambda t: t.clone() if isinstance(t, Tensor) else t, pred)             # some change it in place
-        was,n = {k: getattr(learn, k) for k in ('pred','xb','yb')},len(learn.xb[0])
-        learn.pred,learn.xb,learn.yb = _as_raw(self.raw, pred),rows_of(learn.xb, rows, n),rows_of(learn.yb, rows, n)
+        was,n = {k: getattr(learn, k) for k in ('pred','xb','yb')},n_items(learn.xb)
+        whole = {i for i,y in enumerate(learn.yb) if not isinstance(y, Tensor) or not y.ndim or len(y)!=n}
+        learn.pred,learn.xb,learn.yb = _as_raw(self.raw, pred),rows_of(learn.xb, rows, self.shared),rows_of(learn.yb, rows, whole)
         try:
             self.cbs = [cb for cb in self.cbs if self._changes(cb)]
             return main_pred(learn.pred)
@@ -232,8 +233,8 @@ class CAMCallback(HookCallback):
         mine = lambda o: type(o).__module__.startswith(('fastai.','fastcam.'))
         cbs = [o for o in self.learn.cbs.sorted('order') if o is not self and ('after_pred' in vars(o) or hasattr(type(o), 'after_pred'))]
         if all(map(mine, cbs)): return                           # theirs change its precision, and what goes with it
-        if cap.overwritten: cap.call_again()
-        cap.answered_by = _Answering(self.learn, cbs, cap.raw)
+        if cap.overwritten: cap.again()
+        cap.answered_by = _Answering(self.learn, cbs, cap.raw, cap.shared)
 
     def _check_rows(self):
         "ValueError if a callback has changed how many rows the batch has: there is no telling which is whose"
