@@ -675,7 +675,7 @@ class SavedCAMs(CAMs):
     ):
         store_attr()
         self.vocab,self.signed,self.preds,self.targs,self.xb = manifest['vocab'],manifest['signed'],None,None,None
-        self.blind = manifest.get('blind', False)
+        self.blind,self.reads = manifest.get('blind', False),None
         self._ends = np.cumsum(ks)
 
     def _col(self, name): return self.table[name].to_pylist()
