@@ -2,7 +2,7 @@
 from .core import TensorCAM
 from .draw import *
 from .engine.grid import Layout, register_layout
-from .engine.layer import layers_table
+from .engine.layer import default_layer, find_layers, grid_layers, layers_table
 from .engine.target import Above, Actual, Classes, Fn, Head, Neg, Outputs, PerItem, Prob, ReST, Region, Several, Similar, Target, TopK, Versus
 from .engine.method import cam_methods, register_method, register_smooth, weight_method
 from .engine.perturb import *
@@ -22,5 +22,5 @@ from .apps.demo import demo_learner, demo_photos
 
 __all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
            'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps',
-           'cam_methods', 'demo_learner', 'demo_photos', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
+           'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
            'register_smooth', 'weight_method']
