@@ -930,13 +930,17 @@ def _source(dry, lay, main):
     read = [i for (i,_,x),g in zip(inputs, grads) if g.any() and x.ndim>len(lay.grid)]
     return main if main in read else first(read, default=main)
 
+def _known_reads(xb, lay):
+    "`Reads` of layer `lay`, whose source is known"
+    x = xb[lay.source]
+    return Reads(lay.source, ifnone(lay.axes, _trailing(x, len(lay.grid))), is_tokens(x))
+
 @patch
 def reads(self:Found, model, xb, lay):
     "`Reads` of layer `lay`, asked where several inputs may be it"
     if lay.source is None:
         with DryPass(model, xb, {lay.name}) as dry: lay.source = _source(dry, lay, self.main)
-    x = xb[lay.source]
-    return Reads(lay.source, ifnone(lay.axes, _trailing(x, len(lay.grid))), is_tokens(x))
+    return _known_reads(xb, lay)
 
 def _reads_by_shape(xb):
     "`Reads` of the main input, laid out as is usual: a guess"
@@ -950,6 +954,7 @@ def reads_of(
 ) -> Reads:
     "Which input a layer reads, and along which axes"
     xb = tuplify(xb)
+    if lay is not None and lay.source is not None: return _known_reads(xb, lay)          # asked for in each call: the model is not gone through again
     with alone(model):
         if lay is not None: return _look_up(model, xb).reads(model, xb, lay)
         try: res = _look_up(model, xb).reads(model, xb, first(find_layers(model, xb).values()))
