@@ -96,8 +96,6 @@ class _Points(Outputs):
     place = 'points'
     def __init__(self, names=_PointNames(), which=None): super().__init__(names, which)
     def by_place(self, pred): return super().by_place(pred) and not (pred.ndim==3 and pred.shape[2]==2)
-    def read(self, pred): return super().read(pred if not is_dense(pred) or self.by_place(pred) else pred.flatten(1))
-    def summary(self, pred): return self.read(pred)
 
 # %% ../../nbs/learner/05_callback.ipynb #ae68da1d
 class _Answering:
