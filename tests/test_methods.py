@@ -672,9 +672,9 @@ def test_fuse_peers():
     close(raw(model, x, classes, from_zero, layers, fuse='product'), want)
 
 # ---- what all methods have in common
-few = dict(sscam=dict(samples=2), iscam=dict(samples=2), smoothgradcampp=dict(samples=2))   # so that it is quick
+few = dict(sscam=dict(samples=2), iscam=dict(samples=2), smoothgradcampp=dict(samples=2), smoothgrad=dict(samples=2), ig=dict(steps=3), rise=dict(n=40))   # so that it is quick
 of_tokens = ['rollout','legrad']
-of_input = ['guidedbackprop','guidedgradcam','fullgrad']
+of_input = ['guidedbackprop','guidedgradcam','fullgrad','inputgrad','inputxgradient','smoothgrad','ig','occlusion','rise']
 every = list(cam_methods().index)
 grid_methods = [m for m in every if m not in of_tokens]
 
@@ -701,12 +701,12 @@ def test_table():
     "What the issue of methods asks for is there; each has its paper, but for what is a baseline or our own; what it costs and what it is for"
     tab = cam_methods()
     assert {'cam','headcam','gradcam','hirescam','elementwise','gradcampp','xgradcam','layercam','eigencam','eigengradcam','kpcacam','segeigencam','fem','shapleycam','random','scorecam','sscam','iscam',
-        'ablationcam','smoothgradcampp','fullgrad','guidedbackprop','guidedgradcam','legrad','rollout'}<=set(tab.index)
+        'ablationcam','smoothgradcampp','fullgrad','guidedbackprop','guidedgradcam','legrad','rollout','inputgrad','inputxgradient','smoothgrad','ig','occlusion','rise','lafam'}<=set(tab.index)
     assert tab.index.is_unique and {o for o in tab.index if not tab.paper[o]}=={'random','headcam'}
     assert all(tab['what for'].str.len()>10) and tab['what for'].is_unique
-    free = {'eigencam','kpcacam','fem','random','headcam','scorecam','sscam','iscam','ablationcam','rollout'}
+    free = {'eigencam','kpcacam','fem','random','headcam','scorecam','sscam','iscam','ablationcam','rollout','occlusion','rise','lafam'}
     assert {o for o in tab.index if not tab.gradients[o]}==free
-    again = {'cam','headcam','scorecam','sscam','iscam','ablationcam','smoothgradcampp','fullgrad','guidedbackprop','guidedgradcam','rollout','legrad'}
+    again = {'cam','headcam','scorecam','sscam','iscam','ablationcam','smoothgradcampp','fullgrad','guidedbackprop','guidedgradcam','rollout','legrad','ig','smoothgrad','occlusion','rise'}
     assert {o for o in tab.index if tab['further passes'][o]}==again
     assert 'eigen' in tab.keywords['gradcam'] and {'n','bs'}<=set(tab.keywords['scorecam'].split(', '))
 

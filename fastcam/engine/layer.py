@@ -6,8 +6,8 @@
 __all__ = ['conv_types', 'batchnorms', 'all_modules', 'evaluating', 'as_written', 'own_random', 'Reads', 'GridLayer',
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
            'pad_index', 'tensors_in', 'shared_inputs', 'Standing', 'Untracked', 'in_order', 'Seen', 'DryPass',
-           'lay_out', 'shares', 'check_model', 'check_inputs', 'why_none', 'is_grid_of_answers', 'Found', 'reads_of',
-           'close_names', 'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers',
+           'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none', 'is_grid_of_answers', 'Found',
+           'reads_of', 'close_names', 'close_matches', 'default_layer', 'stages', 'forget_layers', 'grid_layers',
            'answers_are_grid', 'find_layers', 'layers_table']
 
 # %% ../../nbs/engine/02_layer.ipynb #00ef3bb7
@@ -557,7 +557,9 @@ def shares(
     return {l: share(l) for l in layouts}
 
 # %% ../../nbs/engine/02_layer.ipynb #10c1f776
-_ask_none = "Methods that need no layer may do: 'guidedbackprop', 'fullgrad'"
+_ask_none = "Methods that need no layer may do: 'occlusion', 'ig', 'fullgrad'"
+
+class NoLayer(ValueError): "No layer of the model keeps places"
 
 def check_model(model):
     "TypeError for a model whose inner layers cannot be watched"
@@ -966,7 +968,7 @@ def reads_of(
 def settle(self:Found, model, xb, pick):
     "The layers that `pick(layers)` gives, once all of them are proven"
     while True:
-        if not len(self.layers): raise ValueError(self.why)
+        if not len(self.layers): raise NoLayer(self.why)
         layers = pick(self.layers)
         if not (open := [o for o in layers if not o.place]): return layers
         self.prove(model, xb, open)

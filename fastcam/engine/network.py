@@ -18,7 +18,7 @@ from types import FunctionType
 # %% ../../nbs/engine/08_network.ipynb #8e43df2f
 def _from_input(o, x):
     "The input `x` as a leaf, and the sum of the scores with a graph from there; which input that is was asked before anything was hooked"
-    with torch.enable_grad():
+    with torch.enable_grad(), o.ruled():
         x = x.detach().clone().requires_grad_()
         return x,o.score(o.model(*o.with_x(x*1))).sum()
 
@@ -30,24 +30,110 @@ def _hooked(model, types, hook):
     with own_hooks((m, lambda m,i,o: hook(m, o)) for m in model.modules() if isinstance(m, types)) as hs: yield hs
 
 # %% ../../nbs/engine/08_network.ipynb #c73036e8
-_relus = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish, nn.Threshold)
+_relus = {f for n in 'relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ celu selu gelu silu mish softplus hardswish threshold threshold_ prelu'.split()
+          for o in (F,torch,Tensor) if (f := getattr(o, n, None))}
 
-def _stop_negative(m, o): o.register_hook(lambda g: g.relu())
+class _Rule(TorchFunctionMode):
+    "Calls of the functions in `changes` are made by the function that each stands for, which is given it first"
+    changes,works_on = {},''
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward: return self._within(func, *args, **kwargs)
+        if func not in self.changes: return func(*args, **kwargs)
+        self.seen += 1
+        return self.changes[func](func, *args, **kwargs)
+
+    def _within(self, func, *args, **kwargs):
+        "A function that is seen as a whole, by those it calls"
+        known = {**func.__globals__, 'has_torch_function': lambda *_: False}
+        inner = FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
+        with self: return inner(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
+
+    def check(self):
+        "ValueError where nothing was called that the rule changes"
+        if not self.seen: raise ValueError(f"This rule for the backward pass works on {self.works_on}, and this model calls none of them")
+
+def _stop_negative(func, *args, **kwargs):
+    res = func(*args, **kwargs)
+    if res.requires_grad: res.register_hook(lambda g: g.relu())
+    return res
+
+@register_rule('guided')
+class _Guided(_Rule):
+    "What is negative on its way back to a ReLU stops there"
+    changes,works_on = dict.fromkeys(_relus, _stop_negative),'ReLU, LeakyReLU, PReLU, ELU, CELU, SELU, GELU, SiLU and Mish'
 
 @register_method('guidedbackprop', paper='1412.6806', passes=1, grads=True, layer=False)
 def _guidedbackprop(o):
     "Which pixels push the class through ReLUs; the input's size"
-    x = o.x
-    with _hooked(o.model, _relus, _stop_negative) as hs:
-        if not hs: raise ValueError(f"'guidedbackprop' works on ReLU modules (or {', '.join(t.__name__ for t in _relus[2:9])}), and this model has none")
-        x,s = _from_input(o, x)
-        return _plain(torch.autograd.grad(s, x)[0]).sum(1)
+    with _Guided() as rule: x,s = _from_input(o, o.x)
+    rule.check()
+    return _plain(torch.autograd.grad(s, x)[0]).sum(1)
 
 @register_method('guidedgradcam', paper='1610.02391', passes=1, grads=True)
 def _guidedgradcam(o):
     "Grad-CAM's place with guided backprop's detail; the input's size"
     m = _guidedbackprop(o)
     return TensorCAM(as_method('gradcam')(o), nd=m.ndim-1).relu().resize(m.shape[1:]).as_subclass(Tensor)*m
+
+# %% ../../nbs/engine/08_network.ipynb #3c067344
+def _constant(t): return t.detach() if isinstance(t, Tensor) else t
+
+def _slower(t, share):
+    "`t`, of whose gradient only this share passes"
+    return t.detach() + share*(t-t.detach())
+
+def _is_feature(o): return isinstance(o, Tensor) and o.requires_grad and not o.is_leaf            # no weight
+
+def _halved(func, a, b, *args, **kwargs):
+    "A product; each factor gets half of its gradient where both are features"
+    if _is_feature(a) and _is_feature(b): a,b = _slower(a, .5),_slower(b, .5)
+    return func(a, b, *args, **kwargs)
+
+def _gated(func, x, *args, inplace=False, **kwargs):
+    y = func(_constant(x).clone(), *args, **kwargs)
+    return x*torch.where(x==0, torch.full_like(y, .5), y/_constant(x))
+
+def _layer_norm(func, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    dims = tuple(range(-len(normalized_shape), 0))
+    c = x-x.mean(dims, keepdim=True)
+    y = c*(_constant(c).square().mean(dims, keepdim=True)+eps).rsqrt()
+    if weight is not None: y = y*weight
+    return y if bias is None else y+bias
+
+def _rms_norm(func, x, normalized_shape, weight=None, eps=None):
+    dims = tuple(range(-len(normalized_shape), 0))
+    y = x*(_constant(x).square().mean(dims, keepdim=True)+ifnone(eps, torch.finfo(x.dtype).eps)).rsqrt()
+    return y if weight is None else y*weight
+
+def _as_constant(func, x, *args, **kwargs):
+    "Of features; the probabilities that a model gives in the end have a gradient"
+    return func(_constant(x) if x.ndim>2 else x, *args, **kwargs)
+
+def _values_alone(func, q, k, v, *args, **kwargs): return func(_constant(q), _constant(k), v, *args, **kwargs)
+def _attention_shared(func, q, k, v, *args, **kwargs): return func(_slower(q, .25), _slower(k, .25), _slower(v, .5), *args, **kwargs)
+
+_softmaxes = F.softmax,torch.softmax,Tensor.softmax
+_sigmoids = torch.sigmoid,Tensor.sigmoid,F.sigmoid
+_matmuls = torch.matmul,Tensor.matmul,Tensor.__matmul__,torch.bmm,Tensor.bmm
+_linear_around = {F.layer_norm: _layer_norm, torch.layer_norm: _layer_norm, F.rms_norm: _rms_norm, torch.rms_norm: _rms_norm, **dict.fromkeys([F.gelu, F.silu, F.mish], _gated),
+                  **dict.fromkeys(_sigmoids, _as_constant), **dict.fromkeys([torch.mul, Tensor.mul, Tensor.__mul__], _halved)}
+
+@register_rule('libragrad')
+class _LibraGrad(_Rule):
+    "Attention, norms and gates are constants: gradients pass through values and features"
+    works_on = 'attention, LayerNorm, RMSNorm, GELU, SiLU and products of features'
+    changes = {**_linear_around, **dict.fromkeys(_softmaxes, _as_constant), F.scaled_dot_product_attention: _values_alone}
+
+@register_rule('attnlrp')
+class _AttnLRP(_Rule):
+    "Layer-wise relevance propagation of transformers, as input times gradient"
+    works_on = _LibraGrad.works_on
+    changes = {**_linear_around, **dict.fromkeys(_matmuls, _halved), F.scaled_dot_product_attention: _attention_shared}
 
 # %% ../../nbs/engine/08_network.ipynb #5702ce3a
 _norms = (nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d)

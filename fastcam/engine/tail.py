@@ -137,7 +137,7 @@ def tail(
     rows # (rows,) the item of the batch each row belongs to
 ):
     "The model's prediction (rows, ...) if layer `name` gave `a`; only what lies after the layer is run, where that is exact"
-    if not _on.get() or not is_alone(cap, name): return cap.tail(name, a, rows)
+    if not _on.get() or is_input(cap.layers[name]) or not is_alone(cap, name): return cap.tail(name, a, rows)
     with cap.given(name, a, rows): return _rest(cap, name)
 
 # %% ../../nbs/engine/05_tail.ipynb #5a11e002

@@ -42,10 +42,11 @@ class CAMs:
         signed=False, # Do both signs answer the question?
         layer=None, # Where the maps are from, if those of several layers are kept apart
         reads=None, # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
-        blind=False # Are the maps the same whatever is asked, as those of Eigen-CAM?
+        blind=False, # Are the maps the same whatever is asked, as those of Eigen-CAM?
+        how='' # Name of the method
     ):
         self._maps,self._idxs = L(maps),L(idxs)
-        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind')
+        store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
     def maps(self):
@@ -91,7 +92,7 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind)
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how)
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:

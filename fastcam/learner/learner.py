@@ -36,11 +36,11 @@ def check_asked(
 ):
     "The error that a long run would end with, before it begins: TypeError for texts, and what is wrong with methods, keywords, layers and the target"
     n = ifnone(n_items, (dl if isinstance(dl, Batches) else Batches(dl)).n_items)
-    for m in methods: Explainer(asked_target(learn, target), None, m, fuse, smooth, names_of(learn), n, **kwargs)
+    explain = [Explainer(asked_target(learn, target), l, m, fuse, smooth, names_of(learn), n, **kwargs) for m in methods for l in layers]
     if (xb := first_input(learn, dl)) is None: return
     if token_ids(xb) is not None: raise TypeError(texts)
     with torch.inference_mode(False), own_random(), evaluating(learn.model), as_written():
-        for l in layers: find_layers(learn.model, xb, l)
+        for e in explain: e.layers(learn.model, xb)
 
 # %% ../../nbs/learner/06_learner.ipynb #1a6d425f
 def unburied(e):
@@ -55,7 +55,7 @@ def as_cams(o, explain, rows, dl, xb=None, with_preds=True):
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
     def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
-    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind) for n,m in o.maps.items()}
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
@@ -84,12 +84,13 @@ def cam(self:Learner,
     dl=None, # fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
     ds_idx=1, # Without either: 0 explains the training set, as it is seen in validation; 1 the validation set
     target=None, # What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
-    layer=None, # Where: the last that makes a good map if None; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
+    layer=None, # Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
     method=None, # How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
     fuse='mean', # How the maps of several layers become one; None gives a dict of `CAMs` by layer
     smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
     with_preds=True, # Keep the predictions
     max_n=None, # Explain only so many items, the first
+    rule=None, # How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
     **kwargs # For the method and `smooth`
 ) -> CAMs:
     "Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items"
@@ -100,7 +101,7 @@ def cam(self:Learner,
         n = _n_items(read)
         target = _embedded(learn, target)
         with keywords_of(Learner.cam):
-            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), **kwargs)
+            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), rule=rule, **kwargs)
         xb = _predict(learn, read, cb)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))

@@ -153,10 +153,11 @@ def panels(self:TextCAMs,
     clip=None # See `TensorCAM.normalize`
 ) -> list: # Of `WordPanel`
     "What is drawn, text by text, a panel for each target; None where a text has fewer targets than others"
+    means = f"red speaks for it{'' if relu else ', blue against it'}{f', by {self.how}' if self.how else ''}"
     def panel(i, j, words):
         if j>=max(1, len(self.labels[i])): return None
         title = self._title(i, j, relu).replace('\n', ' · ')
-        return WordPanel([(w, tokens, v[j] if j<len(v) else 0.) for w,tokens,v in words], title, _notes(words))
+        return WordPanel([(w, tokens, v[j] if j<len(v) else 0.) for w,tokens,v in words], title, ' · '.join(filter(None, (means, _notes(words)))))
     texts = enumerate(self._words(self._scaled(scale, relu, clip)))
     return [panel(i, j, words) for i,words in texts for j in range(self.n_columns)]
 
