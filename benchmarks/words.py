@@ -25,7 +25,7 @@ def reviews(n, seed, *size):
 def deciding(text): return next(w for w in text.split() if w in good+bad)
 
 # ---- models
-def loaders(df, bs=16): return TextDataLoaders.from_df(df, valid_pct=.15, seed=0, tok_tfm=BaseTokenizer(), num_workers=0, bs=bs)
+def loaders(df, bs=16, seq_len=72): return TextDataLoaders.from_df(df, valid_pct=.15, seed=0, tok_tfm=BaseTokenizer(), num_workers=0, bs=bs, seq_len=seq_len)
 
 def trained(learn, epochs, lr):
     learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
@@ -35,11 +35,11 @@ def trained(learn, epochs, lr):
 def awd_lstm(df, seq_len=72):
     "The stock AWD-LSTM, two layers, with fastai's own dropouts at a tenth"
     config = dict(awd_lstm_clas_config, n_hid=64, emb_sz=48, n_layers=2)
-    return trained(text_classifier_learner(loaders(df), AWD_LSTM, pretrained=False, config=config, drop_mult=.1, seq_len=seq_len, metrics=accuracy), 8, 1e-2)
+    return trained(text_classifier_learner(loaders(df, seq_len=seq_len), AWD_LSTM, pretrained=False, config=config, drop_mult=.1, seq_len=seq_len, metrics=accuracy), 8, 1e-2)
 
 class Pooled(nn.Module):
     "Embedding, an encoder that may be told what is padding, the mean over what is none"
-    def __init__(self, n, enc, d=32, at=None): super().__init__(); self.emb,self.enc,self.head,self.at = nn.Embedding(n, d, padding_idx=1),enc,nn.Linear(d, 2),at
+    def __init__(self, n, enc, d=32, n_out=2, at=None): super().__init__(); self.emb,self.enc,self.head,self.at = nn.Embedding(n, d, padding_idx=1),enc,nn.Linear(d, n_out),at
     def forward(self, x):
         pad,h = x==1,self.emb(x)
         if self.at is not None: h = h + self.at(torch.arange(x.shape[1], device=x.device))
@@ -48,12 +48,15 @@ class Pooled(nn.Module):
 
 def gru(df):
     dls = loaders(df)
-    return trained(Learner(dls, Pooled(len(dls.vocab[0]), nn.GRU(32, 16, 2, batch_first=True, bidirectional=True)), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 6, 5e-3)
+    return trained(Learner(dls, Pooled(len(dls.vocab[0]), nn.GRU(32, 16, 2, batch_first=True, bidirectional=True)), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 10, 5e-3)
 
 def encoder(df):
-    dls = loaders(df)
+    """Also of reviews that are neither. With two classes alone it may learn that all is good without a bad word, and then no word decides: for a third of the seeds, leaving out the
+    word that we mean changes nothing"""
+    rng = random.Random(len(df))
+    dls = loaders(pd.concat([df, pd.DataFrame([(' '.join(rng.choices(rest, k=rng.randint(5, 41))),'neither') for _ in range(len(df)//2)], columns=df.columns)], ignore_index=True))
     enc = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, dropout=.1), 2, enable_nested_tensor=False)
-    return trained(Learner(dls, Pooled(len(dls.vocab[0]), enc, at=nn.Embedding(64, 32)), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 8, 3e-3)
+    return trained(Learner(dls, Pooled(len(dls.vocab[0]), enc, n_out=3, at=nn.Embedding(64, 32)), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 10, 3e-3)
 
 class Numbers(Transform):
     "Stands in for a tokenizer of `transformers` with one token for each word"

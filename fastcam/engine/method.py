@@ -176,6 +176,7 @@ class Pass:
 
     def slopes(self, a, rows=None):
         "The numbers explained (rows, k) if the layer gave `a` `(rows, channels, *grid)`, and a list of their gradients there, one for each column; `rows` as in `tail`"
+        check_floats([self.cap.acts[self._name]])
         with torch.enable_grad(), self.ruled():
             a = a.detach().requires_grad_()
             s = self.scores(self.tail(a, rows), rows)
