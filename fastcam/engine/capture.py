@@ -63,8 +63,13 @@ def input_layer(
     reads = reads_of(model, xb) if ids is None else Reads(next(i for i,x in enumerate(xb) if x is ids), (0,), True)
     x = reads.of(xb)
     res = GridLayer('input', None, x.shape[1], x.shape[2:], AsGiven(x.shape[2:], reads), place='proven')
-    res.source,res.axes = reads.source,reads.axes
+    res.source,res.axes,res.nth = reads.source,reads.axes,-1
+    if ids is None and n_items(xb)>1 and (like := _default(model, xb)) is not None: res.order,res.frees = like.order,like.frees        # for one item it costs more than it saves
     return res
+
+def _default(model, xb):
+    try: return first(find_layers(model, xb).values())
+    except Exception: return None                                    # the input needs no other layer
 
 def is_input(
     lay:GridLayer # Of `find_layers` or `input_layer`
@@ -258,7 +263,8 @@ class Capture:
 def grads(self:Capture,
     numbers, # (batch, n), computed from `self.pred`
     which=None, # Which of them, (batch, k); by default all
-    create_graph=False # Keep a graph of the gradients themselves, for second derivatives
+    create_graph=False, # Keep a graph of the gradients themselves, for second derivatives
+    keep=True # Keep the graph, so that more can be asked? Without it the memory is used again on the way, which is quicker
 ) -> dict: # Layer name -> gradients (k, batch, channels, *grid)
     "Gradients of the numbers that each column of `which` picks, at every captured layer"
     acts = list(self.acts.values())
@@ -268,7 +274,7 @@ def grads(self:Capture,
     k = which.shape[1]
     check_floats(acts)
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
-    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=True, create_graph=create_graph, allow_unused=True)
+    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1, create_graph=create_graph, allow_unused=True)
     with self.untracked.again():
         try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
         except RuntimeError:                                         # not all that goes one by one goes at once

@@ -17,11 +17,7 @@ import itertools, numbers
 # %% ../../nbs/engine/09_inputs.ipynb #ad99424c
 weight_method(lambda a,g: g, name='inputxgradient', paper='1605.01713', doc='What of the input counted, as far as the model is linear', layer='input')
 weight_method(lambda a: 1/a.shape[1], name='lafam', paper='2407.06059', doc='What the layer sees at all, without a class: for bodies trained without labels')
-
-@register_method('inputgrad', paper='1312.6034', grads=True, layer='input')
-def _inputgrad(o):
-    "Where a small change would move the score"
-    return o.g.sum(1)
+map_method(lambda a,g: g.sum(1), name='inputgrad', paper='1312.6034', doc='Where a small change would move the score', layer='input')
 
 @register_method('smoothgrad', paper='1706.03825', grads=True, passes='samples', layer='input')
 def _smoothgrad(o,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'register_smooth', 'register_rule', 'cam_methods', 'named_choice', 'UnknownKeyword',
            'keywords_of', 'as_method', 'method_name', 'as_rule', 'asks_layer', 'is_blind', 'grid_dims', 'grid_mean',
-           'grid_sum', 'pca_reduce', 'kpca_reduce', 'sum_reduce', 'weight_method', 'method_for']
+           'grid_sum', 'pca_reduce', 'kpca_reduce', 'sum_reduce', 'weight_method', 'map_method', 'method_for']
 
 # %% ../../nbs/engine/06_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -52,7 +52,7 @@ class Pass:
         self.cap,self.target,self.idx = cap,target,target.idx
         self.layer,self.j,self._made = first(cap.acts),0,{}            # no layer is None; what was made once is shared by all columns
         self.model,self.xb,self.pred,self.shared = cap.model,cap.xb,cap.answer,cap.shared
-        self.rows,self.real = None,None                              # all items, all cells
+        self.rows,self.real,self.lone = None,None,False              # all items, all cells; is one column all that will be asked?
         self.at_once = _columns_at_once(cap, len(self.idx))
 
     def at(self, layer, j):
@@ -118,13 +118,13 @@ class Pass:
             with torch.enable_grad(): self._made['asked'] = self.target.picks(self.cap.answer)
         return self._made['asked']
 
-    def _grads(self, part, n, create_graph=False):
+    def _grads(self, part, n, create_graph=False, keep=True):
         "By layer, gradients `(columns, batch, channels, *grid)` of the `part`-th `n` columns; of these columns alone, since they take memory"
         key = 'grads',create_graph,part
         if key not in self._made:
             for k in [k for k in self._made if k[0]=='grads']: del self._made[k]
             numbers,which = self.asked
-            with torch.enable_grad(): self._made[key] = self.cap.grads(numbers, which[:,part*n:(part+1)*n], create_graph)
+            with torch.enable_grad(): self._made[key] = self.cap.grads(numbers, which[:,part*n:(part+1)*n], create_graph, keep)
         return self._made[key]
 
     @property
@@ -137,14 +137,14 @@ class Pass:
         if self.rows is not None: g = g[...,self.rows,:,:][...,self.real]
         return torch.as_subclass(g, Tensor).float()
 
-    def grad(self, create_graph=False):
-        "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations"
+    def grad(self, create_graph=False, keep=True):
+        "Gradients `(batch, channels, *grid)`, float32, of the number explained at the layer's activations; the graph goes where it is not to be kept and nobody asks for other columns"
         n = 1 if create_graph else self.at_once
-        return self._of_mine(self._grads(self.j//n, n, create_graph)[self._name][self.j%n])
+        return self._of_mine(self._grads(self.j//n, n, create_graph, keep or not self.lone)[self._name][self.j%n])
 
     def columns(self, part):
         "Gradients `(columns, batch, channels, *grid)`, float32, of several columns: the `part`-th `at_once` of them"
-        return self._of_mine(self._grads(part, self.at_once)[self._name])
+        return self._of_mine(self._grads(part, self.at_once, keep=self.idx.shape[1]>self.at_once)[self._name])
 
     def scores(self, pred, rows=None):
         "The numbers explained (rows, k), of all columns"
@@ -180,7 +180,7 @@ class Pass:
         with torch.enable_grad(), self.ruled():
             a = a.detach().requires_grad_()
             s = self.scores(self.tail(a, rows), rows)
-            return s.detach(),[torch.autograd.grad(c.sum(), a, retain_graph=True)[0] for c in s.unbind(1)]
+            return s.detach(),[torch.autograd.grad(c.sum(), a, retain_graph=j+1<s.shape[1])[0] for j,c in enumerate(s.unbind(1))]
 
     def without(self, rows, chs):
         "The model's prediction for each of these items of the batch, if the layer gave nothing in this channel"
@@ -195,7 +195,7 @@ class Pass:
         with Capture(self.model, self.cap.layers, self.cap.pad, self.cap.mods, self.cap.rule) as cap: self.model(*xb)
         cap.answered_by = self.cap.answered_by
         res = Pass(cap, self.target).at(self.layer, self.j)
-        res.at_once = 1                                                # of the other columns nobody asks this pass
+        res.at_once,res.lone = 1,True                                  # of the other columns nobody asks this pass
         return res if self.rows is None else res._only(self.rows, self.real)
 
     @property
@@ -488,11 +488,26 @@ def weight_method(
     "The method map = reduce(weight(a, g) * a); with `eigen=True` its first principal component instead"
     grads = len(_keywords(weight))>1
     def _pure(a, g=None, eigen=False): return _reduced(pca_reduce if eigen else reduce, weight(a, g) if grads else weight(a), a)
-    def _method(o, eigen=False): return _pure(o.a, o.g if grads else None, eigen)
-    _method.pure,_method.grads = _pure,grads
-    _method.__doc__,_method.__name__ = doc,name or 'weight_method'
-    _method.blind = not grads
-    return register_method(name, paper, grads=grads, layer=layer, blind=not grads)(_method) if name else _method
+    def _method(o, eigen=False): return _pure(o.a, o.grad(keep=False) if grads else None, eigen)
+    _method.__name__ = name or 'weight_method'
+    return _known_as_pure(_method, _pure, grads, name, paper, doc, layer)
+
+def _known_as_pure(method, pure, grads, name, paper, doc, layer=True):
+    "`method`, which is `pure` of activations and gradients, or of activations alone"
+    method.pure,method.grads,method.blind,method.__doc__ = pure,grads,not grads,doc
+    return register_method(name, paper, grads=grads, layer=layer, blind=not grads)(method) if name else method
+
+def map_method(
+    f, # Function of activations and gradients, giving (batch, *grid)
+    name=None, # Name to register it by; not registered if None
+    paper='', # arXiv id or other source
+    doc='', # What it is for, in a line
+    layer=True # As in `register_method`
+):
+    "The method map = f(a, g)"
+    def _method(o): return f(o.a, o.grad(keep=False))
+    _method.__name__ = name or 'map_method'
+    return _known_as_pure(_method, f, True, name, paper, doc, layer)
 
 # %% ../../nbs/engine/06_method.ipynb #0408e4d1
 def _gradcampp(a, g, eps=1e-6):
