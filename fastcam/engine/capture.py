@@ -293,9 +293,7 @@ def _off_path(names):
 
 def _columns_on_grid(lay, g, k):
     "`g` `(k, ...)`, or one alone, each laid out as what layer `lay` gives, as `(k, batch, channels, *grid)`"
-    b = lay.batch_dim
-    if k>1: g = (g.movedim(0, b) if b else g).flatten(b, b+1)
-    return lay.to_grid(g).unflatten(0, (k,-1))
+    return lay.to_grid(lay.joined(g) if k>1 else g).unflatten(0, (k,-1))
 
 # %% ../../nbs/engine/04_capture.ipynb #05515ab2
 def _as_given(a, o):

@@ -7,7 +7,7 @@ __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio'
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
            'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast',
            'centers', 'Look', 'line', 'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts',
-           'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_bits', 'reading_rows', 'rows_in_order']
+           'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_bits', 'reading_rows', 'reads_own_part', 'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -590,6 +590,19 @@ class Parts:
         else: new = [x if self.split is None else x.flatten(self.split[0]+1, self.split[0]+2)]
         new = dict(zip(self.sources, new))
         return tuple(new.get(i, x) for i,x in enumerate(xb))
+    def of_first(self,
+        xb # The model's inputs
+    ): # (batch, *shape)
+        "The first part of each item"
+        return self.whole(xb).select(self.axis+1, 0)
+    def of_one(self):
+        "The same of one input alone"
+        return Parts(self.n, (0,), self.axis, self.split)
+    def axes_of(self,
+        axes # Of a part
+    ) -> tuple:
+        "The axis of the parts and these, as axes of `whole`"
+        return (self.axis, *[a+(a>=self.axis) for a in axes])
     def along(self, g):
         "How large gradients `(numbers, items, *shape)` at each input are: `(numbers, items, parts)`"
         w = self.whole({i: g[i].flatten(0,1) for i in self.sources}).square()
@@ -638,6 +651,13 @@ class Rows:
         rows = torch.arange(n_rows)
         rows = rows.reshape(-1, self.n)[items] if self.by_item else rows.reshape(self.n, -1)[:,items]
         return rows.flatten()
+    def are_ordered(self,
+        two, # What a layer gives for an item beside itself
+        one # And for it alone
+    ) -> bool:
+        "Are the rows of both items where they should be?"
+        def same(i): return torch.allclose(two[self.numbers([i], len(two)).to(two.device)], one, rtol=1e-3, atol=1e-3*one.abs().max().item())
+        return len(two)==2*len(one) and same(0) and same(1)
     def joined(self,
         o # (times, rows, ...)
     ): # (times*rows, ...)
@@ -663,6 +683,20 @@ def reading_rows(
     share = one/(one+zero)                                               # NaN where none does
     number = ((share>.5).long()<<torch.arange(len(one))[:,None,None]).sum(0)
     return number.where(((share-.5).abs()>.25).all(0), -1)
+
+def reads_own_part(
+    o, # What a layer gives for one item, (parts, ...)
+    whole, # Tensor (1, *shape), as `Parts.whole` gives it, that it was computed from
+    parts:Parts,
+    most=6 # So many rows are asked
+) -> bool:
+    "Does each row look at its own part, more than other rows do?"
+    some = torch.linspace(0, len(o)-1, min(most, len(o))).round().long()
+    mix = torch.randn(o[0].numel(), generator=torch.Generator().manual_seed(0)).to(o)
+    g, = gradients(o[some.to(o.device)].flatten(1)@mix, [whole])
+    e = _scaled(g.double().square().movedim(parts.axis+2, 2).flatten(3).sum(3)[:,0].cpu())
+    live = e.any(1)
+    return bool(live.any()) and torch.equal((e-e[live].mean(0)).argmax(1)[live], some[live])
 
 def rows_in_order(
     number # (items, parts), as `reading_rows` gives it
