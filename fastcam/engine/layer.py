@@ -150,6 +150,8 @@ class GridLayer:
         self.order,self.nth,self.wide = (),0,0
         # may what is behind it go without gradients of parameters? Not if the model asks for some
         self.frees = False
+        # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows?
+        self.plain = False
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -411,8 +413,9 @@ class DryPass:
         self.leaves,self.given,self.roots = [x if is_float(x) else None for x in xb],[x*1 if is_float(x) else x for x in xb],[[] for _ in xb]
 
     def _cut(self, xb):
-        axis = self.parts.axis+1
-        self.pieces = [p.detach().clone().requires_grad_() for p in self.parts.whole(xb).unbind(axis)]
+        axis,whole = self.parts.axis+1,self.parts.whole(xb)
+        if not whole.is_floating_point(): return xb                  # no gradient leads there
+        self.pieces = [p.detach().clone().requires_grad_() for p in whole.unbind(axis)]
         self.whole = torch.stack(self.pieces, axis)
         return self.parts.put(xb, self.whole)
 
@@ -448,7 +451,11 @@ class DryPass:
         if not i or not isinstance(i[0], Tensor): return
         seen.fed = tuple(i[0].shape[1:])
         if not seen.own_maps: return
-        if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given)
+        if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given) or self._is_part(i[0])
+
+    def _is_part(self, x):
+        "Is the first row of `x` the first part of the item?"
+        return isinstance(self.rows, dict) and len(x) in self.rows and _is_same(x[:1], self.rows[len(x)].parts.of_first(self.given))
 
     def _root(self, o):
         for x,root in zip(self.given, self.roots):
@@ -764,7 +771,7 @@ class Found:
             self.many = {s.rows: Many(s.key, s.rows) for s in reversed(dry.outs) if s.rows>1}
             self.why = '' if len(self.layers) else why_none(self, dry)
         self.shape = self.pred.shape[1:]
-        self.x,self.pred = None,None
+        self.x,self.row,self.pred = None,None,None
 
     def _name(self, dry):
         self.text = is_tokens(self.x)
@@ -815,7 +822,8 @@ class Found:
         self.wide = list(itertools.accumulate(numbers, max))[::-1]
         self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
         # shapes of what is plain so far; what was pooled from which grid to which
-        self.straight,self.plain,self.resized = dry.straight,[tuple(self.x.shape[1:])],list(dict.fromkeys(dry.mode.resized))
+        self.row = self.x if not self.rows else first(self.rows.values()).parts.of_first(dry.given)             # what a row is made of
+        self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:])],list(dict.fromkeys(dry.mode.resized))
         self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3} | set(self.x.shape[1:])
 
     # one body for several inputs
@@ -832,7 +840,8 @@ class Found:
         new = self._new(i, seen, seen.layouts)
         new.spare = isinstance(seen.module, _pools) or layout.grid in self.pooled
         seen.plain = self._is_plain(seen)
-        if seen.plain: new.place = 'plain'
+        if seen.plain and new.rows is None: new.place = 'plain'
+        new.plain = seen.plain
         self.by_name[f'{seen.name}@{seen.call}'] = new
         if not self._is_twin(seen): self.by_name[seen.name] = new
         return new
@@ -860,9 +869,9 @@ class Found:
     def _is_plain(self, seen):
         "A convolution's own maps, of an input that it reads as it is or of what is plain; or a text's row, in which each token has its place by its number"
         if seen.behind and seen.behind.plain: return True            # each number of it is made of the one in its place
-        if len(seen.layouts)>1 and not seen.own_maps: return False
+        if len(seen.layouts)>1 and not seen.own_maps or seen.rows!=(first(self.rows) or 1): return False
         if self.text: return not self.mixed and seen.shape[1]!=seen.shape[2]
-        layout,usual = seen.layouts[0],self.x.ndim-2
+        layout,usual = seen.layouts[0],self.row.ndim-2
         if not self.straight or layout.kind!='NC*' or len(layout.grid)!=usual: return False
         if not self._is_usual(layout.grid) or not self._is_fed(seen, usual): return False
         self.plain.append(tuple(seen.shape[1:]))
@@ -870,7 +879,7 @@ class Found:
 
     def _is_usual(self, grid):
         known = any(grid in p.grids for p in self.places) or self._from_plain(grid)
-        return known and in_proportion(grid, self.x.shape[2:])
+        return known and in_proportion(grid, self.row.shape[2:])
 
     def _is_fed(self, seen, usual):
         "Is what it was given plain? Of a signal its channels are looked at, too: steps and features may have changed places"
@@ -968,10 +977,11 @@ def _of_rows(rows):
 def _settle_rows(self:Found, lay, o, dry):
     "Ask of layer `lay`, which gave the rows `o`, whether each reads its own part, and of one of them where its cells are in that part"
     parts,i,two = lay.rows.parts,lay.rows.n//2,self.beside_itself.get((lay.name,lay.call))
-    if lay.place or two is not None and not lay.rows.are_ordered(two, o) or not reads_own_part(o, dry.whole, parts): return
+    if lay.place in ('proven','not proven') or two is not None and not lay.rows.are_ordered(two, o) or not reads_own_part(o, dry.whole, parts): return
     piece = dry.pieces[i]
-    self._settle(lay, o[i:i+1], [(parts.sources[0], [piece], piece)])
-    if lay.axes is not None: lay.axes = parts.axes_of(lay.axes)
+    if lay.plain and not lay.place: lay.place,lay.source,lay.axes = 'plain',parts.sources[0],parts.axes_of(_trailing(piece, len(lay.layout.grid)))
+    else: self._settle(lay, o[i:i+1], [(parts.sources[0], [piece], piece)])
+    if lay.place=='proven': lay.axes = parts.axes_of(lay.axes)
 
 @patch
 def _probe(self:Found, lay, o, inputs, layouts):

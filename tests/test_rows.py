@@ -1,0 +1,278 @@
+"Models that put the parts of an item into the batch, frames, patches or pairs: which row is which part of which item is measured, and maps have an axis for the parts. Truth is autograd by hand, and patches planted in a known part"
+import timm
+import pytest
+from utils import *
+from fastcam.engine.tail import shortcuts
+
+def tiny(c=3, n=8): return nn.Sequential(nn.Conv2d(c,n,3,2,1), nn.BatchNorm2d(n), nn.ReLU(), nn.Conv2d(n,2*n,3,2,1), nn.ReLU())
+
+class Video(nn.Module):
+    "A body of pictures on frames folded by `fold` to rows; what they give goes through `unfold` to (batch, frames, channels)"
+    def __init__(self, body=None, n=16, c=3, classes=5):
+        super().__init__()
+        self.body,self.fc = ifnone(body, tiny(c)),nn.Linear(n,classes)
+    def fold(self, x): return x.flatten(0,1)
+    def unfold(self, f, b): return f.unflatten(0, (b,-1))
+    def gather(self, f): return f.mean(1)
+    def forward(self, x): return self.fc(self.gather(self.unfold(self.body(self.fold(x)).mean((2,3)), len(x))))
+
+class InChannels(Video):
+    "(batch, frames*3, h, w), as TSN and TSM take it"
+    def fold(self, x): return x.unflatten(1, (-1,3)).flatten(0,1)
+class Interleaved(Video):
+    "(batch, 3*frames, h, w), the frames of a color beside each other"
+    def fold(self, x): return x.unflatten(1, (3,-1)).transpose(1,2).flatten(0,1)
+class ChannelsFirst(Video):
+    "(batch, 3, frames, h, w)"
+    def fold(self, x): return x.transpose(1,2).flatten(0,1)
+class BandsLast(Video):
+    "(batch, frames, h, w, 3)"
+    def fold(self, x): return x.permute(0,1,4,2,3).flatten(0,1)
+class TimeMajor(Video):
+    def fold(self, x): return x.transpose(0,1).flatten(0,1)
+    def unfold(self, f, b): return f.unflatten(0, (-1,b)).transpose(0,1)
+class Bytes(Video):
+    def fold(self, x): return (x.float()/255).flatten(0,1)
+class Recurrent(Video):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.rnn = nn.LSTM(16, 16, batch_first=True)
+    def gather(self, f): return self.rnn(f)[0][:,-1]
+
+class Shift(nn.Module):
+    "TSM: an eighth of the channels comes from the frame before, an eighth from the next"
+    def __init__(self, m, n): super().__init__(); self.m,self.n = m,n
+    def forward(self, x):
+        x = x.unflatten(0, (-1,self.n))
+        k = max(1, x.shape[2]//8)
+        y = torch.zeros_like(x)
+        y[:,:-1,:k],y[:,1:,k:2*k],y[:,:,2*k:] = x[:,1:,:k],x[:,:-1,k:2*k],x[:,:,2*k:]
+        return self.m(y.flatten(0,1))
+
+def shifting(n=4):
+    block = lambda i,o,s=1: nn.Sequential(Shift(nn.Conv2d(i,o,3,s,1), n), nn.BatchNorm2d(o), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU(), block(8,16,2), block(16,16), block(16,16))
+
+class Pair(nn.Module):
+    "Two pictures, one behind the other in the batch"
+    def __init__(self): super().__init__(); self.body,self.fc = tiny(),nn.Linear(32,5)
+    def forward(self, a, b):
+        f,g = self.body(torch.cat([a,b])).mean((2,3)).chunk(2)
+        return self.fc(torch.cat([f*g,(f-g).abs()], 1))
+
+class Bag(nn.Module):
+    "Attention over the patches of a bag; `one` is a model that takes one bag, as is usual"
+    def __init__(self, one=False):
+        super().__init__()
+        self.one,self.body,self.att,self.fc = one,tiny(),nn.Sequential(nn.Linear(16,8), nn.Tanh(), nn.Linear(8,1)),nn.Linear(16,2)
+    def forward(self, x):
+        if self.one:
+            h = self.body(x.squeeze(0)).mean((2,3))
+            return self.fc((self.att(h).softmax(0)*h).sum(0, keepdim=True))
+        h = self.body(x.flatten(0,1)).amax((2,3)).unflatten(0, (len(x),-1))
+        return self.fc((self.att(h).softmax(1)*h).sum(1))
+
+def in_order(rows, b): return rows.unflatten(0, (b,-1))
+def part_by_part(rows, b): return rows.unflatten(0, (-1,b)).transpose(0,1)
+
+def clip(*shape): return lambda b: (torch.randn(b, *shape, generator=torch.Generator().manual_seed(1)),)
+models = {
+    'frames': (Video, clip(6,3,32,48), 'body', in_order),
+    'two frames': (Video, clip(2,3,32,48), 'body', in_order),
+    'as many frames as bands': (Video, clip(3,3,32,48), 'body', in_order),
+    'TSN on a timm body': (lambda: Video(timm.create_model('resnet18', num_classes=0, global_pool=''), 512), clip(4,3,64,96), 'body', in_order),
+    'TSM': (lambda: Video(shifting()), clip(4,3,32,48), 'body', in_order),
+    'in channels': (InChannels, clip(5*3,32,48), 'body', in_order),
+    'in channels, three of three': (InChannels, clip(3*3,32,48), 'body', in_order),
+    'interleaved': (Interleaved, clip(3*5,32,48), 'body', in_order),
+    'channels first': (ChannelsFirst, clip(3,6,32,48), 'body', in_order),
+    'bands last': (BandsLast, clip(4,32,48,3), 'body', in_order),
+    'part by part': (TimeMajor, clip(6,3,32,48), 'body', part_by_part),
+    'bytes': (Bytes, lambda b: ((clip(4,3,32,48)(b)[0]*50+128).clamp(0,255).byte(),), 'body', in_order),
+    'LSTM': (Recurrent, clip(6,3,32,48), 'body', in_order),
+    'pair': (Pair, lambda b: tuple(t.contiguous() for t in clip(2,3,32,48)(b)[0].unbind(1)), 'body', part_by_part),
+    'bag': (Bag, clip(7,3,32,32), 'body', in_order),
+    'one bag': (lambda: Bag(one=True), clip(7,3,32,32), 'body', in_order)}
+alone = {'one bag'}
+def n_parts(kind): return {'frames':6,'two frames':2,'as many frames as bands':3,'TSN on a timm body':4,'TSM':4,'in channels':5,'in channels, three of three':3,
+    'interleaved':5,'channels first':6,'bands last':4,'part by part':6,'bytes':4,'LSTM':6,'pair':2,'bag':7,'one bag':7}[kind]
+
+@cache
+def model_of(kind):
+    torch.manual_seed(0)
+    return models[kind][0]().eval()
+
+def by_hand(kind, xb, cols):
+    "Activations and gradients (batch, channels, parts, h, w) of these columns (batch, k), one at a time"
+    m,(_,_,layer,order),kept = model_of(kind),models[kind],{}
+    h = m.get_submodule(layer).register_forward_hook(lambda m,i,o: kept.setdefault('a', o.detach().requires_grad_()))
+    p = m(*xb)
+    h.remove()
+    b = len(xb[0])
+    on_grid = lambda t: order(t, b).transpose(1,2)
+    gs = [torch.autograd.grad(p.gather(1, c[:,None]).sum(), kept['a'], retain_graph=True)[0] for c in cols.T]
+    return on_grid(kept['a'].detach()),[on_grid(g) for g in gs]
+
+ways = {'gradcam': lambda a,g: (g.mean((2,3,4), keepdim=True)*a).sum(1), 'hirescam': lambda a,g: (g*a).sum(1), 'layercam': lambda a,g: (g.relu()*a).sum(1)}
+
+@pytest.mark.parametrize('b', [1,2,3])
+@pytest.mark.parametrize('kind', models)
+def test_as_by_hand(kind, b):
+    "For any number of items, and several columns, found without being told; in whatever order it is asked first"
+    if kind in alone and b>1: return
+    m,xb = model_of(kind),models[kind][1](b)
+    forget_layers(m)
+    cols = torch.stack([m(*xb).argmax(1), torch.arange(b)%2], 1)
+    a,gs = by_hand(kind, xb, cols)
+    for layer in (None,models[kind][2]):
+        for method,f in ways.items():
+            got = cam_maps(m, xb, target=cols, layer=layer, method=method)
+            assert got.nd==3 and got.shape==(b,2,n_parts(kind),*a.shape[3:])
+            torch.testing.assert_close(got.as_subclass(Tensor), torch.stack([f(a, g) for g in gs], 1), rtol=1e-3, atol=1e-6)
+
+@pytest.mark.parametrize('kind', models)
+def test_part_is_found(kind):
+    "What is different in one part only changes the map of that part: the activations say which row is which, whatever the order"
+    m,(x,*rest) = model_of(kind),models[kind][1](1 if kind in alone else 3)
+    lay = first(find_layers(m, (x,*rest)).values())
+    i,k = len(x)-1,n_parts(kind)-1
+    reads = reads_of(m, (x,*rest), lay)
+    whole = reads.of((x,*rest))
+    assert whole.shape[2]==n_parts(kind)
+    other = whole.clone()
+    other[i,:,k] = other[i,:,k].flip(-1)
+    got,was = (_activations(m, lay, reads.put((x,*rest), w)) for w in (other,whole))
+    changed = (got!=was).flatten(3).any(3).any(1)                              # (items, parts)
+    assert changed[i,k] and not changed[:i].any()
+    assert changed[i].sum()==1 or kind=='TSM'                                   # which hands on to its neighbors
+    for a,b in zip(reads.put((x,*rest), whole), (x,*rest)): assert torch.equal(a, b)
+
+def _activations(m, lay, xb):
+    kept = []
+    h = lay.module.register_forward_hook(lambda m,i,o: kept.append(o.detach()))
+    m(*xb)
+    h.remove()
+    return lay.to_grid(kept[0])
+
+@pytest.mark.parametrize('kind', ['frames','part by part','pair','in channels','TSM'])
+def test_round_trip(kind):
+    "Put back, activations are as the layer gives them, of any items"
+    m,xb = model_of(kind),models[kind][1](3)
+    lay,kept = first(find_layers(m, xb).values()),[]
+    h = lay.module.register_forward_hook(lambda m,i,o: kept.append(o.detach()))
+    m(*xb)
+    m(*[x[[2,0]] for x in xb])
+    h.remove()
+    a = lay.to_grid(kept[0])
+    assert torch.equal(lay.from_grid(a, kept[0]), kept[0])
+    torch.testing.assert_close(lay.from_grid(a[[2,0]], kept[0], [2,0]), kept[1])
+    torch.testing.assert_close(lay.to_grid(lay.joined(torch.stack([kept[0], -kept[0]]))), torch.cat([a,-a]))
+
+@pytest.mark.parametrize('kind', ['frames','part by part','pair','in channels','one bag'])
+@pytest.mark.parametrize('method', ['scorecam','ablationcam','headcam','cam','eigencam','gradcampp','fem','shapleycam','smoothgradcampp','guidedbackprop','guidedgradcam'])
+def test_methods(kind, method):
+    "A batch is its items; and shortcuts change nothing"
+    if method=='cam' and kind in ('pair','one bag'): return                     # its head is not linear
+    m,xb = model_of(kind),models[kind][1](1 if kind in alone else 2)
+    got = cam_maps(m, xb, target=1, method=method)
+    assert got.isfinite().all() and got.any() and got.shape[2]==n_parts(kind)
+    with shortcuts(False): torch.testing.assert_close(cam_maps(m, xb, target=1, method=method), got, rtol=1e-3, atol=1e-5)
+    for i in range(len(got)): torch.testing.assert_close(cam_maps(m, tuple(x[i:i+1] for x in xb), target=1, method=method)[0], got[i], rtol=1e-3, atol=1e-5)
+
+def test_score_and_ablation_by_hand():
+    "Channels left out, and pictures seen through them, one by one"
+    m,xb = model_of('part by part'),models['part by part'][1](2)
+    a,_ = by_hand('part by part', xb, torch.ones(2,1).long())
+    y = m(*xb)[:,1]
+    def without(c):
+        h = m.body.register_forward_hook(lambda m,i,o: o*(torch.arange(o.shape[1])!=c).float()[:,None,None])
+        try: return m(*xb)[:,1]
+        finally: h.remove()
+    w = torch.stack([(y-without(c))/y.abs() for c in range(16)], 1)*a.flatten(2).any(2)
+    torch.testing.assert_close(cam_maps(m, xb, target=1, method='ablationcam')[:,0].as_subclass(Tensor), (w[...,None,None,None]*a).sum(1), rtol=1e-3, atol=1e-5)
+    masks = F.interpolate(a, size=(6,32,48), mode='trilinear', align_corners=False)
+    lo,hi = (f(masks.flatten(2), 2)[...,None,None,None] for f in (torch.amin,torch.amax))
+    masks = (masks-lo)/(hi-lo).clamp(min=1e-8)
+    s = torch.stack([m(xb[0]*masks[:,c,:,None])[:,1] for c in range(16)], 1)
+    torch.testing.assert_close(cam_maps(m, xb, target=1, method='scorecam')[:,0].as_subclass(Tensor), (s.softmax(1)[...,None,None,None]*a).sum(1), rtol=1e-3, atol=1e-4)
+
+@pytest.mark.parametrize('smooth', ['tta','noise'])
+def test_smooth(smooth):
+    for kind in ('part by part','pair','in channels'):
+        m,xb = model_of(kind),models[kind][1](2)
+        got = cam_maps(m, xb, target=1, smooth=smooth)
+        torch.testing.assert_close(cam_maps(m, tuple(x[1:] for x in xb), target=1, smooth=smooth)[0], got[1], rtol=1e-3, atol=1e-5)
+        assert got.shape[2]==n_parts(kind) and (got!=cam_maps(m, xb, target=1)).any()
+
+# ---- what is refused
+
+class Mixed(Video):
+    "Rows are frames of both halves"
+    def fold(self, x): return (x+x.flip(1)).flatten(0,1)
+class Shuffled(Video):
+    def fold(self, x): return x[:,torch.tensor([2,0,1,4,3,5])].flatten(0,1)
+class Sampled(Video):
+    "Blank frames are left out, so that rows depend on what is in them"
+    def fold(self, x): return x.flatten(0,1)[:6]
+    def unfold(self, f, b): return f.unflatten(0, (1,-1)).expand(b,-1,-1)
+class ByFrame(Video):
+    "An answer for each frame"
+    def forward(self, x): return self.fc(self.body(self.fold(x)).mean((2,3)))
+class Changing(Video):
+    "The order changes on the way"
+    def __init__(self): super().__init__(); self.late = nn.Conv2d(16,16,1)
+    def forward(self, x):
+        f = self.late(TimeMajor.fold(self, self.body(self.fold(x)).unflatten(0, (len(x),-1))))
+        return self.fc(TimeMajor.unfold(self, f.mean((2,3)), len(x)).mean(1))
+
+@pytest.mark.parametrize('cls,says', [(Mixed,'reads several parts'), (Shuffled,'another order'), (Sampled,'depends on more than that of items: 6 for one, 6 for two')])
+def test_refused(cls, says):
+    "Where no order is proven, by default and by name"
+    torch.manual_seed(0)
+    m,x = cls().eval(),torch.randn(2,6,3,32,48)
+    for layer in (None,'body'):
+        with pytest.raises(ValueError, match='6 rows for one item.*'+says): cam_maps(m, x, layer=layer)
+    with pytest.raises(ValueError, match='guidedbackprop'): cam_maps(m, x)
+
+def test_order_that_changes():
+    "A layer in another order than the first is not shown, and the one before it is"
+    torch.manual_seed(0)
+    m,x = Changing().eval(),torch.randn(2,6,3,32,48)
+    assert list(find_layers(m, x))==['body']
+    with pytest.raises(ValueError, match='late'): find_layers(m, x, 'late')
+
+def test_answers_by_frame():
+    torch.manual_seed(0)
+    m,x = ByFrame().eval(),torch.randn(2,6,3,32,48)
+    with pytest.raises(ValueError, match='12 rows for 2 items'): cam_maps(m, x)
+    got = cam_maps(m, x, target=lambda p: p.unflatten(0, (-1,6))[:,4,1])
+    assert got.shape==(2,1,6,8,12) and got[:,:,4].any() and not cam_maps(m, x, target=lambda p: p.unflatten(0, (-1,6))[:,4,1], method='hirescam')[:,:,[0,1,2,3,5]].any()
+
+def test_bag_as_batch():
+    "A bag that is the batch: said, with what to do; and that is right"
+    class AsBatch(Bag):
+        def forward(self, x): return Bag.forward(self, x[None])
+    torch.manual_seed(0)
+    m,x = AsBatch(one=True).eval(),torch.randn(7,3,32,32)
+    with pytest.raises(ValueError, match=r'1 rows for 7 items.*x\[None\]'): cam_maps(m, x)
+    class AsItem(nn.Module):
+        def __init__(self): super().__init__(); self.m = m
+        def forward(self, x): return self.m(x[0])
+    assert cam_maps(AsItem().eval(), x[None]).shape==(1,1,7,8,8)
+
+# ---- nothing changes where rows are items
+
+def test_plain_models_are_not_asked(monkeypatch):
+    "Not a call more than before: one to look at a convolutional net"
+    import fastcam.engine.layer as room
+    def never(*args): raise AssertionError('asked about rows')
+    monkeypatch.setattr(room, 'find_rows', never)
+    m = small_learner().model if 'small_learner' in globals() else nn.Sequential(tiny(), AdaptiveAvgPool(), nn.Flatten(), nn.Linear(16,3))
+    calls = []
+    m.register_forward_hook(lambda *_: calls.append(1))
+    m.eval()
+    forget_layers(m)
+    cam_maps(m, torch.randn(2,3,32,48))
+    assert len(calls)==2
+    swin = timm.create_model('swin_tiny_patch4_window7_224', img_size=64, window_size=4, num_classes=3).eval()
+    assert cam_maps(swin, torch.randn(1,3,64,64)).nd==2                          # windows are rows inside of it
