@@ -3,6 +3,7 @@ import timm
 import pytest
 from utils import *
 from fastcam.engine.tail import shortcuts
+from fastcam.evidence.metric import *
 
 def tiny(c=3, n=8): return nn.Sequential(nn.Conv2d(c,n,3,2,1), nn.BatchNorm2d(n), nn.ReLU(), nn.Conv2d(n,2*n,3,2,1), nn.ReLU())
 
@@ -276,3 +277,140 @@ def test_plain_models_are_not_asked(monkeypatch):
     assert len(calls)==2
     swin = timm.create_model('swin_tiny_patch4_window7_224', img_size=64, window_size=4, num_classes=3).eval()
     assert cam_maps(swin, torch.randn(1,3,64,64)).nd==2                          # windows are rows inside of it
+
+def test_named_where_others_are_found():
+    "Where rows are items further on, those are the default, and a layer of rows is known by its name"
+    class Compared(Pair):
+        def __init__(self): super().__init__(); self.late,self.fc = nn.Conv2d(32,8,1),nn.Linear(8,5)
+        def forward(self, a, b): return self.fc(self.late(torch.cat(self.body(torch.cat([a,b])).chunk(2), 1)).mean((2,3)))
+    torch.manual_seed(0)
+    m,xb = Compared().eval(),models['pair'][1](2)
+    before = layers_table(m, xb)
+    kept = {}
+    h = m.body.register_forward_hook(lambda m,i,o: kept.setdefault('a', o.detach().requires_grad_()))
+    p = m(*xb)
+    h.remove()
+    g, = torch.autograd.grad(p[:,1].sum(), kept['a'])
+    want = part_by_part((kept['a'].detach()*g).sum(1), 2)
+    torch.testing.assert_close(cam_maps(m, xb, target=1, layer='body', method='hirescam')[:,0].as_subclass(Tensor), want, rtol=1e-3, atol=1e-6)
+    assert list(find_layers(m, xb))==['late'] and layers_table(m, xb).equals(before)
+
+def test_fullgrad_by_hand():
+    "Biases count where convolutions see frames, too"
+    for kind in ('frames','part by part'):
+        m,(x,),outs = model_of(kind),models[kind][1](2),[]
+        hs = [o.register_forward_hook(lambda m,i,o: (outs.append((m,o)),o)[1]) for o in m.body if isinstance(o, (nn.Conv2d,nn.BatchNorm2d))]
+        x = x.clone().requires_grad_()
+        gs = torch.autograd.grad(m(x)[:,1].sum(), [x,*[o for _,o in outs]])
+        for h in hs: h.remove()
+        def summed(t):
+            t = t.abs()
+            t = t-t.flatten(2).amin(2)[...,None,None,None]
+            return (t/(t.flatten(2).amax(2)+1e-7)[...,None,None,None]).sum(1)
+        want = summed((x.detach()*gs[0]).transpose(1,2))
+        for (o,_),g in zip(outs, gs[1:]):
+            b = o.bias if isinstance(o, nn.Conv2d) else o.bias-o.running_mean*o.weight*(o.running_var+o.eps).rsqrt()
+            t = summed(models[kind][3](g*b.detach()[:,None,None], 2).transpose(1,2))
+            want = want+F.interpolate(t[:,None], size=want.shape[1:], mode='trilinear', align_corners=False)[:,0]
+        torch.testing.assert_close(cam_maps(m, x.detach(), target=1, method='fullgrad')[:,0].as_subclass(Tensor), want, rtol=1e-3, atol=1e-3)
+
+@pytest.mark.parametrize('kind', ['frames','part by part','pair','in channels'])
+def test_metrics(kind):
+    "What the map calls important is blanked, in all parts"
+    m,xb = model_of(kind),models[kind][1](2)
+    maps = cam_maps(m, xb, target=1)
+    for f in (deletion_auc,average_drop,complexity):
+        v = f(m, xb, maps, target=1, layer=models[kind][2])
+        assert v.shape[0]==2 and v.isfinite().all()
+
+# ---- learners
+
+def blob(i, n=6, size=32):
+    "A clip (n,3,size,size) of noise; if `i` is odd, there is a striped patch in one frame; that frame, and its corner"
+    rng = np.random.default_rng(i)
+    x,t,(r,c) = rng.normal(0, .5, (n,3,size,size)).astype(np.float32),rng.integers(n),rng.integers(0, size-8, 2)
+    if i%2: x[t,:,r:r+8,c:c+8] += 2*(np.mgrid[:8,:8][0]%2*2-1)
+    return tensor(x),int(t),(int(r),int(c))
+
+def trained_on(model, get, n=600, epochs=6):
+    set_seed(0)
+    model = model()
+    dsets = Datasets(list(range(n)), [get,lambda i: i%2], splits=[list(range(n-64)),list(range(n-64,n))])
+    learn = Learner(dsets.dataloaders(bs=32, num_workers=0), model, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, 1e-2)
+    with learn.no_bar(), learn.no_logging(): assert learn.validate()[1]>.95
+    return learn
+
+@cache
+def bags(): return trained_on(Bag, lambda i: blob(i)[0])
+
+@pytest.mark.parametrize('method', ['gradcam','hirescam','layercam','ablationcam'])
+def test_planted_patch(method):
+    "Of a bag with attention pooling, one patch decides: the map lies there, in that part and at that place"
+    learn = bags()
+    with learn.no_bar(): cams = learn.cam(dl=learn.dls.valid, method=method, target=1)
+    assert cams.frames==6 and cams.maps.shape==(64,1,6,8,8) and len(cams[:3].maps)==3
+    energy,near = [],[]
+    for i,m in list(zip(range(600-64, 600), cams.maps))[1::2]:
+        t,(r,c) = blob(i)[1:]
+        m = m[0].relu().as_subclass(Tensor)
+        energy.append((m[t].sum()/m.sum()).item())
+        z,y,x = np.unravel_index(m.argmax().item(), m.shape)
+        near.append(z==t and abs(4*y+2-r-4)<=6 and abs(4*x+2-c-4)<=6)
+    assert np.mean(energy)>.9 and np.mean(near)>.9
+
+def test_shown():
+    "A strip of the frames, and the map on that of the patch"
+    learn = bags()
+    items = [541,543]
+    with learn.no_bar(): learn.show_cam(items, ncols=1, target=1)
+    for i,ax in zip(items, plt.gcf().axes):
+        t,(r,c) = blob(i)[1:]
+        pic,over = ax.get_images()
+        assert pic.get_array().shape==(32,6*32,3) and pic.get_extent()==over.get_extent()
+        y,x = np.array(np.unravel_index(over.get_array().argmax(), over.get_array().shape))*[32,6*32]/over.get_array().shape
+        assert x//32==t and abs(x%32-c-4)<=6 and abs(y-r-4)<=6
+    plt.close('all')
+
+def test_many_parts_are_drawn():
+    "Of more than six, none that counts is left out"
+    x = torch.cat([blob(i)[0] for i in range(2,6)])                                # 24 patches
+    tdl = torch.utils.data.DataLoader([(x,0)], batch_size=1)
+    learn = Learner(DataLoaders(tdl, tdl), bags().model, loss_func=CrossEntropyLossFlat())
+    with learn.no_bar(): cams = learn.cam(target=1)
+    assert cams.frames==24
+    ax, = cams.show()
+    assert ax.get_images()[0].get_array().shape==(32,6*32,3)
+    top = cams.maps[0,0].flatten(1).amax(1).argmax().item()
+    over = ax.get_images()[1].get_array()
+    assert over.argmax()%over.shape[1]*6//over.shape[1]==top//4
+    plt.close('all')
+
+class PairLearner(nn.Module):
+    "Is the patch in the first picture or in the second?"
+    def __init__(self): super().__init__(); self.body,self.fc = tiny(),nn.Linear(16,1)
+    def forward(self, a, b): return torch.stack(self.fc(self.body(torch.cat([a,b])).amax((2,3)))[:,0].chunk(2), 1)
+
+def test_pairs():
+    "Two inputs are two parts: beside each other, or one with its own map"
+    set_seed(0)
+    def get(i):
+        "Both pictures, one with a patch, as a tuple"
+        x,t,_ = blob(2*i+1, n=1)
+        blank = torch.randn(3,32,32, generator=torch.Generator().manual_seed(i))*.5
+        return (x[0],blank) if i%2==0 else (blank,x[0])
+    dsets = Datasets(list(range(400)), [lambda i: get(i)[0],lambda i: get(i)[1],lambda i: i%2], n_inp=2, splits=[list(range(350)),list(range(350,400))])
+    learn = Learner(dsets.dataloaders(bs=32, num_workers=0), PairLearner(), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(5, 1e-2)
+    with learn.no_bar(): cams = learn.cam(dl=learn.dls.valid, method='hirescam')
+    assert cams.frames==2 and cams.maps.shape==(50,1,2,8,8)
+    with learn.no_bar(), learn.no_logging(): assert learn.validate()[1]>.9
+    side = cams.maps[:,0].relu().as_subclass(Tensor).flatten(2).sum(2).argmax(1)
+    assert (side==cams.targets[:,0]).float().mean()>.9
+    pic,over = cams[:1].show()[0].get_images()
+    assert pic.get_array().shape==(32,64,3) and pic.get_extent()==over.get_extent()
+    for k in (0,1):
+        pic,over = cams[:1].show(inp=k)[0].get_images()
+        assert pic.get_array().shape[:2]==(32,32) and over.get_array().shape==(8,8)
+        np.testing.assert_allclose(over.get_array(), cams.maps[0,0,k].relu()/cams.maps[0,0,k].relu().max().clamp(min=1e-9), atol=1e-5)
+    plt.close('all')

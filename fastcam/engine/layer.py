@@ -91,8 +91,12 @@ def own_random():
 
 # %% ../../nbs/engine/02_layer.ipynb #1c0525bb
 class Reads:
-    "What a layer reads: the input number `source`, whose `axes`, counted without the items, are its places; those of `Parts.whole` where items are cut into `parts`. Is it a text (`tokens`)?"
-    def __init__(self, source, axes, tokens=False, parts=None): store_attr()
+    "What a layer reads: the input number `source`, whose `axes`, counted without the items, are its places; those of `Parts.whole` where `Rows` are parts of an item. Is it a text (`tokens`)?"
+    def __init__(self, source, axes, tokens=False, rows=None): store_attr()
+    @property
+    def parts(self):
+        "`Parts` that items are cut into; None where they are whole"
+        return None if self.rows is None else self.rows.parts
     __repr__ = basic_repr('source,axes')
     def _order(self, x):
         "The axes of input `x` as items, channels, places"
@@ -112,7 +116,7 @@ class Reads:
         return max(self.axes)<n<=len(self.axes)+1
     def turned(self, x):
         "`of`, for one item `x` (*shape)"
-        return Reads(0, self.axes, parts=self.parts and self.parts.of_one()).of((x[None],))[0]
+        return Reads(0, self.axes, rows=self.rows and Rows(self.parts.of_one())).of((x[None],))[0]
     def put(self,
         xb, # The model's inputs
         x # (batch, channels, *size), as `of` gives it
@@ -749,12 +753,12 @@ Many = collections.namedtuple('Many', 'key rows')                   # which call
 
 class Found:
     "What was found in a model for inputs of one size: its `layers`, for every other module by `name` why it is none, and what is still to be proven"
-    def __init__(self, model, xb):
+    def __init__(self, model, xb, by_rows=False):
         check_model(model)
         check_inputs(xb)
-        self.unsure,self.asked_rows = {},False
+        self.unsure,self.asked_rows,self.by_rows = {},False,None
         self._look(model, xb, {})
-        if not len(self.layers): self.look_at_rows(model, xb)
+        if by_rows or not len(self.layers): self.look_at_rows(model, xb)
     def _look(self, model, xb, rows):
         "What one item tells, where `rows` is known of layers that give several rows: `Rows` by their number"
         self.rows = rows
@@ -769,6 +773,7 @@ class Found:
                 self.graded = False
                 self._name(dry)
             self.many = {s.rows: Many(s.key, s.rows) for s in reversed(dry.outs) if s.rows>1}
+            self.of_many = {s.name for s in dry.outs if s.rows>1}
             self.why = '' if len(self.layers) else why_none(self, dry)
         self.shape = self.pred.shape[1:]
         self.x,self.row,self.pred = None,None,None
@@ -1069,7 +1074,7 @@ def _source(dry, lay, main):
 def _known_reads(xb, lay):
     "`Reads` of layer `lay`, whose source is known"
     x = xb[lay.source]
-    return Reads(lay.source, ifnone(lay.axes, _trailing(x, len(lay.grid))), is_tokens(x), lay.rows and lay.rows.parts)
+    return Reads(lay.source, ifnone(lay.axes, _trailing(x, len(lay.grid))), is_tokens(x), lay.rows)
 
 @patch
 def reads(self:Found, model, xb, lay):
@@ -1250,6 +1255,12 @@ def _named_layer(found, model, name):
     if isinstance(res, str): raise ValueError(f"Layer {name!r} {res}. {'S'+stages_are if stages_are else 'No layer of this model has a grid.'}")
     return res
 
+def _found_by_rows(found, model, xb, name):
+    "`found`, or where layer `name` gives several rows for an item, while others do not, what is found of such layers"
+    if found.asked_rows or name not in found.of_many or not isinstance(found.by_name[name], str): return found
+    if found.by_rows is None: found.by_rows = Found(model, xb, by_rows=True)
+    return found.by_rows
+
 def _one_layer(model, xb, layer, mods):
     found = _look_up(model, xb, mods)
     if layer is None:
@@ -1260,6 +1271,7 @@ def _one_layer(model, xb, layer, mods):
     elif isinstance(layer, str): name = layer
     else: raise TypeError(f"`layer` is {layer!r}: expected None, an index from the end such as -2, a name as in `named_modules`, a module, or a list of these")
     if not name: raise ValueError(f"`layer` is a {type(layer).__name__} that is not a part of this {type(model).__name__}")
+    found = _found_by_rows(found, model, xb, name)
     while not (lay := _named_layer(found, model, name)).place: found.prove(model, xb, [lay])
     return lay
 
