@@ -7,7 +7,8 @@ __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio'
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
            'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast',
            'centers', 'Look', 'line', 'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts',
-           'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_bits', 'reading_rows', 'reads_own_part', 'rows_in_order']
+           'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows', 'reads_own_part',
+           'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -648,7 +649,7 @@ class Rows:
         n_rows # Of the whole batch
     ) -> Tensor:
         "The rows of these items, in the order in which they would be a batch"
-        rows = torch.arange(n_rows)
+        rows = torch.arange(n_rows, device=getattr(items, 'device', None))
         rows = rows.reshape(-1, self.n)[items] if self.by_item else rows.reshape(self.n, -1)[:,items]
         return rows.flatten()
     def are_ordered(self,
@@ -666,17 +667,19 @@ class Rows:
         return o.unflatten(1, (self.n,-1)).transpose(0, 1).flatten(0, 2)
 
 # %% ../../nbs/engine/01_grid.ipynb #b32022e8
-def row_bits(
-    o # What a layer gives, (rows, ...)
-) -> Tensor: # (2*bits,)
-    "For each bit of the numbers of the rows, a mixture of what those that have it give, and then of those that have not"
+def row_gradients(
+    o, # What a layer gives, (rows, ...)
+    inputs # Tensors (items, ...) that it was computed from
+) -> list: # Of (2*bits, items, ...) for each input
+    "For each bit of the numbers of the rows, the gradient of a mixture of what those that have it give, and then of those that have not"
     n = len(o)
     bits = (torch.arange(n)>>torch.arange(max(1, (n-1).bit_length()))[:,None]&1).to(o)
     mix = torch.randn(o[0].numel(), generator=torch.Generator().manual_seed(0)).to(o)
-    return torch.cat([bits,1-bits])@(o.flatten(1)@mix)
+    gs = gradients(torch.cat([bits, torch.ones_like(bits[:1])])@(o.flatten(1)@mix), inputs)
+    return [torch.cat([g[:-1], g[-1:]-g[:-1]]) for g in gs]
 
 def reading_rows(
-    e # (2*bits, items, parts): how large the gradients of `row_bits` are at each part, as `Parts.along` gives them
+    e # (2*bits, items, parts): how large the `row_gradients` are at each part, as `Parts.along` gives them
 ) -> Tensor: # (items, parts)
     "Which row reads each part of each item; -1 where it is not one more than all others together"
     one,zero = e.double().cpu().chunk(2)
@@ -688,7 +691,7 @@ def reads_own_part(
     o, # What a layer gives for one item, (parts, ...)
     whole, # Tensor (1, *shape), as `Parts.whole` gives it, that it was computed from
     parts:Parts,
-    most=6 # So many rows are asked
+    most=4 # So many rows are asked
 ) -> bool:
     "Does each row look at its own part, more than other rows do?"
     some = torch.linspace(0, len(o)-1, min(most, len(o))).round().long()

@@ -674,7 +674,7 @@ def _orders(dry, o, n):
     ways = ways_to_cut([tuple(leaves[i].shape[1:]) if i in leaves else None for i in range(len(dry.leaves))], n)
     if not ways: return _unsure.format(f"no input has an axis of {n}, or of a multiple of it, and there are no {n} inputs that are alike")
     if not o.requires_grad: return _unsure.format('no gradient leads from them to an input')
-    g = dict(zip(leaves, gradients(row_bits(o), list(leaves.values()))))
+    g = dict(zip(leaves, row_gradients(o, list(leaves.values()))))
     orders = {w: rows_in_order(reading_rows(w.along(g))) for w in ways}
     parts = first(w for w,order in orders.items() if order is not None)
     if parts is None: return _unsure.format('a row reads several parts of an item, or several items, or they come in another order')
