@@ -232,8 +232,22 @@ def test_refused(cls, says):
     torch.manual_seed(0)
     m,x = cls().eval(),torch.randn(2,6,3,32,48)
     for layer in (None,'body'):
-        with pytest.raises(ValueError, match='6 rows for one item.*'+says): cam_maps(m, x, layer=layer)
-    with pytest.raises(ValueError, match='guidedbackprop'): cam_maps(m, x)
+        with pytest.raises(ValueError, match='6 rows for one item.*'+says): find_layers(m, x, layer)
+    with pytest.raises(ValueError, match='6 rows for one item.*'+says): cam_maps(m, x, layer='body')
+    with pytest.raises(ValueError, match="'occlusion', 'ig'"): cam_maps(m, x, method='gradcam')
+    with pytest.warns(UserWarning, match='6 rows for one item.*'+says): cam_maps(m, x)                # occlusion instead
+
+@pytest.mark.parametrize('kind,grid', [('frames',(6,32,48)), ('in channels',(5,32,48)), ('channels first',(6,32,48)), ('pair',(32,48))])
+def test_input_as_layer(kind, grid):
+    "The input itself has the frames as an axis, too; of inputs that are parts it is the first"
+    m,xb = model_of(kind),models[kind][1](2)
+    got = cam_maps(m, xb, target=1, layer='input', method='hirescam')
+    x = xb[0].clone().requires_grad_()
+    g, = torch.autograd.grad(m(x, *xb[1:])[:,1].sum(), x)
+    want = (x*g).detach()
+    want = {'frames': lambda t: t.sum(2), 'in channels': lambda t: t.unflatten(1, (5,3)).sum(2), 'channels first': lambda t: t.sum(1), 'pair': lambda t: t.sum(1)}[kind](want)
+    assert got.shape==(2,1,*grid)
+    torch.testing.assert_close(got[:,0].as_subclass(Tensor), want, rtol=1e-3, atol=1e-5)
 
 def test_order_that_changes():
     "A layer in another order than the first is not shown, and the one before it is"

@@ -18,7 +18,7 @@ import itertools
 # %% ../../nbs/engine/01_grid.ipynb #9b095f53
 class Layout:
     "Where the cells of a grid are in what a layer gives; a subclass for each way in which layers lay them out"
-    kind,batch_dim = '',0
+    kind,batch_dim,reads = '',0,None                                 # what it reads, where that belongs to the layout
     def __init__(self,
         grid, # Size of the grid
         front=0, # Tokens before those of the grid, such as a class token

@@ -116,7 +116,14 @@ class Reads:
         return max(self.axes)<n<=len(self.axes)+1
     def turned(self, x):
         "`of`, for one item `x` (*shape)"
-        return Reads(0, self.axes, rows=self.rows and Rows(self.parts.of_one())).of((x[None],))[0]
+        return self.alone().of((x[None],))[0]
+    def alone(self):
+        "The same of its input by itself, as number 0"
+        return Reads(0, self.axes, rows=self.rows and Rows(self.parts.of_one()))
+    def of_one_input(self):
+        "The same; where the parts of an item are inputs, of the first of them"
+        if self.parts is None or len(self.parts.sources)<2: return self
+        return Reads(self.source, tuple(a-1 for a in self.axes[1:]))
     def put(self,
         xb, # The model's inputs
         x # (batch, channels, *size), as `of` gives it
@@ -1073,6 +1080,7 @@ def _source(dry, lay, main):
 
 def _known_reads(xb, lay):
     "`Reads` of layer `lay`, whose source is known"
+    if lay.layout.reads is not None: return lay.layout.reads
     x = xb[lay.source]
     return Reads(lay.source, ifnone(lay.axes, _trailing(x, len(lay.grid))), is_tokens(x), lay.rows)
 
