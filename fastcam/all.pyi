@@ -496,7 +496,7 @@ class TensorCAM(_TensorCAM):
         - thresh: What is hot, see `TensorCAM.mask`
         - size: Size of the picture (height, width); the map's own grid if None
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, ctx: Any = None, scale: Any = 'image', relu: Any = True, clip: Any = None, figsize: Any = None, title: Any = None, view: Any = None, **kwargs): r"""Show one map on `ctx`, over the picture or the lines of a signal that are there; a volume is drawn as slices in a row. Gives the axes
+    def show(self, ctx: Any = None, scale: Any = 'image', relu: Any = True, clip: Any = None, figsize: Any = None, title: Any = None, view: Any = None, slices: Any = None, **kwargs): r"""Show one map on `ctx`, over the picture or the lines of a signal that are there; a volume is drawn as slices in a row. Gives the axes
         
         - ctx: Axes to draw on; where a picture is drawn there already, the map covers it
         - scale: See `TensorCAM.normalize`; None shows the numbers as they are
@@ -504,7 +504,8 @@ class TensorCAM(_TensorCAM):
         - clip: See `TensorCAM.normalize`; if None the largest value, but .99 on grids of more than 64*64 cells, where few pixels would leave the rest dark
         - figsize: Size in inches, if the axes are made here
         - title: Title of the axes
-        - view: `CAMView`, to draw the map on the original picture: NaN, which is not drawn, where the model did not see it"""
+        - view: `CAMView`, to draw the map on the original picture: NaN, which is not drawn, where the model did not see it
+        - slices: Numbers of the slices of a volume that are drawn as they are; if None six at even depths, interpolated"""
     def __getattr__(self, name: str) -> Any: ...
 def vision_learner(dls, arch, normalize: Any = True, n_out: Any = None, pretrained: Any = True, weights: Any = None, loss_func: Any = None, opt_func: Any = ..., lr: Any = 0.001, splitter: Any = None, cbs: Any = None, metrics: Any = None, path: Any = None, model_dir: Any = 'models', wd: Any = None, wd_bn_bias: Any = False, train_bn: Any = True, moms: Any = ..., cut: Any = None, init: Any = ..., custom_head: Any = None, concat_pool: Any = True, pool: Any = True, lin_ftrs: Any = None, ps: Any = 0.5, first_bn: Any = True, bn_final: Any = False, lin_first: Any = False, y_range: Any = None, *, n_in: Any = 3) -> Learner: r"""Build a vision learner from `dls` and `arch`
     

@@ -50,8 +50,8 @@ class AsGiven(Layout):
         super().__init__(grid)
         self.reads = reads
     def _key(self): return *super()._key(),self.reads.source,tuple(self.reads.axes)
-    def to_grid(self, o): return o.movedim(-1, 1) if self.reads.tokens else Reads(0, self.reads.axes).of((o,))
-    def from_grid(self, a, o, rows=slice(None)): return a.movedim(1, -1) if self.reads.tokens else Reads(0, self.reads.axes).put((o,), a)[0]
+    def to_grid(self, o): return o.movedim(-1, 1) if self.reads.tokens else self.reads.alone().of((o,))
+    def from_grid(self, a, o, rows=slice(None)): return a.movedim(1, -1) if self.reads.tokens else self.reads.alone().put((o,), a)[0]
 
 def input_layer(
     model:nn.Module, # Any model
@@ -60,7 +60,7 @@ def input_layer(
     "The input that the default layer reads, as a layer by itself: its name is 'input'"
     xb = tuplify(xb)
     ids = token_ids(xb)
-    reads = reads_of(model, xb) if ids is None else Reads(next(i for i,x in enumerate(xb) if x is ids), (0,), True)
+    reads = reads_of(model, xb).of_one_input() if ids is None else Reads(next(i for i,x in enumerate(xb) if x is ids), (0,), True)
     x = reads.of(xb)
     res = GridLayer('input', None, x.shape[1], x.shape[2:], AsGiven(x.shape[2:], reads), place='proven')
     res.source,res.axes,res.nth = reads.source,reads.axes,-1
@@ -299,9 +299,7 @@ def _off_path(names):
 
 def _columns_on_grid(lay, g, k):
     "`g` `(k, ...)`, or one alone, each laid out as what layer `lay` gives, as `(k, batch, channels, *grid)`"
-    b = lay.batch_dim
-    if k>1: g = (g.movedim(0, b) if b else g).flatten(b, b+1)
-    return lay.to_grid(g).unflatten(0, (k,-1))
+    return lay.to_grid(lay.joined(g) if k>1 else g).unflatten(0, (k,-1))
 
 # %% ../../nbs/engine/04_capture.ipynb #05515ab2
 def _as_given(a, o):

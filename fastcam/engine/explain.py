@@ -115,6 +115,13 @@ def _say_once(model, e):
     _said.add(model)
     warnings.warn(f"{str(e).split(' Methods that need no layer')[0]} Shown is 'occlusion': what is lost without a part of the input.", stacklevel=2)
 
+def _check_answers(o):
+    "ValueError where the prediction of a pass has other rows than one for each item"
+    rows,n = len(o.idx),n_items(o.xb)
+    if rows==n: return
+    raise ValueError(f"The prediction has {rows} rows for {n} items. Of an answer for each part of an item, such as a frame, give `target` a function that makes (batch,) or (batch, k) of it. "
+                     "If the batch as a whole is one item, such as a bag of patches, put a module around the model that takes it as one, (1, parts, ...), and give `x[None]`")
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -267,6 +274,7 @@ class Explainer:
         "What the method gave for `n` columns of a pass, one after the other, as maps `(batch, n, *grid)`"
         bs,nd = len(o.idx),math.inf if o.layer is None else len(o.lay.grid)
         if not isinstance(m, Tensor) or not 1<m.ndim<=1+nd or len(m)!=bs*n:
+            _check_answers(o)
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             like = '' if o.layer is None else f", such as {(bs, *o.a.shape[2:])}"
             raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}{like}")

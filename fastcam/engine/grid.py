@@ -7,7 +7,8 @@ __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio'
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
            'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast',
            'centers', 'Look', 'line', 'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts',
-           'extra_ends']
+           'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows', 'reads_own_part',
+           'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -17,7 +18,7 @@ import itertools
 # %% ../../nbs/engine/01_grid.ipynb #9b095f53
 class Layout:
     "Where the cells of a grid are in what a layer gives; a subclass for each way in which layers lay them out"
-    kind,batch_dim = '',0
+    kind,batch_dim,reads = '',0,None                                 # what it reads, where that belongs to the layout
     def __init__(self,
         grid, # Size of the grid
         front=0, # Tokens before those of the grid, such as a class token
@@ -563,3 +564,147 @@ def extra_ends(
     if known or usual<3 or sum(best)>n/3 or not told.is_sure(best, bool(totals)): return None
     cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens
     return cls((n-sum(best),), *best)
+
+# %% ../../nbs/engine/01_grid.ipynb #d88dd439
+class Parts:
+    "How each item is cut into `n` parts: along `axis` of an input, counted without the items, or an input each"
+    def __init__(self,
+        n, # Parts of an item
+        sources, # Numbers of the inputs: one that is cut, or one for each part
+        axis=0, # Of `whole` along which the parts lie
+        split=None # `(axis of the input, (sizes))`, where that axis is split in two first
+    ): store_attr()
+    __repr__ = basic_repr('n,sources,axis,split')
+    def whole(self,
+        xb # The model's inputs
+    ): # (batch, *shape), the parts along `axis`
+        "What is cut, with an axis for the parts"
+        if len(self.sources)>1: return torch.stack([xb[i] for i in self.sources], self.axis+1)
+        x = xb[self.sources[0]]
+        return x if self.split is None else x.unflatten(self.split[0]+1, self.split[1])
+    def put(self,
+        xb, # The model's inputs
+        x # As `whole` gives it
+    ) -> tuple:
+        "The model's inputs with `x` in place of what is cut"
+        if len(self.sources)>1: new = x.unbind(self.axis+1)
+        else: new = [x if self.split is None else x.flatten(self.split[0]+1, self.split[0]+2)]
+        new = dict(zip(self.sources, new))
+        return tuple(new.get(i, x) for i,x in enumerate(xb))
+    def of_first(self,
+        xb # The model's inputs
+    ): # (batch, *shape)
+        "The first part of each item"
+        return self.whole(xb).select(self.axis+1, 0)
+    def of_one(self):
+        "The same of one input alone"
+        return Parts(self.n, (0,), self.axis, self.split)
+    def axes_of(self,
+        axes # Of a part
+    ) -> tuple:
+        "The axis of the parts and these, as axes of `whole`"
+        return (self.axis, *[a+(a>=self.axis) for a in axes])
+    def along(self, g):
+        "How large gradients `(numbers, items, *shape)` at each input are: `(numbers, items, parts)`"
+        w = self.whole({i: g[i].flatten(0,1) for i in self.sources}).square()
+        return w.movedim(self.axis+1, 1).flatten(2).sum(2).unflatten(0, g[self.sources[0]].shape[:2])
+
+def ways_to_cut(
+    shapes, # Of the inputs, without the items; None for one that takes no gradient
+    n # Parts
+) -> list: # Of `Parts`, the simplest first
+    "The ways in which items of these shapes may be cut into `n` parts"
+    known = [(i,s) for i,s in enumerate(shapes) if s]
+    whole = [Parts(n, (i,), a) for i,s in known for a,k in enumerate(s) if k==n]
+    alike = [tuple(i for i,o in known if o==s) for s in dict.fromkeys(s for _,s in known)]
+    each = [Parts(n, o) for o in alike if len(o)==n]
+    more = [(i,a,k//n) for i,s in known for a,k in enumerate(s) if k>n and k%n==0]
+    return whole + each + [p for i,a,k in more for p in (Parts(n, (i,), a, (a,(n,k))), Parts(n, (i,), a+1, (a,(k,n))))]
+
+# %% ../../nbs/engine/01_grid.ipynb #7d519e2b
+class Rows:
+    "How the rows of a batch are the parts of its items"
+    def __init__(self,
+        parts:Parts, # Of each item
+        by_item=True, # Do the parts of an item follow each other? Else the items of a part do
+        alone=False # Does the model take one item only?
+    ):
+        store_attr()
+        self.n = parts.n
+    __repr__ = basic_repr('parts,by_item,alone')
+    def to_items(self,
+        a # (rows, channels, *grid)
+    ): # (batch, channels, parts, *grid)
+        "Put the rows of an item on a grid with one axis more"
+        a = a.unflatten(0, (-1,self.n)) if self.by_item else a.unflatten(0, (self.n,-1)).transpose(0, 1)
+        return a.transpose(1, 2)
+    def to_rows(self,
+        a # (batch, channels, parts, *grid)
+    ): # (rows, channels, *grid)
+        "What `to_items` came of"
+        a = a.transpose(1, 2)
+        return (a if self.by_item else a.transpose(0, 1)).flatten(0, 1)
+    def numbers(self,
+        items, # Numbers of items, or a slice
+        n_rows # Of the whole batch
+    ) -> Tensor:
+        "The rows of these items, in the order in which they would be a batch"
+        rows = torch.arange(n_rows, device=getattr(items, 'device', None))
+        rows = rows.reshape(-1, self.n)[items] if self.by_item else rows.reshape(self.n, -1)[:,items]
+        return rows.flatten()
+    def are_ordered(self,
+        two, # What a layer gives for an item beside itself
+        one # And for it alone
+    ) -> bool:
+        "Are the rows of both items where they should be?"
+        def same(i): return torch.allclose(two[self.numbers([i], len(two)).to(two.device)], one, rtol=1e-3, atol=1e-3*one.abs().max().item())
+        return len(two)==2*len(one) and same(0) and same(1)
+    def joined(self,
+        o # (times, rows, ...)
+    ): # (times*rows, ...)
+        "Several batches as one, in its own order"
+        if self.by_item: return o.flatten(0, 1)
+        return o.unflatten(1, (self.n,-1)).transpose(0, 1).flatten(0, 2)
+
+# %% ../../nbs/engine/01_grid.ipynb #b32022e8
+def row_gradients(
+    o, # What a layer gives, (rows, ...)
+    inputs # Tensors (items, ...) that it was computed from
+) -> list: # Of (2*bits, items, ...) for each input
+    "For each bit of the numbers of the rows, the gradient of a mixture of what those that have it give, and then of those that have not"
+    n = len(o)
+    bits = (torch.arange(n)>>torch.arange(max(1, (n-1).bit_length()))[:,None]&1).to(o)
+    mix = torch.randn(o[0].numel(), generator=torch.Generator().manual_seed(0)).to(o)
+    gs = gradients(torch.cat([bits, torch.ones_like(bits[:1])])@(o.flatten(1)@mix), inputs)
+    return [torch.cat([g[:-1], g[-1:]-g[:-1]]) for g in gs]
+
+def reading_rows(
+    e # (2*bits, items, parts): how large the `row_gradients` are at each part, as `Parts.along` gives them
+) -> Tensor: # (items, parts)
+    "Which row reads each part of each item; -1 where it is not one more than all others together"
+    one,zero = e.double().cpu().chunk(2)
+    share = one/(one+zero)                                               # NaN where none does
+    number = ((share>.5).long()<<torch.arange(len(one))[:,None,None]).sum(0)
+    return number.where(((share-.5).abs()>.25).all(0), -1)
+
+def reads_own_part(
+    o, # What a layer gives for one item, (parts, ...)
+    whole, # Tensor (1, *shape), as `Parts.whole` gives it, that it was computed from
+    parts:Parts,
+    most=4 # So many rows are asked
+) -> bool:
+    "Does each row look at its own part, more than other rows do?"
+    some = torch.linspace(0, len(o)-1, min(most, len(o))).round().long()
+    mix = torch.randn(o[0].numel(), generator=torch.Generator().manual_seed(0)).to(o)
+    g, = gradients(o[some.to(o.device)].flatten(1)@mix, [whole])
+    e = _scaled(g.double().square().movedim(parts.axis+2, 2).flatten(3).sum(3)[:,0].cpu())
+    live = e.any(1)
+    return bool(live.any()) and torch.equal((e-e[live].mean(0)).argmax(1)[live], some[live])
+
+def rows_in_order(
+    number # (items, parts), as `reading_rows` gives it
+):
+    "True if the parts of an item follow each other, False if the items of a part do; None where it is neither"
+    rows = torch.arange(number.numel())
+    if torch.equal(number, rows.reshape(number.shape)): return True
+    return False if torch.equal(number, rows.reshape(number.shape[::-1]).T) else None

@@ -200,7 +200,8 @@ class Pass:
 
     @property
     def by_item(self):
-        "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics"
+        "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics, nor where the model takes one item only"
+        if any(l.rows is not None and l.rows.alone for l in self.cap.layers.values()): return False
         if self.model not in _by_item: _by_item[self.model] = _is_by_item(self.model, self.cap.xb, self.shared)
         return _by_item[self.model]
 
@@ -581,7 +582,7 @@ def _cam(o):
     "Exact where mean pooling and one linear layer follow"
     a,g = o.a,o.g
     contrib = (g*a).flatten(1).sum(1)
-    s,zero,neg = (o.score(o.tail(torch.cat([a, a*0, -a]))).float()).chunk(3)
+    s,zero,neg = torch.cat([o.score(o.tail(t)).float() for t in torch.cat([a, a*0, -a]).split(o.rows_at_once(3*len(a)))]).chunk(3)
     tol = max(1e-3, 8*torch.finfo(o.cap.acts[o.layer].dtype).eps)                    # as in the model's own precision
     flat = (g - g.mean(grid_dims(g), keepdim=True)).abs().max() <= tol*g.abs().max()
     line = ((s-zero-contrib).abs().max(), (zero-neg-contrib).abs().max())

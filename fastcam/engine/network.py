@@ -156,17 +156,19 @@ def _fullgrad(o):
     "Input and biases of all layers together, unsigned; the input's size"
     outs = []
     def keep(m, out):
-        if out.ndim==nd+2 and len(out)==len(o.idx) and _bias(m) is not None:
+        if (out.ndim,len(out)) in shapes and _bias(m) is not None:
             outs.append((m, out))
             return out.clone()
     x = o.x
-    nd = x.ndim-2
+    nd,rows = x.ndim-2,o.reads.rows
+    shapes = {(nd+2,len(o.idx)), (nd+1,len(o.idx)*rows.n) if rows else None}
     with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o, x)
     gx,*gs = torch.autograd.grad(s, [x, *[t for _,t in outs]], allow_unused=True)
     size = _plain(x).shape[2:]
     res = _scaled_sum(_plain(x)*_plain(gx)).unflatten(1, size)
     for (m,_),g in zip(outs, gs):
         if g is None: continue
+        if g.ndim<nd+2: g = rows.to_items(g)                         # a row for each part of an item
         terms = _scaled_sum(_plain(g)*_bias(m).detach().float().reshape(-1, *[1]*nd)).unflatten(1, g.shape[2:])
         res = res + TensorCAM(terms, nd=nd).resize(size).as_subclass(Tensor)
     return res

@@ -126,7 +126,7 @@ def is_alone(
     "Does the prediction come out again if the layer's activations are all that is known?"
     known = _answers(cap)
     # what a stage has kept of the batch by itself does not fit twice as many
-    if name not in known: known[name] = _find_alone(cap, name, torch.cat(2*[cap.acts[name].detach()], cap.layers[name].batch_dim))
+    if name not in known: known[name] = _find_alone(cap, name, cap.layers[name].joined(torch.stack(2*[cap.acts[name].detach()])))
     return known[name]
 
 # %% ../../nbs/engine/05_tail.ipynb #4406f2d4
@@ -175,7 +175,7 @@ def _pool_hooks(mods, n, found):
 def _find_pool(cap, name):
     "Of the last module up to which a channel less is a feature less: `(module, what it gave, pooled (batch, times, channels))`; None where there is none, or the layer feeds something else"
     lay,a,found = cap.layers[name],cap.acts[name].detach(),[]
-    if lay.kind!='NC*': return None
+    if lay.kind!='NC*' or lay.rows is not None: return None
     known = _learned(lay)
     mods = _alive(known.pools) or [m for m in all_modules(cap.model)[0] if m is not lay.module and _may_pool(m)]      # those of last time first
     odd,n = (torch.arange(a.shape[1], device=a.device)%2).reshape(-1, *[1]*(a.ndim-2)),len(a)
@@ -201,7 +201,8 @@ def replaced(
 ) -> Tensor: # (batch, ...)
     "What `without` replaces: the layer's activations, or what is made of them further on"
     found = pooled(cap, name)
-    return cap.acts[name] if found is None else found[1]
+    if found is not None: return found[1]
+    return cap.acts[name] if cap.layers[name].rows is None else cap.a(name)
 
 def _less(m, o, p, rows, chs):
     "What module `m` gives for items `rows` without the channels `chs`, of what it gave `o` of the pooled `p`, as `pooled` has them"

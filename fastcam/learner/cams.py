@@ -7,6 +7,7 @@ __all__ = ['CAMs', 'CAMItem']
 
 # %% ../../nbs/learner/03_cams.ipynb #e751869c
 from fastai.vision.all import *
+from ..core import *
 from ..draw import *
 from ..engine.layer import *
 from ..engine.target import *
@@ -74,6 +75,12 @@ class CAMs:
                   (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
         which = self.vocab.predicted if isinstance(self.vocab, ClassNames) else lambda p: [p.argmax().item()]
         return L(str(first(which(p)) if self.vocab is None else self.vocab[first(which(p))]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
+
+    @property
+    def frames(self):
+        "How many frames the maps have, or slices, or parts that the model looks at one by one; None where they have none"
+        m = first(self._maps)
+        return None if m is None or m.nd<3 and getattr(self.reads, 'parts', None) is None else m.grid[0]
 
     def __len__(self): return len(self._maps)
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -193,19 +200,30 @@ def _inp(self:CAMs, inp=None):
 def _turned(self:CAMs, x, inp):
     "Item `x` of input `inp`, with its places last, if it is a tensor that the model takes in another way"
     r = self.reads
-    if r is None or inp!=r.source or not isinstance(x, Tensor) or not max(r.axes)<x.ndim<=len(r.axes)+1: return x
-    return r.turned(x)
+    return r.turned(x) if r is not None and inp==r.source and isinstance(x, Tensor) and r.turns(x) else x
+
+@patch
+def _stacked(self:CAMs):
+    "Numbers of the inputs that are the parts of an item, where each is one"
+    parts = getattr(self.reads, 'parts', None)
+    return () if parts is None or len(parts.sources)<2 else parts.sources
 
 @patch
 def pictures(self:CAMs,
     inp=None # Which input, if the model has several; if None the one that the layer reads
 ) -> L:
     "The items as the model saw them, decoded: each shows itself"
-    inp,bs = self._inp(inp),self._batches()
-    if not hasattr(self.dl, 'decode_batch'): its = L(x for b in bs for x in b[inp])
-    elif self.xb is not None: its = L(x for b in bs for x in self.dl.decode(b)[inp])                    # without labels there is no item to decode
-    else: its = L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
-    return its.map(lambda x: as_picture(self._turned(x, inp)))
+    if inp is None and self._stacked(): return L(zip(*map(self._decoded, self._stacked()))).map(lambda xs: as_picture(torch.stack([x.as_subclass(Tensor) for x in xs], 1)))
+    inp = self._inp(inp)
+    return self._decoded(inp).map(lambda x: as_picture(self._turned(x, inp)))
+
+@patch
+def _decoded(self:CAMs, inp):
+    "Input `inp` of the items, decoded"
+    bs = self._batches()
+    if not hasattr(self.dl, 'decode_batch'): return L(x for b in bs for x in b[inp])
+    if self.xb is not None: return L(x for b in bs for x in self.dl.decode(b)[inp])                    # without labels there is no item to decode
+    return L(o[inp] for b in bs for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False))
 
 @patch
 def originals(self:CAMs,
@@ -235,6 +253,15 @@ def n_columns(self:CAMs):
     return max([1, *map(len, self._maps)])
 
 @patch
+def _drawn(self:CAMs, pic, m, inp, relu):
+    "What is drawn of a picture and its map. Where items are cut into parts: up to six of them, or the map of input `inp`, if that is a part"
+    if m is None or getattr(self.reads, 'parts', None) is None: return dict(picture=pic, map=m)
+    if inp in self._stacked(): return dict(picture=pic, map=TensorCAM(m[self._stacked().index(inp)], nd=m.nd-1))
+    if m.nd<3 or not isinstance(pic, Plotted): return dict(picture=pic, map=m)
+    which = strongest_slices(m, relu)
+    return dict(picture=Plotted(pic.x, which), map=m, slices=which)
+
+@patch
 def panels(self:CAMs,
     relu=True, # Is only shown what speaks for the target? The titles say so if not
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
@@ -245,7 +272,7 @@ def panels(self:CAMs,
     def panel(i, j):
         maps = self._maps[i]
         if j>=max(1, len(maps)): return None
-        return Panel(pics[i], maps[j] if len(maps) else None, self._title(i, j, relu), views[i])
+        return Panel(**self._drawn(pics[i], maps[j] if len(maps) else None, inp, relu), title=self._title(i, j, relu), view=views[i])
     return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
 
 @patch
