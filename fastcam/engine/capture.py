@@ -120,9 +120,10 @@ class Capture:
         layers:dict, # `GridLayer`s by name, as `find_layers` gives them
         pad=None, # Number of the padding token of a text, if not as the model knows it, see `pad_index`
         mods=None, # All modules of `model`, if they are known already
-        rule=None # Function of nothing giving a context in which the model runs, and so how its backward pass is made, see `as_rule`
+        rule=None, # Function of nothing giving a context in which the model runs, and so how its backward pass is made, see `as_rule`
+        graph=True # Will gradients be asked of this call? If not, none is prepared at the input itself, where that takes as much as the call
     ):
-        self.model,self.layers,self.pad,self.mods,self.rule = model,layers,pad,mods,rule
+        self.model,self.layers,self.pad,self.mods,self.rule,self.graph = model,layers,pad,mods,rule,graph
         self.answered_by,self._answer = None,None                    # a function of a prediction and its rows, where others make an answer of it
 
     def __enter__(self):
@@ -195,8 +196,11 @@ class Capture:
 
     def _leaf(self, name, lay, a):
         "Keeps `a` as what layer `name` gives, with gradients from here on, and hands on a clone of it"
-        torch.set_grad_enabled(True)
         self.masks.setdefault(name, None)
+        if is_input(lay) and not self.graph:
+            self.acts[name] = a.detach()
+            return a
+        torch.set_grad_enabled(True)
         self.acts[name] = a if a.requires_grad or not a.is_floating_point() else a.detach().requires_grad_()
         if len(self.acts)==1: self._follow(lay)
         return self.acts[name].clone()

@@ -166,7 +166,8 @@ class Explainer:
     def capture(self, model, xb, pad=None, mods=None):
         "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
         if mods is None: mods = all_modules(model)[0]
-        return Capture(model, self.layers(model, xb, mods), pad, mods, self.rule)
+        layers = self.layers(model, xb, mods)
+        return Capture(model, layers, pad, mods, self.rule, asks_graph(self.method_at(False, first(layers.values()))))
 
     def maps(self,
         cap:Capture, # After the model was called
@@ -174,7 +175,7 @@ class Explainer:
         yb=() # True values, if known
     ) -> tuple: # `Pass`, and maps `(batch, k, *grid)` by layer, by None where layers are fused
         "The maps of a captured batch, a list of `(k, tokens)` where texts are padded; in the block of `cap`, and in one of `no_grad`"
-        if cap.layers and not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in tensors_in(cap.pred)): self._call_again(cap)
+        if cap.layers and cap.graph and not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in tensors_in(cap.pred)): self._call_again(cap)
         if self.usual and 'input' in cap.layers and 'input' not in cap.acts: cap.again(find_layers(cap.model, cap.xb))          # a text that no embedding looks up
         if self.rule is not None: getattr(cap.ruled, 'check', noop)()
         cap.unhook()                                                 # methods call the model again

@@ -19,7 +19,7 @@ weight_method(lambda a,g: g, name='inputxgradient', paper='1605.01713', doc='Wha
 weight_method(lambda a: 1/a.shape[1], name='lafam', paper='2407.06059', doc='What the layer sees at all, without a class: for bodies trained without labels')
 map_method(lambda a,g: g.sum(1), name='inputgrad', paper='1312.6034', doc='Where a small change would move the score', layer='input')
 
-@register_method('smoothgrad', paper='1706.03825', grads=True, passes='samples', layer='input')
+@register_method('smoothgrad', paper='1706.03825', grads=True, passes='samples', layer='input', graph=False)
 def _smoothgrad(o,
     samples=16, # Noisy inputs
     sigma=.3 # Standard deviation of the noise, in units of the normalised input
@@ -48,7 +48,7 @@ def _gap(o, m, b):
     gained = o.score(o.pred).float()-o.score(o.tail(b)).float()
     return ((m.flatten(1).sum(1)-gained).abs()/gained.abs().clamp(min=1e-6)).tolist()
 
-@register_method('ig', paper='1703.01365', grads=True, passes='steps', layer='input')
+@register_method('ig', paper='1703.01365', grads=True, passes='steps', layer='input', graph=False)
 def _ig(o,
     steps=20, # On the way from the baseline to the input
     baseline=0., # The empty input: a number, or a tensor that broadcasts over (batch, channels, *size)
@@ -93,7 +93,7 @@ def _replaced(o, rows, masks, fill):
     where = masks.bool() if o.real is None else torch.zeros_like(ids, dtype=torch.bool).masked_scatter(o.real, masks.bool())
     return o.model(*put_input(rows_of(o.xb, rows, o.shared), o.reads.source, ids.masked_fill(where, fill)))
 
-@register_method('occlusion', paper='1311.2901', passes='windows', layer='input')
+@register_method('occlusion', paper='1311.2901', passes='windows', layer='input', graph=False)
 def _occlusion(o,
     window=None, # Size of what is taken away, in pixels, steps or tokens, a number or one for each axis; a token, or an eighth of a picture's sides, a twentieth of a signal, if None
     stride=None, # From one window to the next; half a window if None
@@ -121,7 +121,7 @@ def _random_masks(which, coarse, shifts, size):
     up = TensorCAM(coarse[which][:,None], nd=len(size)).resize(big).as_subclass(Tensor)[:,0]
     return torch.stack([m[tuple(slice(i, i+n) for i,n in zip(at, size))] for m,at in zip(up, shifts[which].tolist())])
 
-@register_method('rise', paper='1806.07421', passes='n', layer='input')
+@register_method('rise', paper='1806.07421', passes='n', layer='input', graph=False)
 def _rise(o,
     n=1000, # How many masks
     p=.5, # Share of the input that a mask keeps

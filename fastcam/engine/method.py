@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Pass', 'register_method', 'register_smooth', 'register_rule', 'cam_methods', 'named_choice', 'UnknownKeyword',
-           'keywords_of', 'as_method', 'method_name', 'as_rule', 'asks_layer', 'is_blind', 'grid_dims', 'grid_mean',
-           'grid_sum', 'pca_reduce', 'kpca_reduce', 'sum_reduce', 'weight_method', 'map_method', 'method_for']
+           'keywords_of', 'as_method', 'method_name', 'as_rule', 'asks_layer', 'asks_graph', 'is_blind', 'grid_dims',
+           'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce', 'sum_reduce', 'weight_method', 'map_method',
+           'method_for']
 
 # %% ../../nbs/engine/06_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -283,12 +284,13 @@ def register_method(
     passes=0, # Further passes through the model: a number, or in words
     grads=False, # Does it ask for gradients?
     layer=True, # Does it ask for a layer? Where not, none is searched; 'input' if its layer is the input itself, unless another is asked for
-    blind=False # Is its map the same whatever is asked? Then its title names no class
+    blind=False, # Is its map the same whatever is asked? Then its title names no class
+    graph=True # Does it ask its pass for gradients, `o.g`? Not if it asks for those of other passes, or for none
 ):
     "Decorator: make a function of a `Pass`, giving `(batch, *grid)`, known as a method"
     if callable(name): return register_method()(name)                       # without parentheses
     def _f(f):
-        f.paper,f.passes,f.grads,f.layer,f.blind = paper,passes,grads,layer,blind
+        f.paper,f.passes,f.grads,f.layer,f.blind,f.graph = paper,passes,grads,layer,blind,graph
         _methods[name or f.__name__] = f
         return f
     return _f
@@ -399,6 +401,12 @@ def asks_layer(
 ) -> bool|str:
     "Does this method ask for a layer, as it was registered? 'input' if that is the input itself"
     return getattr(_unwrapped(method), 'layer', True)
+
+def asks_graph(
+    method # As `as_method` gives it
+) -> bool:
+    "Does this method, or its smoother, ask its pass for gradients, as far as it says?"
+    return bool(method.args) or getattr(method.func, 'graph', True)
 
 def is_blind(
     method, # A registered name, or a function of a `Pass`
