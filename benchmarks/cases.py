@@ -253,8 +253,51 @@ def show():
         ax.set_title(f'{label} {p.max():.2f}')
     return Case({'predict, then draw': lambda: _drawn(predict), 'show_cam': lambda: _drawn(lambda: learn.show_cam(f))}, 'predict, then draw', {'show_cam': ('predict, then draw', 1.3)})
 
+# ---- methods of the input: the floor is what their passes cost, in the same chunks
+def at_input(m, x, score=top):
+    "The gradient of `score(pred)` at the input"
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(score(m(x)), x)[0]
+
+def inputs(name, bs):
+    from fastcam.engine.explain import cam_maps
+    from fastcam.engine.perturb import fitting, noise_like
+    import numpy as np
+    m,x,n = model(name),picture(bs),8
+    c = forward(m, x).argmax(1)
+    score = lambda pred: pred.gather(1, c.repeat(len(pred)//bs)[:,None]).sum()
+    at,w = np.polynomial.legendre.leggauss(n)
+    def ig_floor():
+        forward(m, x)
+        rows,ts = torch.arange(bs).repeat(n),torch.tensor((at+1)/2).to(x).repeat_interleave(bs).reshape(-1,1,1,1)
+        gs = [at_input(m, t*x[r], lambda p: p.gather(1, c[r][:,None]).sum()) for r,t in zip(rows.split(fitting(x)), ts.split(fitting(x)))]
+        return ((torch.cat(gs).unflatten(0, (n,bs))*torch.tensor(w/2).to(x).reshape(-1,1,1,1,1)).sum(0)*x).sum(1)
+    def noisy_floor():
+        forward(m, x)
+        return sum(at_input(m, x+noise_like((1,*x.shape[1:]), .3, x, i), score).sum(1) for i in range(n))/n
+    ours = lambda **kw: cam_maps(m, x, c[:,None], **kw)[:,0]
+    ways = {'inputxgradient floor': lambda: (at_input(m, x, score)*x).sum(1), 'inputxgradient': lambda: ours(method='inputxgradient'), 'ig floor': ig_floor,
+            'ig': lambda: ours(method='ig', steps=n, check=False), 'smoothgrad floor': noisy_floor, 'smoothgrad': lambda: ours(method='smoothgrad', samples=n)}
+    names = 'inputxgradient','ig','smoothgrad'
+    equal = lambda: {n: (off(ways[n](), ways[f'{n} floor']()), 1e-3) for n in names}
+    return Case(ways, 'inputxgradient floor', {n: (f'{n} floor', 1.05) for n in names}, few=() if bs==1 else ways, equal=equal)
+
+def rise(n=1000):
+    "1,000 masks of 16 pictures beside as many bare passes and making the masks"
+    from fastcam.engine.explain import cam_maps
+    from fastcam.engine.perturb import fitting
+    m,x = model('efficientnet_lite0'),picture(16)
+    def floor():
+        coarse,bs = (torch.rand(n, 1, 9, 9)<.5).float(),fitting(x)
+        for i in range(0, 16*n, bs):
+            up = nn.functional.interpolate(coarse[torch.arange(i, i+bs)%n], (252,252), mode='bilinear')[...,:224,:224]
+            forward(m, x[torch.arange(i, i+bs)//n%16]*up)
+    return Case({'floor': floor, 'rise': lambda: cam_maps(m, x, 0, method='rise', n=n)}, 'floor', {'rise': ('floor', 1.05)}, few=('floor','rise'))
+
 cases = {f'gradcam/{n}/{w}/{bs}': partial(gradcam, n, w, bs) for n in layers for w in ('last','inner') for bs in (1,16,64)}
 cases |= {f'classes/{n}/{k}': partial(classes, n, k) for n,k in [('resnet34',37),('efficientnet_lite0',37),('vit_tiny',37),('resnet34',1000)]}
 cases |= {'ablation/resnet34/layer4': partial(ablation, 'resnet34', 'layer4', 1.4), 'ablation/efficientnet_lite0/bn2': partial(ablation, 'efficientnet_lite0', 'bn2', 1.4),
           'ablation/resnet34/layer3': partial(ablation, 'resnet34', 'layer3')}
+cases |= {f'inputs/{n}/{bs}': partial(inputs, n, bs) for n in layers for bs in (1,16)} | dict(rise=rise)
 cases |= dict(scorecam=scorecam, learner=learner, show=show)
