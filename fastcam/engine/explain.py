@@ -88,19 +88,19 @@ def _check_places(target, cap):
     "ValueError where a prediction of three dimensions for pictures is asked about classes, and may be a row of answers as well as a class for each place"
     if isinstance(target, Several):
         for t in target.ts: _check_places(t, cap)
-    x,pred = cap.xb[0],cap.answer
+    x,pred = cap.xb[0],target.answer(cap.answer)
     if type(target).scores is not Target.scores or not target.by_place(pred) or pred.ndim>3 or x.ndim<4 or pred.shape[2] in x.shape[2:]: return
     n,m = pred.shape[1:]
     raise ValueError(f"The prediction is {tuple(pred.shape)} for pictures {tuple(x.shape)}: is that {n} answers of {m} classes each, as for digits of a number, or "
                      f"{n} classes at {m} places? Of answers `target=[Head(i) for i in range({n})]` is the class predicted in each, `Head(0, 3)` a class of the "
                      "first; of places `target=Region()`; anything else is a function of the prediction, such as `lambda p: p[:,0,3]`")
 
-def _layers(model, xb, layer, mods):
+def _layers(model, xb, layer, mods, ask):
     "`find_layers`, where 'input' is the input itself"
     each = layer if is_listy(layer) else [layer]
     def is_input_itself(l): return isinstance(l, str) and l=='input' and not hasattr(model, 'input')
-    if not any(map(is_input_itself, each)): return find_layers(model, xb, layer, mods)
-    return {n:o for l in each for n,o in ({'input': input_layer(model, xb)} if is_input_itself(l) else find_layers(model, xb, l, mods)).items()}
+    if not any(map(is_input_itself, each)): return find_layers(model, xb, layer, mods, ask)
+    return {n:o for l in each for n,o in ({'input': input_layer(model, xb)} if is_input_itself(l) else find_layers(model, xb, l, mods, ask)).items()}
 
 def _heard(maps):
     "Maps `(batch, k, tokens)` of texts, without the first tokens of an item where all of them are zero, as before those that an encoder hands on"
@@ -157,7 +157,7 @@ class Explainer:
         "Where the map is made: at `layer`; at the input itself where the method asks for that, for texts if nothing else is asked for, and where no layer keeps places"
         if not self.asks: return {}
         if self.asks=='input' or self.usual and token_ids(xb) is not None: return {'input': input_layer(model, xb)}
-        try: return _layers(model, xb, self.layer, mods)
+        try: return _layers(model, xb, self.layer, mods, self._asked)
         except NoLayer as e:
             if not self.usual or xb[main_input(xb)].ndim<3: raise               # nobody knows where the numbers of a row lie
             _say_once(model, e)
@@ -168,6 +168,11 @@ class Explainer:
         if mods is None: mods = all_modules(model)[0]
         layers = self.layers(model, xb, mods)
         return Capture(model, layers, pad, mods, self.rule, asks_graph(self.method_at(False, first(layers.values()))))
+
+    def _asked(self, pred):
+        "The numbers explained, for one item"
+        numbers,which = self.target.ask(pred, range(1)).picks(pred)
+        return numbers.gather(1, which)
 
     def maps(self,
         cap:Capture, # After the model was called
@@ -218,7 +223,7 @@ class Explainer:
         "What is kept of the prediction for the question `q`, probabilities where there are any"
         p,heads = q.summary(pred),q.heads
         if p is None: return None
-        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(pred) else act(p.float())
+        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(q.answer(pred)) else act(p.float())
         return p.float() if q.by_place(pred) else heads.probs(p.float())
 
     def _true(self, yb):

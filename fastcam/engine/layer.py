@@ -5,18 +5,22 @@
 # %% auto #0
 __all__ = ['conv_types', 'batchnorms', 'Many', 'all_modules', 'evaluating', 'as_written', 'own_random', 'Reads', 'GridLayer',
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
-           'pad_index', 'tensors_in', 'shared_inputs', 'Standing', 'Untracked', 'in_order', 'Seen', 'DryPass',
-           'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none', 'find_rows', 'is_grid_of_answers',
-           'Found', 'reads_of', 'close_names', 'close_matches', 'default_layer', 'stages', 'forget_layers',
-           'grid_layers', 'answers_are_grid', 'find_layers', 'layers_table']
+           'pad_index', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs', 'Standing',
+           'Untracked', 'in_order', 'Seen', 'DryPass', 'node_of', 'graph_of', 'made_of', 'Ways', 'ways_of', 'main_pred',
+           'are_stages', 'answer_path', 'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none',
+           'find_rows', 'is_grid_of_answers', 'detached', 'Found', 'reads_of', 'close_names', 'close_matches',
+           'last_counting', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'answers_are_grid',
+           'find_layers', 'layers_table']
 
 # %% ../../nbs/engine/02_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
 from .trace import *
 from .grid import *
 from fastcore.basics import basic_repr
+from collections.abc import Mapping
 from torch.overrides import TorchFunctionMode
 from contextlib import ExitStack, suppress
+from copy import copy
 import difflib, itertools, numbers, re, threading, weakref
 
 # %% ../../nbs/engine/02_layer.ipynb #bccc1571
@@ -159,6 +163,8 @@ class GridLayer:
         self.shares,self.axes,self.source,self.looks = {},None,None,[]
         # weak references to the modules in the order in which they are done, its own place there, and the most numbers that one gives from there on
         self.order,self.nth,self.wide = (),0,0
+        # the ways of the gradient from the prediction, and its node there; in a model whose last layer not all of them go through: do they go through this?
+        self.ways,self.node,self.on_way = None,None,True
         # may what is behind it go without gradients of parameters? Not if the model asks for some
         self.frees = False
         # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows?
@@ -263,6 +269,27 @@ def tensors_in(o):
     if is_listy(o): return [t for p in o for t in tensors_in(p)]
     return [o] if isinstance(o, Tensor) and o.is_floating_point() else []
 
+def tensors_by_path(pred, path=()):
+    "`(path, tensor)` for each floating point tensor in a prediction, however nested: the keys and numbers that lead to it"
+    if isinstance(pred, Tensor): return [(path,pred)] if pred.is_floating_point() else []
+    parts = pred.items() if isinstance(pred, Mapping) else enumerate(pred) if is_listy(pred) else []
+    return [o for k,p in parts for o in tensors_by_path(p, (*path,k))]
+
+def at_path(pred, path):
+    "What lies at this `path` in a prediction"
+    for k in path: pred = pred[k]
+    return pred
+
+def with_at_path(pred, path, o):
+    "The prediction with `o` at this `path`"
+    if not path: return o
+    k,part = path[0],with_at_path(pred[path[0]], path[1:], o)
+    if hasattr(pred, '_make'): return pred._replace(**{pred._fields[k]: part})
+    if is_listy(pred): return type(pred)([*pred[:k], part, *pred[k+1:]])
+    res = copy(pred)
+    res[k] = part
+    return res
+
 _shared = weakref.WeakKeyDictionary()
 
 def _is_alike(one, two):
@@ -353,6 +380,10 @@ def in_order(m, i, o):
     "A forward hook: the gradient at `o` is laid out as it is read. On a CPU torch's batchnorm (2.14) takes that of one item for another place if it comes from tokens, as in `bn(x).flatten(2).transpose(1, 2)`"
     if isinstance(o, Tensor) and o.requires_grad and len(o)==1: o.register_hook(lambda g: g.contiguous())
 
+def _gave(m, out, *nodes):
+    "Is `m` a module without a type of its own, as unflattened programs of `torch.export` hold, and did one of these operations give `out`?"
+    return type(m).__module__=='torch.export.unflatten' and not m._modules and getattr(out, 'grad_fn', None) is not None and out.grad_fn.name().startswith(nodes)
+
 class Seen:
     "One call of a module in the dry pass: what it gave (`out`, None if that is no grid) and its `shape`, whether a mask of tokens came with it, whether the model cut the gradient there"
     def __init__(self, name, module, call, out, shape, masked, cut):
@@ -361,9 +392,9 @@ class Seen:
         self.grad,self.other,self.cls,self.layouts,self.fed = None,None,None,[],None
         self.beside = []                                             # layouts that fit other inputs than the main one
         self.behind,self.plain = None,False                          # the call that an activation function takes the output of; is this plain?
+        self.is_conv = isinstance(module, conv_types) or _gave(module, out, 'Convolution')
+        self.own_maps = self.is_conv or isinstance(module, batchnorms) or _gave(module, out, 'NativeBatchNorm', 'CudnnBatchNorm')
     key = property(lambda self: (self.name,self.call))
-    is_conv = property(lambda self: isinstance(self.module, conv_types))
-    own_maps = property(lambda self: self.is_conv or isinstance(self.module, batchnorms))
     @property
     def rows(self):
         "How many rows it gave for the item"
@@ -508,19 +539,171 @@ def _grads(score, outs):
         raise ValueError(_checkpointed) from e
     return [next(gs) if o is not None and o.requires_grad else None for o in outs]
 
-def _ask_gradients(dry):
-    "The gradients of the prediction at all that was seen; returns the first tensor of the prediction, and whether there is any gradient"
-    preds = tensors_in(dry.pred)
-    if not preds: raise ValueError("The model's prediction holds no floating point tensor: there is nothing to take a gradient of")
-    rng = torch.Generator().manual_seed(0)
-    first,*rest = [(p*torch.randn(p.shape, generator=rng).to(p)).sum() for p in preds]
-    outs,p = [s.out for s in dry.outs],preds[0]
-    grads = _grads(first, outs)
+def _ask_gradients(dry, asked):
+    "The gradients of the tensors `asked` of the prediction at all that was seen, and of the others; returns whether there is any gradient"
+    preds = tensors_in(dry.pred) or asked
+    if not asked: raise ValueError("The model's prediction holds no floating point tensor: there is nothing to take a gradient of")
+    rng,ids = torch.Generator().manual_seed(0),{id(p) for p in asked}
+    score,rest = [],[]
+    for p in preds: (score if id(p) in ids else rest).append((p*torch.randn(p.shape, generator=rng).to(p)).sum())
+    outs,p = [s.out for s in dry.outs],asked[0]
+    grads = _grads(sum(score), outs)
     others = _grads(sum(rest), outs) if rest else grads
     n = p.shape[1] if p.ndim>1 else 0
     one_class = _grads((p[:,:1] if p.ndim>1 else p).sum(), [o if o is not None and n in (o.shape[1],o.shape[-1]) else None for o in outs])
     for seen,seen.grad,seen.other,seen.cls in zip(dry.outs, grads, others, one_class): pass
-    return p,any(o.requires_grad for o in [first, *rest])
+    return any(o.requires_grad for o in score+rest)
+
+# %% ../../nbs/engine/02_layer.ipynb #3a1f60c3
+def node_of(t):
+    "The node of autograd's graph that gave the tensor `t`; None where it takes no gradient"
+    if not t.requires_grad: return None
+    if t.grad_fn is not None: return t.grad_fn
+    with torch.enable_grad(): return t.view_as(t).grad_fn.next_functions[0][0]
+
+def _leads(n): return [m for m,_ in n.next_functions if m is not None]
+
+def graph_of(nodes):
+    "The graph that leads from `nodes` to parameters and inputs: what each node leads to, in an order in which that comes before it"
+    leads,order,todo = {},[],[(n,False) for n in nodes]
+    while todo:
+        n,done = todo.pop()
+        if done: order.append(n)
+        elif n not in leads:
+            leads[n] = _leads(n)
+            todo += [(n,True), *[(m,False) for m in leads[n] if m not in leads]]
+    return {n: leads[n] for n in order}
+
+_by_number = re.compile(r'(\w*View|Reshape\w*|Permute|T|Transpose|Movedim|Clone|Slice|Select|Squeeze|Unsqueeze|Alias|Contiguous|ToCopy|Sigmoid|Exp|Mul|Add|Sub|Div|LogSoftmax|Softmax|Split|Unbind)Backward\d*$')
+_together = re.compile(r'(Cat|Stack)Backward\d*$')
+
+def made_of(nodes):
+    "What predictions were put together of, piece by piece: the nodes of the pieces, and all from there on"
+    pieces,passed,todo = {},{},list(nodes)
+    while todo:
+        n = todo.pop()
+        if n in passed: continue
+        passed[n],leads = True,_leads(n)
+        if leads and (_together.match(n.name()) or len(leads)==1 and _by_number.match(n.name())): todo += leads
+        else: pieces[n] = True
+    return list(pieces),list(passed)
+
+_prime = 2**61-1                                                     # of so many ways there may be more than there are atoms
+class Ways:
+    "The ways of the gradient from a prediction to the inputs, as numbers of nodes that lead to others"
+    def __init__(self,
+        preds, # Tensors that are predicted
+        ends # Nodes where ways end, a list for each input
+    ):
+        graph = graph_of([n for n in map(node_of, preds) if n is not None])
+        pieces,own = made_of([n for n in map(node_of, preds) if n in graph])
+        self.number,self.leads,known = {},[],{n for ns in ends for n in ns}
+        for n,ms in graph.items():
+            to = [self.number[m] for m in ms if m in self.number]
+            if to or n in known: self.number[n] = self._add(to)
+        numbers = lambda ns: [self.number[n] for n in ns if n in self.number]
+        self.starts,self.own,self.ends = numbers(pieces),set(numbers(own)),[o for ns in ends if (o := set(numbers(ns)))]
+        self.down,self.reached = self._down(self.starts)
+        self.up = [self._up(o) for o in self.ends]
+
+    def _add(self, to):
+        self.leads.append(to)
+        return len(self.leads)-1
+
+    def _down(self, starts):
+        "For each node how many ways lead to it from `starts`, and from which of them, as bits"
+        n,reached = [0]*len(self.leads),[0]*len(self.leads)
+        for i,s in enumerate(starts): n[s],reached[s] = n[s]+1,reached[s]|1<<i
+        for i in reversed(range(len(n))):
+            for m in self.leads[i]: n[m],reached[m] = (n[m]+n[i])%_prime,reached[m]|reached[i]
+        return n,reached
+
+    def _up(self, ends, without=()):
+        "For each node how many ways lead from it to one of the `ends`, but through those `without`"
+        n = [0]*len(self.leads)
+        for i,to in enumerate(self.leads):
+            if i not in without: n[i] = (1 if i in ends else 0)+sum(n[m] for m in to)%_prime
+        return n
+
+    def _all(self, up): return sum(up[s] for s in self.starts)%_prime
+
+    def of(self, t):
+        "The number of the node that gave the tensor `t`; None if it lies on no way"
+        n = None if t is None else node_of(t)
+        return self.number.get(n)
+
+    def cuts(self,
+        nodes, # Numbers of nodes; None for what lies on no way
+        through=None # Some nodes, these among them; None for all ways
+    ) -> set: # Numbers of nodes
+        "Those of `nodes` that all ways to an input go through; or all those that go `through` any of some nodes"
+        res,through = set(),None if through is None else set(through)
+        for ends,up in zip(self.ends, self.up):
+            n = self._all(up)-(0 if through is None else self._all(self._up(ends, through)))
+            if n%_prime: res |= {i for i in nodes if i is not None and (self.down[i]*up[i]-n)%_prime==0}
+        return res
+
+    def cuts_from(self, node, nodes):
+        "Those of `nodes` that all ways from `node` to an input go through"
+        down = self._down([node])[0]
+        return {i for up in self.up for i in nodes if i is not None and up[node] and (down[i]*up[i]-up[node])%_prime==0}
+
+    def counts_for_all(self, node):
+        "Does each piece of the prediction depend on this node?"
+        return node is not None and self.reached[node]==(1<<len(self.starts))-1
+
+    def side_by_side(self, nodes):
+        "Does none of these nodes lead to another of them?"
+        seen,marks = [0]*len(self.leads),{n:1<<i for i,n in enumerate(nodes)}
+        for i,to in enumerate(self.leads):
+            for m in to: seen[i] |= seen[m]|marks.get(m, 0)
+        return not any(seen[n] for n in marks if n is not None)
+
+def ways_of(
+    dry, # `DryPass`
+    asked # Tensors of its prediction
+): # None where no way leads to an input, or to where the model itself cuts the gradient
+    "The `Ways` from these tensors to the inputs; where these take no gradient, to the first that was made of them"
+    leaves = [s.out for s in dry.outs if s.cut and s.out is not None and s.out.is_leaf]
+    ends = [ts for _,ts,_ in dry.inputs()] + ([leaves] if leaves else [])
+    first_out = first(s.out for s in dry.outs if s.out is not None and s.out.requires_grad)
+    for way in (ends, [[first_out]] if first_out is not None else []):
+        if (ways := Ways(asked, [[node_of(t) for t in ts] for ts in way])).ends: return ways
+
+
+# %% ../../nbs/engine/02_layer.ipynb #7be20c12
+def main_pred(
+    pred # What a model gave
+):
+    "The prediction among what a model of text gives"
+    if isinstance(pred, tuple) and len(pred)==3 and all(isinstance(o, Tensor) for o in pred) and pred[0].ndim<3==pred[1].ndim==pred[2].ndim: return pred[0]
+    return getattr(pred, 'logits', pred)
+
+# %% ../../nbs/engine/02_layer.ipynb #3a1f60c7
+_named_so = 'out','output','logits','pred','prediction'
+
+def _with_gradient(parts): return [(p,t) for p,t in parts if t.requires_grad]
+def _by_name(parts): return [(p,t) for p,t in parts if p[-1] in _named_so]
+
+def _last_of(parts):
+    "Those `(path, tensor)` whose tensor no other one is made of"
+    graphs = [graph_of([n]) if (n := node_of(t)) is not None else {} for _,t in parts]
+    return [(p,t) for i,(p,t) in enumerate(parts) if not any(j!=i and node_of(t) in g for j,g in enumerate(graphs))]
+
+def are_stages(pred):
+    "Is a prediction of several maps, each made of the one before, as `features_only=True` in timm gives them?"
+    parts = tensors_by_path(pred)
+    return len(parts)>1 and all(t.ndim>2 for _,t in parts) and len(_last_of(parts))==1
+
+def answer_path(
+    pred # What `main_pred` gives; with its graph, if it has one
+): # A tuple of keys and numbers, see `at_path`; None where there is no answer, or several
+    "Where the answer is in a prediction; `()` if it is one tensor"
+    if isinstance(pred, Tensor): return ()
+    parts = [(p,t) for p,t in tensors_by_path(pred) if t.ndim]
+    for fewer in (_with_gradient, _by_name, _last_of):
+        if len(parts)>1: parts = fewer(parts) or parts
+    return parts[0][0] if len(parts)==1 else None
 
 # %% ../../nbs/engine/02_layer.ipynb #e4a20b4b
 def _is_attention(grid, before):
@@ -756,14 +939,26 @@ def _linear_names(outs):
     names = {s.name for s in outs if len(s.shape)==3 and _is_one_linear(s)}
     return names | {s.name for s in outs if any(n in names for n in _above(s.name))}
 
+def detached(pred):
+    "A prediction of several tensors again, without their graph"
+    if isinstance(pred, Tensor): return pred.detach()
+    if isinstance(pred, Mapping): return {k: detached(o) for k,o in pred.items()} if type(pred) is dict else _detached_mapping(pred)
+    if isinstance(pred, tuple) and hasattr(pred, '_make'): return pred._make(map(detached, pred))
+    return type(pred)([detached(o) for o in pred]) if is_listy(pred) else pred
+
+def _detached_mapping(pred):
+    res = copy(pred)
+    for k,o in pred.items(): res[k] = detached(o)
+    return res
+
 Many = collections.namedtuple('Many', 'key rows')                   # which call of a module was the first that gave so many rows for an item
 
 class Found:
     "What was found in a model for inputs of one size: its `layers`, for every other module by `name` why it is none, and what is still to be proven"
-    def __init__(self, model, xb, by_rows=False):
+    def __init__(self, model, xb, by_rows=False, which=None):
         check_model(model)
         check_inputs(xb)
-        self.unsure,self.asked_rows,self.by_rows = {},False,None
+        self.unsure,self.asked_rows,self.by_rows,self.chosen = {},False,None,which
         self._look(model, xb, {})
         if by_rows or not len(self.layers): self.look_at_rows(model, xb)
     def _look(self, model, xb, rows):
@@ -773,7 +968,9 @@ class Found:
             self.main,self.refused = main_input(dry.given),[]
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
-            self.pred,self.graded = _ask_gradients(dry)
+            asked = self._asked(main_pred(dry.pred))
+            self.graded = _ask_gradients(dry, asked)
+            self.pred,self.ways = asked[0],ways_of(dry, asked)
             self.answers = is_grid_of_answers(self.pred, self.x, dry)
             self._name(dry)
             if not len(self.layers) and all(s.grad is None and s.other is None for s in dry.outs):       # a cut before all of them, as by a head of int8
@@ -784,6 +981,24 @@ class Found:
             self.why = '' if len(self.layers) else why_none(self, dry)
         self.shape = self.pred.shape[1:]
         self.x,self.row,self.pred = None,None,None
+        if self.ways: self.ways.number = None                        # nodes of the graph, which would live on
+
+    def _asked(self, pred):
+        "The tensors of a prediction that are asked about: those `chosen`; by default the answer, or all where that is not known"
+        self.several = None if isinstance(pred, Tensor) else detached(pred)
+        self.staged = are_stages(pred)
+        answer,paths = answer_path(pred),[p for p,_ in tensors_by_path(pred)]
+        self.which = self.chosen or ((answer,) if answer is not None else tuple(paths))
+        return [at_path(pred, p) for p in self.which]
+
+    def read_by(self, ask):
+        "Paths of the tensors that the function `ask` reads in a prediction of several; None where it cannot tell"
+        pred = detached(self.several)
+        tensors = tensors_by_path(pred)
+        for _,t in tensors: t.requires_grad_()
+        with suppress(Exception), torch.enable_grad():
+            grads = torch.autograd.grad(ask(pred).sum(), [t for _,t in tensors], allow_unused=True)
+            return tuple(p for (p,_),g in zip(tensors, grads) if g is not None and g.any()) or None
 
     def _name(self, dry):
         self.text = is_tokens(self.x)
@@ -791,17 +1006,41 @@ class Found:
         self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.answers and self.pred.shape[2:].numel()>1
         self._lay_out(dry)
         self._modules(dry)
-        found,own,linear,lines = {},set(),[],_linear_names(dry.outs)
+        found,own,linear,handed,lines = {},set(),[],[],_linear_names(dry.outs)
         for i,seen in enumerate(dry.outs):
             new = self._layer(i, seen)
             if new is None: continue
-            if self._is_class_map(seen, new): own.add(id(seen.out))
-            if self.graded and seen.grad is None or self._is_twin(seen) or isinstance(seen.module, _handing_on): continue
-            if seen.name in lines: linear.append(new)
+            if not self.staged and (self._is_class_map(seen, new) or self._is_predicted(new)): own.add(id(seen.out))
+            if self.graded and seen.grad is None or self._is_twin(seen): continue
+            if isinstance(seen.module, _handing_on): handed.append(new)
+            elif seen.name in lines: linear.append(new)
             else: self._join(found, id(seen.out), new)
         self._spare_class_maps(found, own)
         if self.rows: found,linear,self.beside = {i:o for i,o in found.items() if o.rows},[o for o in linear if o.rows],{}
         self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
+        if found and self.ways: self._keep_to_the_way(dry, [o for o in handed if id(dry.outs[o.nth].out) not in found and (o.rows or not self.rows)])
+
+    def _keep_to_the_way(self, dry, handed):
+        "Where not all ways go through the last layer: which layers do they go through? There may be such among those that hand on what no module gave, as in a traced model"
+        every = [*self.layers, *handed]
+        cuts = self.ways.cuts([o.node for o in every])
+        for o in every: o.on_way = o.node in cuts or dry.outs[o.nth].grad is None
+        end = last_counting(self.layers)
+        if end.on_way or self.dense or self._cells_go_through(dry, end):
+            for o in every: o.on_way = True
+        else: self.layers = L(sorted([*self.layers, *[o for o in handed if o.on_way]], key=lambda o: o.nth))
+
+    def _cells_go_through(self, dry, lay):
+        "Is the gradient at the cells of the last layer that all ways go through what comes by way of layer `lay`? What passes it by may be a class token alone"
+        before = last(o for o in self.layers if o.on_way and o.nth<lay.nth and o.share>.05)
+        if before is None: return False
+        out,seen = dry.outs[lay.nth],dry.outs[before.nth]
+        g, = torch.autograd.grad(out.out, seen.out, out.grad, retain_graph=True, allow_unused=True)
+        if g is None: return False
+        part,whole = before.to_grid(g),before.to_grid(seen.grad)
+        return torch.allclose(part, whole, rtol=1e-3, atol=1e-4*whole.abs().max().item())
+
+    def _is_predicted(self, new): return self.ways is not None and new.node in self.ways.own
 
     def _lay_out(self, dry):
         "The layouts that fit the main input, and those that fit others"
@@ -860,6 +1099,7 @@ class Found:
 
     def _new(self, i, seen, layouts):
         new = GridLayer(seen.name, seen.module, layouts[0].to_grid(seen.out).shape[1], None, layouts[0], dense=self.dense, calls=self.calls[seen.name], call=seen.call, cut=seen.cut)
+        if self.ways: new.ways,new.node = self.ways,self.ways.of(seen.out)
         new.order,new.nth,new.wide,new.shape,new.frees = self.order,i,self.wide[i],seen.shape,self.frees
         new.rows = self.rows.get(seen.rows)
         new.shares = shares(seen, layouts, self.text)
@@ -1157,6 +1397,42 @@ def _outermost(layers):
 
 def _counting(layers): return first(filter(len, ([o for o in layers if o.share>least and o.spare<=spare] for spare in (False,True) for least in (.05, 0, -1))))
 
+def _last_called_once(layers): return first(o for o in reversed(layers) if o.calls==1 and o.grid==layers[-1].grid) or layers[-1]
+
+def last_counting(
+    layers # `GridLayer`s
+) -> GridLayer:
+    "The last layer whose cells count for the prediction; of its grid one that is called once, if there is one"
+    return _last_called_once(_counting(layers))
+
+def _alike(layers):
+    "Sets of `layers` that are modules of one type, with names that differ in one number only"
+    sets = collections.defaultdict(list)
+    for o in layers:
+        for m in re.finditer(r'\d+', o.name): sets[o.name[:m.start()], o.name[m.end():], type(o.module)].append(o)
+    return sets.values()
+
+def _trunk(layers):
+    "Those of `layers` on which every piece of the prediction depends, without branches side by side: alike, and none leads to another"
+    ways = layers[0].ways
+    if ways is None: return layers
+    sets = [s for s in _alike(layers) if len({o.name for o in s})>1 and ways.side_by_side([o.node for o in s])]
+    side = {o.key for s in sets for o in s}
+    return [o for o in layers if o.key not in side and ways.counts_for_all(o.node)]
+
+def _cutting(layers, through):
+    "Those of `layers` that all ways through any of the layers `through` go through"
+    if not layers or layers[0].ways is None: return layers
+    cuts = layers[0].ways.cuts([o.node for o in layers], [o.node for o in through])
+    return [o for o in layers if o.node in cuts]
+
+def _coarsest(layers):
+    "Of the layers with the fewest cells the outermost, and of these the last; one that all ways through any of them go through, if there is one"
+    least = min(math.prod(o.grid) for o in layers)
+    same = [o for o in layers if math.prod(o.grid)==least]
+    return _outermost(_cutting(same, same) or same)
+
+
 # %% ../../nbs/engine/02_layer.ipynb #34237be5
 def default_layer(
     layers:L # From `grid_layers`
@@ -1164,21 +1440,22 @@ def default_layer(
     "The last layer whose cells count for the prediction"
     if not len(layers): raise ValueError("No layer of this model gives a grid of more than one cell that the prediction depends on")
     good = _counting(layers)
-    if good[0].dense:
-        least = min(math.prod(o.grid) for o in good)
-        return _outermost([o for o in good if math.prod(o.grid)==least])
-    return first(o for o in reversed(good) if o.calls==1 and o.grid==good[-1].grid) or good[-1]
+    if good[0].dense: return _coarsest(_trunk(good) or good)
+    end = _last_called_once(good)
+    if end.on_way or not (whole := [o for o in good if o.on_way]): return end
+    end = _last_called_once(whole)
+    beyond = [o for o in good[good.index(end)+1:] if math.prod(o.grid)<math.prod(end.grid)]      # as in an encoder whose finer grids are read, too
+    return _coarsest(beyond) if beyond and (beyond := _trunk(beyond)) else end
 
 # %% ../../nbs/engine/02_layer.ipynb #b896cf52
 def _above(name): return [name[:i] for i,c in enumerate(name) if c=='.']
 
 def _blocks(layers):
     "The largest set of `layers` that are modules of one type, with names that differ in one number only; of several the outermost, but rather those with the last layer"
-    sets = collections.defaultdict(list)
-    for o in layers:
-        for m in re.finditer(r'\d+', o.name): sets[o.name[:m.start()], o.name[m.end():], type(o.module)].append(o)
-    most = max(map(len, sets.values()), default=0)
-    return min((s for s in sets.values() if 2*len(s)>=most), key=lambda s: (layers[-1] is not s[-1], s[0].depth, -len(s)), default=[])
+    ways = layers[0].ways if layers else None
+    sets = [s for s in _alike(layers) if ways is None or len(s)<2 or not ways.side_by_side([o.node for o in s])]
+    most = max(map(len, sets), default=0)
+    return min((s for s in sets if 2*len(s)>=most), key=lambda s: (layers[-1] is not s[-1], s[0].depth, -len(s)), default=[])
 
 def _are_blocks(blocks, finer, stem, end):
     "Are these the blocks of a transformer, perhaps behind a stem of convolutions, which hold the default layer's grid alone?"
@@ -1192,13 +1469,15 @@ def _leading_on(layers):
         for n in _above(o.name): within[n].add(o.grid)
     return {n for n,g in grids.items() if sum(math.prod(h)>math.prod(g) for h in within[n])==1}
 
-def _last_of_each(finer, layers):
-    "Of each grid the last layer that does not lie in a module which leads on from it"
+def _last_of_each(finer, layers, end):
+    "Of each grid the last layer that does not lie in a module which leads on from it; one that all ways from the layer `end` go through, if there is one"
+    leading = end.ways.cuts_from(end.node, [o.node for o in finer]) if end.ways and end.node is not None else {o.node for o in finer}
     grids,inner,res = {o.name:o.grid for o in layers},_leading_on(layers),{}
     for grid in dict.fromkeys(o.grid for o in finer):
         same = [o for o in finer if o.grid==grid]
         depth = [sum(n in inner and grid!=grids[n] for n in _above(o.name)) for o in same]
-        res[grid] = [o for o,d in zip(same, depth) if d==min(depth)][-1]
+        outer = [o for o,d in zip(same, depth) if d==min(depth)]
+        res[grid] = last(o for o in outer if o.node in leading) or outer[-1]
     return sorted(res.values(), key=layers.index, reverse=True)
 
 def stages(
@@ -1212,20 +1491,20 @@ def stages(
     blocks = _blocks([o for o in before if o.grid==end.grid and stem not in _above(o.name)])
     if _are_blocks(blocks, finer, stem, end): return L(o for o in blocks if o is not end) + [end]
     keep = [end]
-    for o in _last_of_each(finer, layers):
+    for o in _last_of_each(finer, layers, end):
         if math.prod(o.grid)>math.prod(keep[-1].grid): keep.append(o)
     return L(reversed(keep))
 
 # %% ../../nbs/engine/02_layer.ipynb #6ac8eeb8
 _found = weakref.WeakKeyDictionary()
 
-def _look_up(model, xb, mods=None):
-    "`Found`, remembered per model and input size while the model lives and its modules are the same"
+def _look_up(model, xb, mods=None, which=None):
+    "`Found`, remembered per model and input size while the model lives and its modules are the same; `which` tensors of the prediction are asked about, see `answer_path`"
     mods,cache = mods or all_modules(model)[0],_found.setdefault(model, {})
-    key = (hash(tuple(mods)), tuple(layouts.values()), *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
+    key = (hash(tuple(mods)), tuple(layouts.values()), which, *((tuple(x.shape[1:]), x.dtype, x.device) if isinstance(x, Tensor) else type(x) for x in xb))
     if key not in cache and len(cache)>63: cache.pop(next(iter(cache)))                      # texts of any length
     # forgotten with the first of the modules that goes
-    if key not in cache: cache[key] = Found(model, xb),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
+    if key not in cache: cache[key] = Found(model, xb, which=which),[weakref.ref(m, lambda _: cache.pop(key, None)) for m in mods]
     return cache[key][0]
 
 def forget_layers(model):
@@ -1266,11 +1545,17 @@ def _named_layer(found, model, name):
 def _found_by_rows(found, model, xb, name):
     "`found`, or where layer `name` gives several rows for an item, while others do not, what is found of such layers"
     if found.asked_rows or name not in found.of_many or not isinstance(found.by_name[name], str): return found
-    if found.by_rows is None: found.by_rows = Found(model, xb, by_rows=True)
+    if found.by_rows is None: found.by_rows = Found(model, xb, by_rows=True, which=found.chosen)
     return found.by_rows
 
-def _one_layer(model, xb, layer, mods):
+def _look_up_for(ask, model, xb, mods):
+    "`Found` for the tensors that the function `ask` reads, where the prediction holds several"
     found = _look_up(model, xb, mods)
+    which = None if ask is None or found.several is None else found.read_by(ask)
+    return found if which in (None,found.which) else _look_up(model, xb, mods, which)
+
+def _one_layer(model, xb, layer, mods, ask=None):
+    found = _look_up_for(ask, model, xb, mods)
     if layer is None:
         if None not in found.by_name: found.by_name[None] = found.settle(model, xb, lambda layers: [default_layer(layers)])[0]
         return found.by_name[None]
@@ -1301,11 +1586,12 @@ def find_layers(
     model:nn.Module, # Any model
     xb, # Its input (batch, channels, *size), or a tuple of its inputs
     layer=None, # None for the default, an index of a stage from the end, a name as in `named_modules`, with `@1` for its second call, a module, or a list of these
-    mods=None # All modules of `model`, if they are known already
+    mods=None, # All modules of `model`, if they are known already
+    ask=None # What is asked of the prediction, a function that makes numbers of it: of several tensors in it, layers are on the way to those that it reads
 ) -> dict: # Of `GridLayer` by name
     "The layers that `layer` stands for; ValueError for one that is not there, has no grid or whose cells could not be placed, IndexError for an index that is out of range"
     if is_listy(layer) and not len(layer): raise ValueError("`layer` is an empty list; None is the default layer")
-    with alone(model): return {o.key:o for o in (_one_layer(model, tuplify(xb), l, mods) for l in (layer if is_listy(layer) else [layer]))}
+    with alone(model): return {o.key:o for o in (_one_layer(model, tuplify(xb), l, mods, ask) for l in (layer if is_listy(layer) else [layer]))}
 
 # %% ../../nbs/engine/02_layer.ipynb #2ae6a019
 def layers_table(

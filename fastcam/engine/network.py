@@ -176,11 +176,16 @@ def _fullgrad(o):
 # %% ../../nbs/engine/08_network.ipynb #1d021c6a
 _sdpa,_softmax = F.scaled_dot_product_attention,F.softmax
 
+def _bias_of(q, k, mask, causal):
+    "What is added to the scores of `q` and `k`: a bias for their places, or -inf where a mask forbids"
+    if causal: mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+    return mask if mask.dtype!=torch.bool else torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -torch.inf)
+
 class _Attention(TorchFunctionMode):
-    "Keeps every attention matrix (..., tokens, tokens) that is computed"
+    "Keeps every attention matrix (..., tokens, tokens) that is computed, and of those with other queries (..., queries, tokens) such as come behind the last of these"
     def __init__(self):
         super().__init__()
-        self.seen = []
+        self.seen,self.pools = [],[]
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -190,7 +195,9 @@ class _Attention(TorchFunctionMode):
         return self._keep(res) if func in (_softmax, torch.softmax, Tensor.softmax) else res
 
     def _keep(self, res):
-        if res.ndim in (3,4) and res.shape[-1]==res.shape[-2]: self.seen.append(res)
+        if res.ndim not in (3,4): return res
+        if res.shape[-1]!=res.shape[-2]: self.pools.append(res)
+        else: self.seen,self.pools = [*self.seen, res],[]
         return res
 
     def _within(self, func, *args, **kwargs):
@@ -200,13 +207,14 @@ class _Attention(TorchFunctionMode):
         return watched(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
 
     def _attend(self, q, k, v, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **kwargs):
-        plain = attn_mask is None and not is_causal and not kwargs.get('enable_gqa')
-        if not plain: return _sdpa(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
-        return self._keep((q@k.transpose(-2,-1)*(scale or q.shape[-1]**-.5)).softmax(-1))@v
+        if kwargs.get('enable_gqa'): return _sdpa(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
+        scores = q@k.transpose(-2,-1)*(scale or q.shape[-1]**-.5)
+        if attn_mask is not None or is_causal: scores = scores+_bias_of(q, k, attn_mask, is_causal)
+        return self._keep(scores.softmax(-1))@v
 
 # %% ../../nbs/engine/08_network.ipynb #0c527039
 def _blocks(o):
-    "Sum of the scores, attention matrices in order, and for each the name and output of the outermost module that holds just this one"
+    "Sum of the scores, attention matrices in order, for each the name and output of the outermost module that holds just this one, and matrices of other queries behind the last"
     att,inside,outs,x = _Attention(),{},{},o.x
     lay = o.lay
     n = lay.front + math.prod(lay.grid) + lay.back
@@ -218,7 +226,7 @@ def _blocks(o):
     if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n for t in att.seen):
         raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); "
                          "for this model use 'gradcam' or another method of activations")
-    return s,att.seen,outs
+    return s,att.seen,outs,[t for t in att.pools if t.shape[-1]==n]
 
 def _is_tokens(out, n, batch_dim): return isinstance(out, Tensor) and out.ndim==3 and out.shape[1-batch_dim]==n
 
@@ -227,22 +235,31 @@ def _on_grid(o, tokens):
     return o.on_grid(tokens[...,None].movedim(0, o.lay.batch_dim))[:,0]
 
 # %% ../../nbs/engine/08_network.ipynb #3148ecbe
+def _over_heads(a, o): return a.reshape(len(o.idx), -1, *a.shape[-2:]).mean(1)
+
+def _rows_read(s, a, o):
+    "Which queries (batch, queries) of the attention `a` the scores, whose sum is `s`, depend on; all, where they depend on none"
+    g, = torch.autograd.grad(s, a, retain_graph=True, allow_unused=True)
+    read = _over_heads(torch.ones_like(a) if g is None else g.abs(), o).sum(2)>0
+    return read | ~read.any(1, keepdim=True)
+
 @register_method('rollout', paper='2005.00928', passes=1, blind=True)
 def _rollout(o):
     "Where attention flows from, whatever the class; transformers"
-    _,att,_ = _blocks(o)
-    r,lay = None,o.lay
+    s,att,_,pools = _blocks(o)
+    r = None
     for a in att:
-        a = a.detach().reshape(len(o.idx), -1, *a.shape[-2:]).mean(1)
+        a = _over_heads(a.detach(), o)
         a = (a + torch.eye(a.shape[-1]).to(a))/2
         r = a if r is None else a@r
-    end = math.prod(lay.grid)
-    return _on_grid(o, r[:,0] if lay.front else r[:,end] if lay.back else r.mean(1))
+    if pools: r = _over_heads(pools[0].detach(), o)@r
+    read = _rows_read(s, pools[0] if pools else att[-1], o).to(r)
+    return _on_grid(o, (r*read[...,None]).sum(1)/read.sum(1, keepdim=True))
 
 @register_method('legrad', paper='2404.03214', passes='1, and the head for each block', grads=True)
 def _legrad(o):
     "Which patches' attention the class is sensitive to, over all blocks; transformers"
-    s,att,outs = _blocks(o)
+    s,att,outs,_ = _blocks(o)
     if not outs: raise ValueError("'legrad' needs blocks that give tokens (batch, tokens, channels), and found none in this model")
     end = max(outs)
     mods,res = dict(o.model.named_modules()),[]

@@ -143,11 +143,18 @@ def _by_number(c, names):
 # %% ../../nbs/engine/03_target.ipynb #95a4b04e
 def _take(pred, idx): return pred.gather(1, idx.clamp(min=0))
 
+def _several_said(pred):
+    "The error for a prediction whose answer is not known: what it holds, and a function that picks a number"
+    said = lambda path: 'p'+''.join(f'[{k!r}]' for k in path)
+    parts = [(said(p),t) for p,t in tensors_by_path(pred)]
+    held = [f'`{p}` {tuple(t.shape)}' for p,t in parts[:8]] + [f'{len(parts)-8} more']*(len(parts)>8)
+    pick = first(f", such as `lambda p: {p}[:, {'0, '*(t.ndim-2)}0]`" for p,t in parts if t.ndim>1) or ''
+    return (f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers (batch, k) of it{pick}. "
+            f"It holds {', '.join(held) or 'no floating point tensor'}, and which of these is explained is not known")
+
 def _rows(pred):
     "The outputs as (batch, n)"
-    if not isinstance(pred, Tensor):
-        raise TypeError(f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers "
-                        "(batch, k) of it")
+    if not isinstance(pred, Tensor): raise TypeError(_several_said(pred))
     if pred.ndim not in (1,2):
         raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes), or a grid in the input's proportions: give `target=` a "
                          f"function that makes (batch,) or (batch, k) of it, such as `lambda pred: pred[:,0{',0'*(pred.ndim-2)}]`")
@@ -177,16 +184,19 @@ def with_answers(
     pred # What it gives for them
 ):
     "`pred`, which knows that it is no grid of answers, where its axes are not those of the input: digits, points, queries"
-    if not is_dense(pred) or answers_are_grid(model, xb, pred): return pred
-    with torch.enable_grad(): pred = pred.view_as(pred)
-    pred.no_grid = True
-    return pred
+    path = answer_path(pred)
+    answer = None if path is None else at_path(pred, path)
+    if not is_dense(answer) or answers_are_grid(model, xb, answer): return pred
+    with torch.enable_grad(): answer = answer.view_as(answer)
+    answer.no_grid = True
+    return with_at_path(pred, path, answer)
 
 class Target:
     "Which numbers of a prediction are explained"
     signed = False                                                   # Are both signs an answer, as where an output is raised or lowered?
     takes_points = False                                             # Are points (batch, n, 2) 2n outputs?
     place = False                                                    # Does the answer belong to a place? 'place', 'points', or None where the gradient is to tell
+    path = None                                                      # Of a question: where the answer is in a prediction of several tensors
     vocab,heads = None,None                                          # `ClassNames`, where classes lie otherwise than an output each; of a question, how they lie in its prediction
     def __repr__(self):
         args,ps = [],inspect.signature(type(self).__init__).parameters.values()
@@ -201,8 +211,14 @@ class Target:
     ):
         "Turn names into indices, before anything is run"
         return self
+    def answer(self, pred):
+        "The tensor that is asked about, in a prediction of several; all of it where that is not known, or where heads are read one by one"
+        if isinstance(pred, Tensor) or self.vocab is not None and len(self.vocab.heads)>1: return pred
+        path = answer_path(pred) if self.path is None else self.path
+        return at_path(pred, path) if path else pred
     def read(self, pred):
         "The model's prediction as (batch, classes)"
+        pred = self.answer(pred)
         if self.takes_points and isinstance(pred, Tensor) and pred.shape[2:]==(2,): pred = pred.flatten(1)
         return _rows(pred) if self.heads is None else self.heads.read(pred, _rows)
     def softmax(self, pred):
@@ -210,13 +226,14 @@ class Target:
         return pred.softmax(1) if self.heads is None else self.heads.softmax(pred)
     def question(self, pred, **kwargs):
         "A copy with these attributes, for predictions like `pred`"
-        return _like(self, **kwargs) if self.vocab is None else _like(self, heads=HeadsOf(self.vocab, pred), **kwargs)
+        if not isinstance(pred, Tensor): kwargs['path'] = answer_path(pred)
+        return _like(self, **kwargs) if self.vocab is None else _like(self, heads=HeadsOf(self.vocab, self.answer(pred)), **kwargs)
     def region(self, **kwargs):
         "A `Region` whose classes lie as those of this target"
         return _like(Region(**kwargs), vocab=self.vocab)
     def by_place(self, pred):
         "Is `pred` a prediction of every place for this target? Not where it holds the outputs of several heads"
-        return is_dense(pred) and (self.vocab is None or len(self.vocab.heads)==1)
+        return is_dense(self.answer(pred)) and (self.vocab is None or len(self.vocab.heads)==1)
     def idxs(self,
         pred, # (batch, classes), as `read` gives it
         rows, # Position of each item of the batch among all items
@@ -265,6 +282,7 @@ class Target:
         return _like(self, heads=None).scores(self.heads.probs(self.read(pred)), rows)
     def summary(self, pred):
         "Of a question: what is kept of the prediction, (batch, classes); None if it has no such form"
+        pred = self.answer(pred)
         return self.read(pred) if self.heads is not None or isinstance(pred, Tensor) and (pred.ndim in (1,2) or self.takes_points and pred.shape[2:]==(2,)) else None
     @property
     def places(self):
@@ -308,7 +326,7 @@ class Above(Target):
 class Outputs(Target):
     "Every output as it is, of either sign: what raises it, and what lowers it. The default for regression and points; points (batch, n, 2) are 2n outputs"
     signed = takes_points = True
-    def question(self, pred, **kwargs): return _like(self, **kwargs)
+    def question(self, pred, **kwargs): return _like(self, path=answer_path(pred), **kwargs)
     def __init__(self,
         names='output {}', # Names of the outputs: a list, or a form that the number is put in
         which=None # Numbers of the outputs, a list; all if None
@@ -461,6 +479,7 @@ class Region(Target):
         if not m.flatten(1).any(1).all(): raise ValueError("The region is empty: no place of its mask is set")
         return m
     def read(self, pred):
+        pred = self.answer(pred)
         if not is_dense(pred):
             raise ValueError("`Region` is for a prediction of every place (batch, classes, height, width), such as a segmentation; this one is "
                              f"{tuple(pred.shape) if isinstance(pred,Tensor) else type(pred).__name__}")

@@ -95,7 +95,7 @@ class _Points(Outputs):
     "The outputs of points, side by side or in pairs (batch, points, 2)"
     place = 'points'
     def __init__(self, names=_PointNames(), which=None): super().__init__(names, which)
-    def by_place(self, pred): return super().by_place(pred) and not (pred.ndim==3 and pred.shape[2]==2)
+    def by_place(self, pred): return super().by_place(pred) and not ((pred := self.answer(pred)).ndim==3 and pred.shape[2]==2)
 
 # %% ../../nbs/learner/05_callback.ipynb #ae68da1d
 class _Answering:

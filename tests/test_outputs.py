@@ -1,0 +1,214 @@
+"Where the answer is in a prediction, which layers lead to it, and what a head reads of a transformer's tokens: against autograd and formulas by hand"
+import pytest, timm, torchvision
+from types import SimpleNamespace
+from utils import *
+
+def by_hand(model, x, module, score):
+    "Grad-CAM by autograd at this module"
+    kept = []
+    h = module.register_forward_hook(lambda m,i,o: kept.append(o))
+    s = score(model(x.clone().requires_grad_()*1)).sum()
+    h.remove()
+    g, = torch.autograd.grad(s, kept[-1])
+    return (g.mean((2,3), keepdim=True)*kept[-1]).sum(1).detach()
+
+def close(got, want): torch.testing.assert_close(got.as_subclass(Tensor).squeeze(1), want, rtol=1e-4, atol=1e-5*want.abs().max().item())
+
+def conv(i, o, s=1, k=3): return nn.Sequential(nn.Conv2d(i, o, k, s, k//2), nn.ReLU())
+
+# ---- the answer in a container
+class Encoder(nn.Module):
+    "`gives(classes, pooled features, maps, maps of the stage before, other classes)` is the prediction"
+    def __init__(self, gives):
+        super().__init__()
+        self.gives,self.stem,self.mid,self.last = gives,conv(3,8,2),conv(8,12,2),conv(12,16,2)
+        self.head,self.other = nn.Linear(16,5),nn.Linear(12,7)
+    def forward(self, x):
+        mid = self.mid(self.stem(x))
+        maps = self.last(mid)
+        pooled = maps.mean((2,3))
+        return self.gives(self.head(pooled), pooled, maps, mid, self.other(mid.mean((2,3))))
+
+Named = namedtuple('Named', 'classes features')
+def encoder(gives):
+    torch.manual_seed(0)
+    return Encoder(gives).eval(),torch.randn(2,3,48,64)
+
+@pytest.mark.parametrize('gives', [
+    lambda y,p,a,m,o: {'out':y, 'aux':o}, lambda y,p,a,m,o: {'features':m, 'classes':y}, lambda y,p,a,m,o: (y,p), lambda y,p,a,m,o: (a,y), lambda y,p,a,m,o: (y,y.sum()),
+    lambda y,p,a,m,o: [y], lambda y,p,a,m,o: Named(y, p), lambda y,p,a,m,o: SimpleNamespace(logits=y, hidden=p), lambda y,p,a,m,o: [{'x':y, 'all':[a,m]}]],
+    ids=['out and aux','maps and classes','features behind','features before','loss','list','named','logits','nested'])
+def test_one_answer(gives):
+    "One tensor is what is asked about: the map is that of a model which gives it alone"
+    plain,x = encoder(lambda y,*_: y)
+    model,_ = encoder(gives)
+    close(cam_maps(model, x, 3), by_hand(plain, x, plain.last, lambda y: y[:,3]))
+    assert torch.equal(cam_maps(model, x), cam_maps(plain, x))
+    assert torch.equal(cam_maps(model, x, 3, method='ablationcam'), cam_maps(plain, x, 3, method='ablationcam'))
+
+def test_two_answers():
+    "The error names what there is; a function says which, and the layer is on the way to that one"
+    model,x = encoder(lambda y,p,a,m,o: {'kind':y, 'age':o})
+    with pytest.raises(TypeError, match=r"a dict: give `target=` a function.*`lambda p: p\['kind'\]\[:, 0\]`.*`p\['kind'\]` \(2, 5\), `p\['age'\]` \(2, 7\)"): cam_maps(model, x)
+    close(cam_maps(model, x, target=lambda p: p['age'][:,2]), by_hand(model, x, model.mid, lambda p: p['age'][:,2]))
+    close(cam_maps(model, x, target=lambda p: p['kind'][:,2]), by_hand(model, x, model.last, lambda p: p['kind'][:,2]))
+    close(cam_maps(model, x, target=Head(1, 4)), by_hand(model, x, model.mid, lambda p: p['age'][:,4]))
+
+def test_boxes_are_no_answer():
+    model,x = encoder(lambda y,p,a,m,o: [{'boxes':y.reshape(-1,5)[:,:4], 'scores':y[:,0]}])
+    with pytest.raises(TypeError, match=r"p\[0\]\['boxes'\]` \(2, 4\), `p\[0\]\['scores'\]` \(2,\)"): cam_maps(model, x)
+
+def test_every_stage_of_a_list_of_features():
+    torch.manual_seed(0)
+    model,x = timm.create_model('resnet18', features_only=True).eval(),torch.randn(2,3,64,64)
+    names = ['act1','layer1','layer2','layer3','layer4']
+    assert layers_table(model, x).name.tolist()==names
+    for i,n in enumerate(names): assert list(find_layers(model, x, ask=lambda p: p[i].mean((1,2,3))))==[n]
+    score = lambda p: p[2][:,5].mean((1,2))
+    close(cam_maps(model, x, target=score, method='gradcam'), by_hand(model, x, model.layer2, score))
+
+# ---- the way to the answer
+class Pyramid(nn.Module):
+    "A detector with a feature pyramid: classes and boxes at four sizes, as lists, or laid out one after the other"
+    def __init__(self, whole=False):
+        super().__init__()
+        self.whole,self.c1,self.c2,self.c3,self.c4,self.c5 = whole,conv(3,8,4),conv(8,12),conv(12,16,2),conv(16,16,2),conv(16,16,2)
+        self.lateral3,self.lateral4,self.lateral5 = [nn.Conv2d(16,12,1) for _ in range(3)]
+        self.out3,self.out4,self.out5,self.p6 = *[conv(12,12) for _ in range(3)],conv(12,12,2)
+        self.tower,self.classes,self.boxes = conv(12,12),nn.Conv2d(12,6,3,1,1),nn.Conv2d(12,4,3,1,1)
+    def forward(self, x):
+        c3 = self.c3(self.c2(self.c1(x)))
+        c4 = self.c4(c3)
+        c5 = self.c5(c4)
+        p5 = self.lateral5(c5)
+        p4 = self.lateral4(c4)+F.interpolate(p5, size=c4.shape[2:])
+        p3 = self.lateral3(c3)+F.interpolate(p4, size=c3.shape[2:])
+        ps = [self.out3(p3),self.out4(p4),self.out5(p5)]
+        ts = [self.tower(p) for p in [*ps, self.p6(ps[-1])]]
+        res = [f(t) for t in ts for f in (self.classes,)],[f(t) for t in ts for f in (self.boxes,)]
+        rows = lambda o: torch.cat([t.flatten(2).transpose(1,2) for t in o], 1)
+        return {'scores':rows(res[0]), 'boxes':rows(res[1])} if self.whole else res
+
+@pytest.mark.parametrize('whole', [False,True])
+def test_detector(whole):
+    "All sizes are read: the encoder's last layer, which all of them depend on; no lateral, no head, no coarser level"
+    torch.manual_seed(0)
+    model,x = Pyramid(whole).eval(),torch.randn(2,3,128,192)
+    score = (lambda p: p['scores'][...,2].amax(1)) if whole else (lambda p: torch.stack([t[:,2].mean((1,2)) for t in p[0]]).sum(0))
+    assert list(find_layers(model, x))==['c5']
+    assert layers_table(model, x).name.tolist()[-3:]==['c3','c4','c5']
+    close(cam_maps(model, x, target=score, method='gradcam'), by_hand(model, x, model.c5, score))
+
+class Ends(nn.Module):
+    "Two convolutions, then what `end(self, maps)` makes of them"
+    def __init__(self, end, **mods):
+        super().__init__()
+        self.stem,self.mid,self.end = conv(3,8,4),conv(8,12,2),end
+        for k,v in mods.items(): setattr(self, k, v)
+        self.head = nn.Linear(12,5)
+    def forward(self, x): return self.end(self, self.mid(self.stem(x)))
+
+def pyramid_pooling(s, y):
+    parts = [F.interpolate(p(F.avg_pool2d(y, k)), size=y.shape[2:]) for k,p in zip((12,6,4), s.pools)]
+    return F.interpolate(s.classes(torch.cat([y,*parts], 1)), scale_factor=8)
+
+@pytest.mark.parametrize('end,mods,name', [
+    (lambda s,y: s.head((y+s.branch(y)).mean((2,3))), dict(branch=conv(12,12)), 'mid'),
+    (lambda s,y: s.head(F.relu(y+s.branch(y)).mean((2,3))), dict(branch=nn.Sequential(conv(12,12), nn.Conv2d(12,12,3,1,1))), 'mid'),
+    (lambda s,y: s.head(s.sum(y+s.branch(y)).mean((2,3))), dict(branch=conv(12,12), sum=nn.Identity()), 'sum'),
+    (lambda s,y: s.head(torch.cat([b(y) for b in s.branches], 1).mean((2,3))), dict(branches=nn.ModuleList([conv(12,4,k=k) for k in (1,3,5)])), 'mid'),
+    (lambda s,y: s.head(torch.cat([y.mean((2,3))[:,:4], (z := s.more(y)).mean((2,3)), s.most(z).mean((2,3))], 1)), dict(more=conv(12,4,2), most=conv(4,4,2)), 'most'),
+    (pyramid_pooling, dict(pools=nn.ModuleList([conv(12,4,k=1) for _ in range(3)]), classes=nn.Conv2d(24,5,1)), 'mid'),
+], ids=['residual','residual, relu','sum handed on','inception','several sizes read','pyramid pooling'])
+def test_branches_are_no_layer(end, mods, name):
+    torch.manual_seed(0)
+    model,x = Ends(end, **mods).eval(),torch.randn(2,3,96,96)
+    assert list(find_layers(model, x))==[name]
+    score = lambda p: p[:,1] if p.ndim==2 else p[:,1].mean((1,2))
+    close(cam_maps(model, x, target=score, method='gradcam'), by_hand(model, x, model.get_submodule(name), score))
+
+def test_aspp_branches_are_no_stages():
+    torch.manual_seed(0)
+    model,x = torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=4, aux_loss=True).eval(),torch.randn(1,3,64,64)
+    assert not any('convs' in n for n in layers_table(model, x).name)
+    score = lambda p: p['out'][:,1].mean((1,2))
+    close(cam_maps(model, x, target=score, layer='backbone.layer4', method='gradcam'), by_hand(model, x, model.backbone.layer4, score))
+    assert list(find_layers(model, x, ask=lambda p: p['aux'].mean()))==['aux_classifier.2']
+
+# ---- the same model, traced
+def unflattened(model, x): return torch.export.unflatten(torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim('items')},)))
+
+@pytest.mark.parametrize('name', ['resnet18','resnet50','mobilenet_v2'])
+@pytest.mark.parametrize('how', ['fx','unflattened'])
+def test_traced(name, how):
+    torch.manual_seed(0)
+    model,x = getattr(torchvision.models, name)(num_classes=5).eval(),torch.randn(2,3,96,96)
+    traced = torch.fx.symbolic_trace(model) if how=='fx' else unflattened(model, x)
+    close(cam_maps(traced, x, 3), cam_maps(model, x, 3).as_subclass(Tensor)[:,0])
+    assert layers_table(traced, x).grid.tolist()==layers_table(model, x).grid.tolist()
+    for i in (-2,-3) if 'resnet' in name else (): close(cam_maps(traced, x, 3, layer=i), cam_maps(model, x, 3, layer=i).as_subclass(Tensor)[:,0])
+
+# ---- attention
+class Bias(nn.Module):
+    "Blocks of attention with a bias or mask that is added to the scores; `read(tokens)` is the head's"
+    def __init__(self, read, n_extra=1, bias=None, blocks=2):
+        super().__init__()
+        self.read,self.bias,self.patch,self.extra = read,bias,nn.Conv2d(3,8,8,8),nn.Parameter(torch.randn(1,n_extra,8))
+        self.blocks,self.head = nn.ModuleList(nn.Sequential(nn.LayerNorm(8), nn.Linear(8,24)) for _ in range(blocks)),nn.Linear(8,4)
+        self.after = nn.ModuleList(nn.LayerNorm(8) for _ in range(blocks))
+        self.query,self.seen = nn.Parameter(torch.randn(1,1,1,8)),[]
+    def attend(self, q, k, v, bias=None): return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    def forward(self, x):
+        t = torch.cat([self.extra.expand(len(x),-1,-1), self.patch(x).flatten(2).transpose(1,2)], 1)
+        for qkv,after in zip(self.blocks, self.after):
+            q,k,v = [o.unflatten(2, (2,4)).transpose(1,2) for o in qkv(t).chunk(3, 2)]
+            t = after(t+self.attend(q, k, v, self.bias).transpose(1,2).flatten(2))
+        return self.head(self.read(self, t))
+
+class BiasByHand(Bias):
+    "The same, its attention written out and kept"
+    def attend(self, q, k, v, bias=None):
+        s = q@k.transpose(-2,-1)/q.shape[-1]**.5
+        if bias is not None: s = s.masked_fill(~bias, -torch.inf) if bias.dtype==torch.bool else s+bias
+        self.seen.append(s.softmax(-1))
+        return self.seen[-1]@v
+
+n = 1+12
+_heads = dict(cls=lambda s,t: t[:,0], patches=lambda s,t: t[:,1:].mean(1), tokens=lambda s,t: t.mean(1), both=lambda s,t: (t[:,0]+t[:,5])/2,
+              map=lambda s,t: s.attend(s.query, t[:,None], t[:,None])[:,0,0])
+_rows = dict(cls=[0], patches=[*range(1,n)], tokens=[*range(n)], both=[0,5])
+_biases = dict(none=lambda: None, bias=lambda: torch.randn(1,2,n,n)*2, flat=lambda: torch.randn(n,n)*2, mask=lambda: torch.rand(n,n)>.3)
+
+def pair(head, bias):
+    torch.manual_seed(0)
+    b = _biases[bias]()
+    if bias=='mask': b |= torch.eye(n)>0
+    models = [c(_heads[head], bias=b).eval() for c in (Bias,BiasByHand)]
+    models[1].load_state_dict(models[0].state_dict())
+    return *models,torch.randn(2,3,24,32)
+
+@pytest.mark.parametrize('bias', list(_biases))
+@pytest.mark.parametrize('head', list(_heads))
+def test_rollout_of_biased_attention(head, bias):
+    model,hand,x = pair(head, bias)
+    hand(x)
+    r = torch.eye(n).expand(2,-1,-1)
+    for a in hand.seen[:2]: r = (a.mean(1)+torch.eye(n))/2@r
+    want = (hand.seen[2].mean(1)@r)[:,0] if head=='map' else r[:,_rows[head]].mean(1)
+    close(cam_maps(model, x, 1, 'after.0', 'rollout'), want[:,1:].detach().unflatten(1, (3,4)))
+
+
+@pytest.mark.parametrize('method', ['rollout','legrad'])
+@pytest.mark.parametrize('name', ['beit_base_patch16_224','vit_relpos_base_patch16_clsgap_224'])
+def test_position_biases_of_timm(name, method):
+    "Fused, as a bias that torch's attention is given, and written out: the same map"
+    maps = []
+    for fused in (True,False):
+        torch.manual_seed(0)
+        model = timm.create_model(name, img_size=64, embed_dim=24, num_heads=2, depth=2, num_classes=4).eval()
+        for m in model.modules():
+            if hasattr(m, 'fused_attn'): m.fused_attn = fused
+        for p in model.parameters(): nn.init.normal_(p, std=.3)
+        maps.append(cam_maps(model, torch.randn(2,3,64,64, generator=torch.Generator().manual_seed(1)), 1, method=method))
+    assert maps[0].grid==(4,4) and maps[0].std()>0
+    close(maps[0], maps[1].as_subclass(Tensor)[:,0])
