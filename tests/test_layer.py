@@ -39,7 +39,7 @@ def shuffled():
 
 x = torch.randn(2,3,32,32)
 @pytest.mark.parametrize('make,xb,error,said', [
-    (mlp,                                         (x,), ValueError, "No layer of this model keeps places.*'guidedbackprop'"),
+    (mlp,                                         (x,), ValueError, "No layer of this model keeps places.*'occlusion'"),
     (Functional,                                  (x,), ValueError, "are functions.*nn.Conv2d"),
     (Folded,                                      (torch.randn(2,3,64,64),), ValueError, "16 rows for one item"),
     (lambda: Body(lambda x: x.reshape(-1,3,16,16)), (torch.randn(2,768),), ValueError, "a row of 768 numbers"),
