@@ -261,6 +261,18 @@ def test_callback_answers(how, wrap, order, kw):
     assert torch.allclose(got.maps, want.maps, atol=1e-4*want.maps.abs().max().item())
     assert len(Looks.seen)<=3                                                              # one that only looks is not asked with each change of the input
 
+@pytest.mark.parametrize('how,wrap', [('temperature',noop), ('first',Pair)])
+def test_film_is_answered(how, wrap):
+    "A film's frames are what `learn.cam` gives at that time; the callback's own count is that of the fit"
+    fs = drawn_files()[0][:3]
+    learn = small_learner(wrap(deepcopy(small_learner().model)), cbs=Changes(how))
+    learn.loss_func = CrossEntropyLossFlat()
+    want,film = learn.cam(fs),CAMFilm(fs)
+    was = learn.changes.n
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3, cbs=film)
+    assert film.frames[0].labels==want.labels and torch.allclose(film.frames[0].maps, want.maps, atol=1e-4*want.maps.abs().max().item())
+    assert learn.changes.n-was==len(learn.dls.train)+len(learn.dls.valid)
+
 def test_concepts_are_answered():
     "A head that a callback changes names the concepts"
     plain,fs = small_learner(),drawn_files()[0][:3]

@@ -163,10 +163,10 @@ class Explainer:
             _say_once(model, e)
             return {'input': input_layer(model, xb)}
 
-    def capture(self, model, xb, pad=None, mods=None):
-        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it"
+    def capture(self, model, xb, pad=None, mods=None, layers=None):
+        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it; at `layers`, if they are known"
         if mods is None: mods = all_modules(model)[0]
-        layers = self.layers(model, xb, mods)
+        if layers is None: layers = self.layers(model, xb, mods)
         return Capture(model, layers, pad, mods, self.rule, asks_graph(self.method_at(False, first(layers.values()))))
 
     def _asked(self, pred):
@@ -180,14 +180,9 @@ class Explainer:
         yb=() # True values, if known
     ) -> tuple: # `Pass`, and maps `(batch, k, *grid)` by layer, by None where layers are fused
         "The maps of a captured batch, a list of `(k, tokens)` where texts are padded; in the block of `cap`, and in one of `no_grad`"
-        if cap.layers and cap.graph and not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in tensors_in(cap.pred)): self._call_again(cap)
-        if self.usual and 'input' in cap.layers and 'input' not in cap.acts: cap.again(find_layers(cap.model, cap.xb))          # a text that no embedding looks up
-        if self.rule is not None: getattr(cap.ruled, 'check', noop)()
+        self._ask_again(cap)
         cap.unhook()                                                 # methods call the model again
-        if missing := [n for n in cap.layers if n not in cap.acts]:
-            forget_layers(cap.model)                                 # the model takes another way by now: the next call looks again
-            if missing==['input']: raise ValueError("No embedding of this model looks these token numbers up as they are: name the layer to explain, see `cam_layers()`")
-            raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        self._check_captured(cap)
         cap.pred = with_answers(cap.model, cap.xb, cap.pred)
         _check_places(self.target, cap)
         o = Pass(cap, self.target.ask(cap.answer, rows, yb))
@@ -196,10 +191,20 @@ class Explainer:
         maps = self._maps(o)
         return o,maps if self.fuse is None else {None: self._fused(list(maps.values()))}
 
-    def _call_again(self, cap):
-        "The model switches gradients off by itself, and did not when its layers were found"
-        for l in cap.layers.values(): l.cut = True
-        cap.again()
+    def _ask_again(self, cap):
+        "Call the model again where it switches gradients off by itself, and did not when its layers were found; and where no embedding looks a text up, at the default layer"
+        if cap.layers and cap.graph and not any(l.cut for l in cap.layers.values()) and not any(t.requires_grad for t in tensors_in(cap.pred)):
+            for l in cap.layers.values(): l.cut = True
+            cap.again()
+        if self.usual and 'input' in cap.layers and 'input' not in cap.acts: cap.again(find_layers(cap.model, cap.xb))
+
+    def _check_captured(self, cap):
+        if self.rule is not None: getattr(cap.ruled, 'check', noop)()
+        missing = [n for n in cap.layers if n not in cap.acts]
+        if not missing: return
+        forget_layers(cap.model)                                     # the model takes another way by now: the next call looks again
+        if missing==['input']: raise ValueError("No embedding of this model looks these token numbers up as they are: name the layer to explain, see `cam_layers()`")
+        raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
 
     def explain(self,
         cap:Capture, # After the model was called

@@ -1006,19 +1006,23 @@ class Found:
         self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.answers and self.pred.shape[2:].numel()>1
         self._lay_out(dry)
         self._modules(dry)
-        found,own,linear,handed,lines = {},set(),[],[],_linear_names(dry.outs)
-        for i,seen in enumerate(dry.outs):
-            new = self._layer(i, seen)
-            if new is None: continue
-            if not self.staged and (self._is_class_map(seen, new) or self._is_predicted(new)): own.add(id(seen.out))
+        made = [(seen,new) for i,seen in enumerate(dry.outs) if (new := self._layer(i, seen)) is not None]
+        own = {id(seen.out) for seen,new in made if not self.staged and (self._is_class_map(seen, new) or self._is_predicted(new))}
+        found,linear,handed = self._sorted(made, _linear_names(dry.outs))
+        self._spare_class_maps(found, own)
+        if self.rows: found,linear,handed,self.beside = {i:o for i,o in found.items() if o.rows},[o for o in linear if o.rows],[o for o in handed if o.rows],{}
+        self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
+        if found and self.ways: self._keep_to_the_way(dry, [o for o in handed if id(dry.outs[o.nth].out) not in found])
+
+    def _sorted(self, made, lines):
+        "Of the layers that calls made: those to choose from, by what they gave; those that are one linear layer each; those that hand on what others gave"
+        found,linear,handed = {},[],[]
+        for seen,new in made:
             if self.graded and seen.grad is None or self._is_twin(seen): continue
             if isinstance(seen.module, _handing_on): handed.append(new)
             elif seen.name in lines: linear.append(new)
             else: self._join(found, id(seen.out), new)
-        self._spare_class_maps(found, own)
-        if self.rows: found,linear,self.beside = {i:o for i,o in found.items() if o.rows},[o for o in linear if o.rows],{}
-        self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
-        if found and self.ways: self._keep_to_the_way(dry, [o for o in handed if id(dry.outs[o.nth].out) not in found and (o.rows or not self.rows)])
+        return found,linear,handed
 
     def _keep_to_the_way(self, dry, handed):
         "Where not all ways go through the last layer: which layers do they go through? There may be such among those that hand on what no module gave, as in a traced model"

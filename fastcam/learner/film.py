@@ -77,11 +77,11 @@ def _setup(self:CAMFilm):
         read = dl if isinstance(dl, Batches) else Batches(dl)
         bs,at = zip(*[(self.learn._set_device(b),read.rows) for b in read])
         n_inp,rows = getattr(dl, 'n_inp', max(1, len(bs[0])-1)),L(at).concat()
-        self.explain = self.explainer(asked_target(self.learn, self.target), vocab=names_of(self.learn), n_items=len(rows))
+        self.explain = self.explainer(asked_target(self.learn, self.target), self.layer, vocab=names_of(self.learn), n_items=len(rows))
         self.batches,self.pad = [],pad_of(dl)
         for b,r in zip(bs, at):
-            layers = find_layers(model, b[:n_inp], self.layer)
-            self.layer = list(layers)                                # by name from now on: which one is found may depend on the weights
+            layers = self.explain.layers(model, b[:n_inp])
+            self.layer = self.explain.layer = list(layers)           # by name from now on: which one is found may depend on the weights
             self.batches.append((r, b[:n_inp], b[n_inp:], layers))
     self.in_order = tensor(list(rows)).argsort()
     keep = not read.again                                            # batches that cannot be read again
@@ -93,10 +93,11 @@ def _setup(self:CAMFilm):
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
     model,act,res = unwrap(self.model),probs_of(self.learn),[]
-    with alone(model), torch.inference_mode(False), own_random(), evaluating(model):
+    with as_before(self.learn) as learn, evaluating(model):          # callbacks that change predictions are asked as copies: the fit knows nothing of it
         for rows,xb,yb,layers in self.batches:
-            with Capture(model, layers, self.pad) as cap:
+            with self.explain.capture(model, xb, self.pad, layers=layers) as cap:
                 model(*xb)
+                cap.answered_by = answered_by(learn, cap, xb, yb)
                 res.append(self.explain.explain(cap, rows, yb, act).cpu())
     return as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
 
