@@ -51,17 +51,20 @@ def test_smoothgrad_is_the_mean_of_gradients():
     near(cam_maps(model, x, 3, method='inputgrad', smooth='noise', samples=5, sigma=.4)[:,0], want)
 
 def test_rise_is_a_plain_loop():
-    "One mask after the other, as the paper has it: random cells enlarged bilinearly and shifted, weighed by the class's probability"
+    "One mask after the other, as the paper has it: random cells enlarged bilinearly and shifted, weighed by the class's probability, less its mean"
     model,x = picture_net(),random_input(2,3,18,14)
     n,p,cells = 60,.4,5
     gen = torch.Generator().manual_seed(3)
     coarse,size = (torch.rand(n, cells+1, cells+1, generator=gen)<p).float(),(18,14)
     shifts = torch.stack([torch.randint(-(-s//cells), (n,), generator=gen) for s in size], 1)
-    want = torch.zeros(2,18,14, dtype=torch.float64)
+    kept,believed = [],[]
     for c,(i,j) in zip(coarse, shifts.tolist()):
         big = [(cells+1)*-(-s//cells) for s in size]
         m = F.interpolate(c[None,None], big, mode='bilinear', align_corners=False)[0,0,i:i+18,j:j+14]
-        with torch.no_grad(): want += model((x*m).double()).softmax(1)[:,2].reshape(2,1,1)*m
+        kept.append(m)
+        with torch.no_grad(): believed.append(model((x*m).double()).softmax(1)[:,2])
+    mean = sum(believed)/n
+    want = sum((b-mean).reshape(2,1,1)*m for b,m in zip(believed, kept))
     near(cam_maps(model, x, 2, method='rise', n=n, p=p, cells=cells, seed=3, bs=9)[:,0], want/(n*p))
 
 def test_completeness():

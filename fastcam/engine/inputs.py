@@ -129,7 +129,7 @@ def _rise(o,
     seed=0, # Of the masks; your random state is not used
     bs=None # Rows asked at once; if None, as fits the input
 ):
-    "What the model believes where random parts of the input are kept; no gradients"
+    "How much more the model believes where a part of the input is kept than on the whole; no gradients"
     a = o.a
     size,text = tuple(a.shape[2:]),o.of_words
     cells = _per_axis(ifnone(cells, [s if text else min(s, _cells_across.get(len(size), 4)) for s in size]), 'cells', size)
@@ -138,6 +138,7 @@ def _rise(o,
     shifts = torch.stack([torch.randint(-(-s//c), (n,), generator=gen) for s,c in zip(size, cells)], 1)
     masks = lambda which: _random_masks(which.cpu(), coarse, shifts, size)
     s = asked(o, torch.ones(len(a), n, dtype=torch.bool, device=a.device), ifnone(bs, fitting(a)), lambda rows,which: o.tail(a[rows]*masks(which)[:,None], rows), 'rise', score=o.chances)
+    s = s - s.mean(1, keepdim=True)
     kept = sum(c@masks(w).flatten(1) for c,w in zip(s.split(256, 1), torch.arange(n).split(256)))
     return (kept/(n*p)).unflatten(1, size)
 
