@@ -50,22 +50,36 @@ def test_smoothgrad_is_the_mean_of_gradients():
     near(cam_maps(model, x, 3, method='smoothgrad', samples=5, sigma=.4)[:,0], want)
     near(cam_maps(model, x, 3, method='inputgrad', smooth='noise', samples=5, sigma=.4)[:,0], want)
 
-def test_rise_is_a_plain_loop():
-    "One mask after the other, as the paper has it: random cells enlarged bilinearly and shifted, weighed by the class's probability, less its mean"
+@pytest.mark.parametrize('prob', [False, True])
+def test_rise_is_a_plain_loop(prob):
+    "One mask after the other, as the paper has it: random cells enlarged bilinearly and shifted, weighed by the score, or the class's probability, less its mean"
     model,x = picture_net(),random_input(2,3,18,14)
+    model[-1].weight.data *= 20
     n,p,cells = 60,.4,5
     gen = torch.Generator().manual_seed(3)
     coarse,size = (torch.rand(n, cells+1, cells+1, generator=gen)<p).float(),(18,14)
     shifts = torch.stack([torch.randint(-(-s//cells), (n,), generator=gen) for s in size], 1)
-    kept,believed = [],[]
+    kept,scores = [],[]
     for c,(i,j) in zip(coarse, shifts.tolist()):
         big = [(cells+1)*-(-s//cells) for s in size]
         m = F.interpolate(c[None,None], big, mode='bilinear', align_corners=False)[0,0,i:i+18,j:j+14]
         kept.append(m)
-        with torch.no_grad(): believed.append(model((x*m).double()).softmax(1)[:,2])
-    mean = sum(believed)/n
-    want = sum((b-mean).reshape(2,1,1)*m for b,m in zip(believed, kept))
-    near(cam_maps(model, x, 2, method='rise', n=n, p=p, cells=cells, seed=3, bs=9)[:,0], want/(n*p))
+        with torch.no_grad(): y = model((x*m).double())
+        scores.append((y.softmax(1) if prob else y)[:,2])
+    mean = sum(scores)/n
+    want = sum((s-mean).reshape(2,1,1)*m for s,m in zip(scores, kept))
+    near(cam_maps(model, x, Prob(2) if prob else 2, method='rise', n=n, p=p, cells=cells, seed=3, bs=9)[:,0], want/(n*p))
+
+def test_rise_answers_what_is_asked():
+    "Against a class is the opposite of for it; a regression's number has a map of its own"
+    model,x = picture_net(),random_input(2,3,18,14)
+    model[-1].weight.data *= 20
+    m = lambda t,net=model: cam_maps(net, x, t, method='rise', n=40).double()
+    near(m(Neg(1)), -m(1).as_subclass(Tensor))
+    near(m(Versus(1,[2])), (m(1)-m(2)).as_subclass(Tensor), 1e-4)                   # scores are single precision
+    one = nn.Sequential(*model[:-1], nn.Linear(8,1).double()).eval()
+    two = nn.Sequential(*model[:-1], nn.Linear(8,1).double()).eval()
+    assert (m(0, one)-m(0, two)).abs().max()>.1*m(0, one).abs().max()
 
 def test_completeness():
     "Integrated gradients add up to what the score gained, and say by how much they do not"
@@ -138,6 +152,32 @@ def test_no_places():
         for kw in (dict(method='gradcam'), dict(layer=-1), dict(smooth='noise')):
             with pytest.raises(ValueError, match='No layer'): cam_maps(mlp, x, **kw)
         with pytest.raises(ValueError, match='No layer|nobody knows'): cam_maps(nn.Linear(8,2), torch.randn(2,8))
+
+# ---- models that change their input, or are given odd numbers
+class InPlace(nn.Module):
+    def __init__(self, net): super().__init__(); self.net = net
+    def forward(self, x): return self.net(x.sub_(.5).div_(.3))
+class Afresh(InPlace):
+    def forward(self, x): return self.net((x-.5)/.3)
+
+@pytest.mark.parametrize('kw', [dict(method='inputxgradient'), dict(method='occlusion'), dict(method='rise', n=30), dict(method='smoothgrad', samples=3), dict(method='ig', steps=3), dict(method='guidedbackprop'),
+                                dict(method='fullgrad'), dict(method='scorecam'), dict(method='ablationcam'), dict(smooth='tta'), dict(smooth='noise', samples=2)], ids=lambda kw: '-'.join(map(str, kw.values())))
+def test_input_changed_in_place(kw):
+    "The same maps as of the model that does not; the caller's tensor is as it was"
+    net,x = picture_net().float(),random_input(2,3,18,14).float()
+    net[2] = nn.ReLU()
+    mine = x.clone()
+    near(cam_maps(InPlace(net).eval(), mine, [0,1], **kw), cam_maps(Afresh(net).eval(), x, [0,1], **kw).as_subclass(Tensor), 1e-4)
+    assert torch.equal(mine, x)
+
+@pytest.mark.parametrize('kw,said', [(dict(method='occlusion', window=2, stride=4), 'never be asked'), (dict(method='rise', p=0), '`p`'), (dict(method='rise', n=2.5), '`n`'), (dict(method='smoothgrad', samples=0), '`samples`'),
+                                     (dict(method='ig', bs=0), '`bs`'), (dict(method='ig', steps=1.5), '`steps`'), (dict(method='occlusion', fill=torch.ones(5)), 'broadcast')])
+def test_odd_numbers(kw, said):
+    with pytest.raises(ValueError, match=said): cam_maps(picture_net(), random_input(1,3,18,14), 1, **kw)
+def test_fill_by_channel():
+    model,x = picture_net(),random_input(2,3,18,14)
+    near(cam_maps(model, x, 1, method='occlusion', fill=[.1,.2,.3]), cam_maps(model, x, 1, method='occlusion', fill=tensor(.1,.2,.3).reshape(3,1,1)).as_subclass(Tensor))
+    with pytest.raises(TypeError, match='3 numbers'): cam_maps(model, x, 1, method='occlusion', fill='mean')
 
 # ---- rules
 def test_guided_functions():

@@ -31,10 +31,11 @@ def test_several_chunks():
 def test_passes_by_default():
     "Four forwards: that of the prediction, and three rows for each item"
     learn,rows = awd(),[]
+    learn.cam('a superb film')                                                    # where words are looked up is seen once for each model
     h = learn.model.register_forward_pre_hook(lambda m,xb: rows.append(len(xb[0])))
     try: learn.cam(['a superb film', 'the man was dull'])
     finally: h.remove()
-    assert rows[0]==2 and sum(rows[1:])==6                                        # texts of one padding at a time
+    assert (rows[0],sum(rows[1:]))==(2,6), rows                                        # texts of one padding at a time
 
 def test_names():
     "What was done is said below the words"
@@ -109,3 +110,69 @@ def test_replaced_by_a_token(n):
     for t,m in zip(texts, cams._maps):
         want = by_hand(learn, t, good, 0, n)
         assert torch.allclose(m.as_subclass(Tensor)[0], want, atol=1e-4*want.abs().max().item())
+
+# ---- however a model looks its words up
+class Looks(nn.Module):
+    "Words that count by themselves, looked up in the way of `how`"
+    def __init__(self, how):
+        super().__init__()
+        torch.manual_seed(0)
+        self.how,self.emb,self.other,self.out = how,nn.Embedding(30, 6),nn.Embedding(30, 4),nn.Linear(6, 2)
+    def forward(self, ids):
+        how,emb = self.how,self.emb
+        if how=='twice': e = (emb(ids)+emb(ids))/2
+        if how=='turned': e = emb(ids.flip(1))
+        if how=='one by one': e = torch.cat([emb(ids[i:i+1]) for i in range(len(ids))])
+        if how=='windows': e = torch.cat([emb(o) for o in ids.unfold(1, 2, 2).unbind(1)], 1)
+        if how=='by index': e = emb.weight[ids]
+        if how=='steps first': e = emb(ids.t()).transpose(0,1)
+        if how=='in front': e = emb(torch.cat([torch.full_like(ids[:,:1], 2), ids], 1))[:,1:]
+        if how=='sorted':
+            order = ids[:,0].argsort()
+            e = emb(ids[order])[order.argsort()]
+        if how=='frozen':
+            with torch.no_grad(): e = emb(ids)
+        if how=='in place':
+            e = emb(ids)
+            e *= 1.
+        if how=='two tables': return (self.out(emb(ids))+self.other(ids)[...,:2]).sum(1)
+        return self.out(e).sum(1)
+
+ways = 'twice','turned','one by one','windows','by index','steps first','in front','sorted','frozen','in place','two tables'
+@pytest.mark.parametrize('how', ways)
+@pytest.mark.parametrize('kw', [{}, dict(method='inputxgradient'), dict(method='occlusion'), dict(method='ig', steps=2), dict(method='smoothgrad', samples=2)], ids=lambda kw: kw.get('method', 'default'))
+def test_ways_to_look_up(how, kw):
+    "Each word's own share of the score, by hand"
+    model,ids = Looks(how).eval(),torch.randint(3, 30, (3,8), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want = model.emb(ids)@model.out.weight[1] + (model.other(ids)[...,1] if how=='two tables' else 0)
+        if kw.get('method')=='smoothgrad': want = model.out.weight[1].sum()+(how=='two tables')+0*want
+    got = cam_maps(model, ids, 1, **kw)[:,0].as_subclass(Tensor)
+    assert (got-want).abs().max()<=1e-4*want.abs().max()
+
+def test_second_text_that_is_the_same():
+    "Of two texts the first is explained, also where the second, looked up before it, says the same"
+    class Pair(nn.Module):
+        def __init__(self): super().__init__(); self.emb,self.out = nn.Embedding(30, 6),nn.Linear(6, 2)
+        def forward(self, a, b): return 3*self.out(self.emb(b)).sum(1)+self.out(self.emb(a)).sum(1)
+    model,a = Pair().eval(),torch.randint(1, 30, (2,5))
+    with torch.no_grad(): want = model.emb(a)@model.out.weight[0]
+    for b in (a.clone(), a.flip(1)): assert (cam_maps(model, (a,b), 0)[:,0].as_subclass(Tensor)-want).abs().max()<1e-4
+
+def test_nothing_but_padding():
+    "A text of padding alone does not end the batch"
+    class Mean(nn.Module):
+        def __init__(self): super().__init__(); self.emb,self.out = nn.Embedding(30, 6, padding_idx=1),nn.Linear(6, 2)
+        def forward(self, ids): return self.out(self.emb(ids)).mean(1)
+    ids = torch.randint(2, 30, (3,6))
+    ids[1],ids[2,:2] = 1,1
+    assert [m.shape[-1] for m in cam_maps(Mean().eval(), ids, 0)]==[6,6,4]
+
+def test_not_looked_up():
+    "Where no embedding looks the words up as they are, it is said; the default is the map at the layer"
+    class OneHot(nn.Module):
+        def __init__(self): super().__init__(); self.lin,self.conv,self.out = nn.Linear(30, 6, bias=False),nn.Conv1d(6, 6, 3, padding=1),nn.Linear(6, 2)
+        def forward(self, ids): return self.out(self.conv(self.lin(F.one_hot(ids, 30).float()).transpose(1,2)).relu().mean(2))
+    model,ids = OneHot().eval(),torch.randint(2, 30, (3,9))
+    with pytest.raises(ValueError, match='No embedding'): cam_maps(model, ids, 0, method='ig')
+    assert torch.equal(cam_maps(model, ids, 0), cam_maps(model, ids, 0, layer=-1))

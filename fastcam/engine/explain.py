@@ -102,10 +102,11 @@ def _layers(model, xb, layer, mods, ask):
     if not any(map(is_input_itself, each)): return find_layers(model, xb, layer, mods, ask)
     return {n:o for l in each for n,o in ({'input': input_layer(model, xb)} if is_input_itself(l) else find_layers(model, xb, l, mods, ask)).items()}
 
-def _heard(maps):
-    "Maps `(batch, k, tokens)` of texts, without the first tokens of an item where all of them are zero, as before those that an encoder hands on"
-    starts = [int((m!=0).any(0).int().argmax()) for m in maps]
-    return [m[:,s:] for m,s in zip(maps, starts)] if any(starts) else maps
+def _heard(o, maps):
+    "Maps `(batch, k, tokens)` of texts, without the first tokens that no gradient leads to, as those before what an encoder hands on"
+    if not o.of_words or not o.asked_slopes or (maps[...,0]!=0).any(): return maps
+    moved = sum(g.abs().sum((0,1)) for g in o.slopes(o.a)[1])!=0
+    return maps[...,int(moved.int().argmax()):]
 
 _said = weakref.WeakSet()
 
@@ -155,7 +156,9 @@ class Explainer:
         mods=None # All modules of `model`, if they are known already
     ) -> dict: # Of `GridLayer` by name, empty where the method asks for none
         "Where the map is made: at `layer`; at the input itself where the method asks for that, for texts if nothing else is asked for, and where no layer keeps places"
-        if not self.asks: return {}
+        if not self.asks:
+            reads_of(model, xb)                                      # looks at the model before it is called, as for any method
+            return {}
         if self.asks=='input' or self.usual and token_ids(xb) is not None: return {'input': input_layer(model, xb)}
         try: return _layers(model, xb, self.layer, mods, self._asked)
         except NoLayer as e:
@@ -203,7 +206,7 @@ class Explainer:
         missing = [n for n in cap.layers if n not in cap.acts]
         if not missing: return
         forget_layers(cap.model)                                     # the model takes another way by now: the next call looks again
-        if missing==['input']: raise ValueError("No embedding of this model looks these token numbers up as they are: name the layer to explain, see `cam_layers()`")
+        if missing==['input']: raise ValueError(not_looked_up)
         raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
 
     def explain(self,
@@ -248,8 +251,8 @@ class Explainer:
         for f in self._askers(o):                                    # all layers before the next columns: they share the gradients
             for name,ps in parts.items():
                 for p,m in zip(ps, ms[name]): m.append(f(p))
-        res = {name: self._whole(ps, [torch.cat(m, 1) if len(m)>1 else m[0] for m in ms[name]]) for name,ps in parts.items()}
-        return {name: _heard(m) if parts[name][0].of_words else m for name,m in res.items()}
+        res = {name: self._whole(ps, [_heard(p, torch.cat(m, 1) if len(m)>1 else m[0]) for p,m in zip(ps, ms[name])]) for name,ps in parts.items()}
+        return res
 
     def _askers(self, o):
         "Functions of a pass, each giving maps `(batch, columns, *grid)`, which are all columns together"

@@ -6,11 +6,11 @@
 __all__ = ['conv_types', 'batchnorms', 'Many', 'all_modules', 'evaluating', 'as_written', 'own_random', 'Reads', 'GridLayer',
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
            'pad_index', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs', 'Standing',
-           'Untracked', 'in_order', 'Seen', 'DryPass', 'node_of', 'graph_of', 'made_of', 'Ways', 'ways_of', 'main_pred',
-           'are_stages', 'answer_path', 'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none',
-           'find_rows', 'is_grid_of_answers', 'detached', 'Found', 'reads_of', 'close_names', 'close_matches',
-           'last_counting', 'default_layer', 'stages', 'forget_layers', 'grid_layers', 'answers_are_grid',
-           'find_layers', 'layers_table']
+           'Untracked', 'in_order', 'Seen', 'writes_input', 'DryPass', 'node_of', 'graph_of', 'made_of', 'Ways',
+           'ways_of', 'main_pred', 'are_stages', 'answer_path', 'lay_out', 'shares', 'NoLayer', 'check_model',
+           'check_inputs', 'why_none', 'find_rows', 'is_grid_of_answers', 'detached', 'Found', 'reads_of',
+           'close_names', 'close_matches', 'last_counting', 'default_layer', 'stages', 'forget_layers', 'grid_layers',
+           'answers_are_grid', 'find_layers', 'layers_table']
 
 # %% ../../nbs/engine/02_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -403,6 +403,14 @@ class Seen:
 
 def _holds_grid(o, rows=()): return isinstance(o, Tensor) and o.is_floating_point() and o.ndim>2 and (len(o)==1 or len(o) in rows or o.ndim==3 and o.shape[1]==1)
 
+_writers = weakref.WeakSet()
+
+def writes_input(
+    model:nn.Module # Any model in which layers were looked for
+) -> bool:
+    "Does this model change its input in place?"
+    return model in _writers
+
 class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
     def __init__(self, model, xb, names=None,
@@ -430,6 +438,7 @@ class DryPass:
             self._give(item)
             self.pred = self.model(*self.given)
             self.done = True
+            if any(x._version for x in self.given if isinstance(x, Tensor) and x.is_floating_point()): _writers.add(self.model)
             if self.last: torch.set_grad_enabled(True)
         except BaseException:
             self.block.close()

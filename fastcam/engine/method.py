@@ -133,6 +133,11 @@ class Pass:
         "Has a method asked for gradients?"
         return any(k[0]=='grads' for k in self._made)
 
+    @property
+    def asked_slopes(self):
+        "Has a method asked for gradients, of this pass or of others near it?"
+        return self.asked_grads or 'slopes' in self._made
+
     def _of_mine(self, g):
         "Of gradients (..., batch, channels, *grid) those of this pass's items and cells, float32"
         if self.rows is not None: g = g[...,self.rows,:,:][...,self.real]
@@ -178,10 +183,11 @@ class Pass:
     def slopes(self, a, rows=None):
         "The numbers explained (rows, k) if the layer gave `a` `(rows, channels, *grid)`, and a list of their gradients there, one for each column; `rows` as in `tail`"
         check_floats([self.cap.acts[self._name]])
+        self._made['slopes'] = True
         with torch.enable_grad(), self.ruled():
             a = a.detach().requires_grad_()
             s = self.scores(self.tail(a, rows), rows)
-            return s.detach(),[torch.autograd.grad(c.sum(), a, retain_graph=j+1<s.shape[1])[0] for j,c in enumerate(s.unbind(1))]
+            return s.detach(),[slope(c.sum(), a, self._name, keep=j+1<s.shape[1]) for j,c in enumerate(s.unbind(1))]
 
     def without(self, rows, chs):
         "The model's prediction for each of these items of the batch, if the layer gave nothing in this channel"
@@ -202,7 +208,7 @@ class Pass:
     @property
     def by_item(self):
         "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics, nor where the model takes one item only"
-        if any(l.rows is not None and l.rows.alone for l in self.cap.layers.values()): return False
+        if any(l.rows is not None and l.rows.alone for l in self.cap.layers.values()) or self.at_input and not self.of_words and (rows := self.reads_beside.rows) is not None and rows.alone: return False
         if self.model not in _by_item: _by_item[self.model] = _is_by_item(self.model, self.cap.xb, self.shared)
         return _by_item[self.model]
 
@@ -214,6 +220,11 @@ class Pass:
     def reads(self):
         "`Reads`: which input its layer reads, and along which axes; without a layer, what the default layer reads"
         return self.once(lambda: self.cap.reads(self.layer), 'reads')
+
+    @property
+    def reads_beside(self):
+        "`Reads` of the default layer, where the input itself is the layer"
+        return self.once(lambda: self.cap.reads(None), 'reads beside')
 
     @property
     def x(self):
@@ -229,6 +240,7 @@ class Pass:
         rows=None # (rows,) the item of the batch each row belongs to; by default the items in their order
     ) -> tuple:
         "The model's inputs with `x` in place of the one that the layer reads"
+        if writes_input(self.model): x = x.clone()
         return self.reads.put(self.xb if rows is None else rows_of(self.xb, rows, self.shared), x)
 
     @property
@@ -254,7 +266,7 @@ class Pass:
         "The same question asked where the layer reads `x`: another pass"
         if not self.reads.tokens: return self.again(*self.with_x(x))
         rows,a = self._rows(len(x), None),self.cap.a(self.layer).clone()
-        a[rows] = self._padded(x, rows)
+        a[rows] = self._padded(x, rows).to(a.dtype)
         with self.cap.given(self.layer, a, torch.arange(len(a))): return self.again(*self.xb)
 
     def chances(self, pred, rows=None):
