@@ -268,3 +268,153 @@ def test_no_trace():
         cam_maps(model, x, [0,2], method=method, **(dict(n=20) if method=='rise' else {}))
         assert all(p.grad is None for p in model.parameters()) and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert torch.equal(torch.get_rng_state(), state) and x.grad is None and not x.requires_grad
+
+# ---- rules: how a model is written
+rules = pytest.mark.parametrize('rule', ['libragrad','attnlrp'])
+def tokens_net(*mods):
+    "Tokens (batch, 7, 8) of a signal, what is tested, and a head"
+    return nn.Sequential(nn.Conv1d(3,8,1), As(lambda t: t.transpose(1,2)), *mods, nn.Linear(8,8), nn.GELU(), As(lambda t: t.mean(1)), nn.Linear(8,3)).double().eval()
+
+def same(a, b, tol=1e-6): near(a, b.as_subclass(Tensor), tol)
+
+class Spelled(nn.Module):
+    "One function, by any of its `spellings`"
+    spellings,n = {},8
+    def __init__(self, how): super().__init__(); self.how,self.lin,self.w = self.spellings[how],nn.Linear(8,self.n),nn.Parameter(torch.rand(8)+.5)
+    def forward(self, x): return self.how(self, x)
+
+def heads(m, x): return m.lin(x).unflatten(2, (3,2,4)).permute(2,0,3,1,4)
+def attention(f):
+    def _attend(m, x):
+        q,k,v = heads(m, x)
+        bias = torch.linspace(-1, 1, 49, dtype=x.dtype).reshape(7,7)
+        return f(q, k, v, bias).transpose(1,2).flatten(2)
+    return _attend
+
+def as_one(f): return lambda q,k,v,bias: f(*(t.flatten(0,1) for t in (q,k,v)), bias).unflatten(0, (-1,2))
+
+class Attention(Spelled):
+    n = 24
+    spellings = {k:attention(f) for k,f in dict(
+        fused = lambda q,k,v,bias: F.scaled_dot_product_attention(q, k, v, attn_mask=bias),
+        keywords = lambda q,k,v,bias: F.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=bias),
+        plain = lambda q,k,v,bias: (q@k.mT*.5+bias).softmax(-1)@v,
+        inputs = lambda q,k,v,bias: torch.matmul(input=torch.softmax(input=q@k.mT*.5+bias, dim=-1), other=v),
+        einsum = lambda q,k,v,bias: torch.einsum('bhqk,bhkd->bhqd', (torch.einsum('bhqd,bhkd->bhqk', q, k)*.5+bias).softmax(-1), v),
+        lists = lambda q,k,v,bias: torch.einsum((torch.einsum('bhqd,bhkd->bhqk', [q, k])*.5+bias).softmax(-1), [0,1,2,3], v, [0,1,3,4], [0,1,2,4]),
+        baddbmm = as_one(lambda q,k,v,bias: torch.baddbmm(bias, q, k.mT, alpha=.5).softmax(-1)@v),
+        method = as_one(lambda q,k,v,bias: bias.expand(len(q),7,7).baddbmm(q, k.mT, alpha=.5).softmax(-1).bmm(v))).items()}
+
+def centered(x): return x-x.mean(-1, keepdim=True)
+def mean_square(x): return x.pow(2).mean(-1, keepdim=True)+1e-6
+class RMS(Spelled):
+    spellings = dict(torch=lambda m,x: F.rms_norm(x, (8,), m.w, 1e-6), llama=lambda m,x: m.w*(x*torch.rsqrt(mean_square(x))), root=lambda m,x: x/mean_square(x).sqrt()*m.w.reshape(1,1,-1),
+                     power=lambda m,x: x*mean_square(x)**-.5*m.w, half=lambda m,x: m.w*x/torch.pow(mean_square(x), .5))
+class LayerNorm(Spelled):
+    spellings = dict(torch=lambda m,x: F.layer_norm(x, (8,), m.w, None, 1e-6), aten=lambda m,x: torch.layer_norm(x, (8,), m.w, None, 1e-6, False), keywords=lambda m,x: F.layer_norm(input=x, normalized_shape=(8,), weight=m.w, eps=1e-6),
+                     root=lambda m,x: m.w*(centered(x)/torch.sqrt(mean_square(centered(x)))), moments=lambda m,x: centered(x)*(x.var(-1, keepdim=True, correction=0)+1e-6).rsqrt()*m.w,
+                     both=lambda m,x: (lambda v,u: (x-u)*(v+1e-6).rsqrt()*m.w)(*torch.var_mean(x, -1, keepdim=True, correction=0)))
+class Deviation(Spelled):
+    spellings = dict(root=lambda m,x: centered(x)/(x.var(-1, keepdim=True).sqrt()+1e-6), std=lambda m,x: centered(x)/(x.std(-1, keepdim=True)+1e-6), function=lambda m,x: centered(x)/(torch.std(x, -1, keepdim=True)+1e-6))
+def gate(f): return lambda m,x: f(*m.lin(x).chunk(2,-1))
+def in_place(a, b): a = a.clone(); a *= b; return a
+class Product(Spelled):
+    n = 16
+    spellings = {k:gate(f) for k,f in dict(plain=lambda a,b: a*b, into=in_place, mul_=lambda a,b: a.clone().mul_(b), keywords=lambda a,b: torch.mul(input=a, other=b),
+                                           multiply=torch.multiply, added=lambda a,b: torch.addcmul(torch.zeros(8, dtype=a.dtype), a, b)).items()}
+class Gate(Spelled):
+    n = 16
+    spellings = dict(plain=gate(lambda a,b: a*b.sigmoid()), glu=lambda m,x: F.glu(m.lin(x)), dim=lambda m,x: F.glu(m.lin(x).mT, 1).mT)
+class Hardswish(Spelled): spellings = dict(torch=lambda m,x: F.hardswish(m.lin(x)), gate=lambda m,x: (lambda y: y*F.hardsigmoid(y))(m.lin(x)))
+
+def spelled(C, how):
+    set_seed(1)
+    return tokens_net(C(how))
+
+@rules
+@pytest.mark.parametrize('C', [Attention, RMS, LayerNorm, Deviation, Product, Gate, Hardswish])
+def test_rules_know_spellings(C, rule):
+    "What is written in several ways is one function, and has one map; another than without the rule"
+    x,(first,*others) = random_input(2,3,7),C.spellings
+    explain = lambda how, **kw: cam_maps(spelled(C, how), x, [0,1], layer='1', method='hirescam', **kw)
+    want = explain(first, rule=rule)
+    assert (want-cam_maps(spelled(C, first), x, [0,1], layer='1', method='hirescam')).abs().max()>1e-3
+    for how in others:
+        assert (spelled(C, how)(x)-spelled(C, first)(x)).abs().max()<1e-9
+        same(explain(how, rule=rule), want)
+
+@rules
+def test_rules_keep_features(rule):
+    "A root that is a feature itself, of every channel, keeps its gradient, as a deviation over time does that is a feature"
+    for f in (lambda t: (t.square()+1).sqrt(), lambda t: t.std(1)[:,None]+t, lambda t: (t.square()+1)**.5):
+        set_seed(1)
+        model,x = nn.Sequential(nn.Conv1d(3,8,1), As(lambda t: t.transpose(1,2)), nn.LayerNorm(8), As(f), As(lambda t: t.mean(1)), nn.Linear(8,3)).double().eval(),random_input(2,3,7)
+        same(cam_maps(model, x, 1, layer='2', method='hirescam', rule=rule), cam_maps(model, x, 1, layer='2', method='hirescam'))
+
+class Scaled(nn.Module):
+    "A block that multiplies by parameters, as they are or reshaped"
+    def __init__(self, views): super().__init__(); self.views,self.norm,self.lin,self.gamma,self.w = views,nn.LayerNorm(8),nn.Linear(8,8),nn.Parameter(torch.rand(8)+.5),nn.Parameter(torch.randn(8,8))
+    def forward(self, x):
+        y = F.gelu(self.lin(self.norm(x)))
+        return x+(y*self.gamma.reshape(1,1,-1)@self.w.t()*torch.cat([self.gamma, self.gamma])[8:]*self.gamma.exp() if self.views else F.linear(y*self.gamma, self.w)*self.gamma*self.gamma.detach().exp())
+
+@rules
+@pytest.mark.parametrize('method', ['inputxgradient','ig','smoothgrad','fullgrad','hirescam'])
+def test_rules_take_parameters_as_constants(rule, method):
+    "Reshaped or not, frozen or not, alone or in a batch"
+    def net(views):
+        set_seed(1)
+        return tokens_net(Scaled(views), Scaled(views))
+    x = random_input(2,3,7)
+    explain = lambda m, x: cam_maps(m, x, 1, method=method, rule=rule, layer='1' if method=='hirescam' else None)
+    want = explain(net(False).requires_grad_(False), x)
+    for m in (net(True), net(False), net(True).requires_grad_(False)):
+        same(explain(m, x), want)
+        for i in range(2): same(explain(m, x[i:i+1]), want[i:i+1])
+    assert all(p.requires_grad and p.grad is None for p in net(True).parameters())
+
+@rules
+def test_rules_of_a_parameter(rule):
+    "A picture that is a parameter, as where it is being optimized, is explained like any other"
+    set_seed(0)
+    model,x = tokens_net(nn.LayerNorm(8)),random_input(1,3,7)
+    for kw in (dict(method='inputxgradient'), dict(method='hirescam', layer='input')):
+        want = cam_maps(model, x, 1, rule=rule, **kw)
+        for leaf in (nn.Parameter(x), x.clone().requires_grad_()): same(cam_maps(model, leaf, 1, rule=rule, **kw), want)
+
+class Checkpointed(nn.Module):
+    def __init__(self, mod, on): super().__init__(); self.mod,self.on = mod,on
+    def forward(self, x): return x+(torch.utils.checkpoint.checkpoint(self.mod, x, use_reentrant=False) if self.on else self.mod(x))
+
+@pytest.mark.parametrize('rule', ['libragrad','attnlrp','guided'])
+def test_rules_under_checkpointing(rule):
+    "What is computed anew on the way back is computed under the rule, too, for one column or several"
+    def net(on):
+        set_seed(1)
+        return tokens_net(*[Checkpointed(nn.Sequential(nn.LayerNorm(8), Attention('fused'), nn.Linear(8,8), nn.GELU()), on) for _ in range(2)])
+    x = random_input(2,3,7)
+    for kw in (dict(method='hirescam', layer='1'), dict(method='inputxgradient'), dict(method='ig', steps=3), dict(method='smoothgrad', samples=2), dict(method='fullgrad'), dict(method='guidedbackprop')):
+        for target in (1, [0,2]):
+            same(cam_maps(net(True), x, target, rule=rule, **kw), cam_maps(net(False), x, target, rule=rule, **kw))
+            same(cam_maps(net(True), x[:1], target, rule=rule, **kw), cam_maps(net(False), x[:1], target, rule=rule, **kw))
+
+@pytest.mark.parametrize('method', ['occlusion','rise','lafam','eigencam','ablationcam','scorecam','headcam'])
+def test_rule_without_gradients(method):
+    "A rule that could change nothing is refused; one whose method, or smoother, is the user's own is not"
+    model,x = picture_net().float(),torch.randn(1,3,18,14)
+    for smooth in (None,'tta','noise'):
+        with pytest.raises(ValueError, match=f"'{method}' asks for no gradients.*rule='guided'"): cam_maps(model, x, 1, method=method, smooth=smooth, rule='guided')
+    cam_maps(model, x, 1, method=method, smooth=lambda f,o: f(o), rule='guided')
+
+def test_rule_of_default():
+    "What becomes a method without gradients because no layer keeps places"
+    model = nn.Sequential(nn.Flatten(), nn.Linear(108,8), nn.ReLU(), nn.Linear(8,2))
+    with pytest.raises(ValueError, match="'occlusion' asks for no gradients.*rule='guided'"): cam_maps(model, torch.randn(2,3,6,6), 1, rule='guided')
+    assert cam_maps(model, torch.randn(2,3,6,6), 1, method='inputgrad', rule='guided').any()
+    assert cam_maps(picture_net().float(), torch.randn(1,3,18,14), 1, method=lambda o: o.g.sum(1), rule='guided').any()
+
+def test_rules_of_the_room():
+    "Who imports just the last room of the engine knows all methods and rules"
+    import subprocess, sys
+    code = "from fastcam.engine.explain import *; Explainer(rule='attnlrp'); Explainer(method='legrad')"
+    subprocess.run([sys.executable, '-c', code], check=True)

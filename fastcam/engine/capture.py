@@ -11,7 +11,7 @@ from fastai.vision.all import *
 from .trace import *
 from .grid import *
 from .layer import *
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from torch.overrides import TorchFunctionMode
 import itertools, weakref
 
@@ -268,7 +268,7 @@ class Capture:
             self.acts[name] = a.detach()
             return a.clone()
         torch.set_grad_enabled(True)
-        self.acts[name] = a if a.requires_grad or not a.is_floating_point() else a.detach().requires_grad_()
+        self.acts[name] = a if a.requires_grad and not a.is_leaf or not a.is_floating_point() else a.detach().requires_grad_()
         if len(self.acts)==1: self._follow(lay)
         return self.acts[name].clone()
 
@@ -346,7 +346,7 @@ def grads(self:Capture,
     check_floats(acts)
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
     ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1, create_graph=create_graph, allow_unused=True)
-    with self.untracked.again():
+    with self.untracked.again(), nullcontext() if self.rule is None else self.rule():      # what checkpointing computes anew is computed as in the call
         try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
         except RuntimeError:                                         # not all that goes one by one goes at once
             if k==1: raise

@@ -13,6 +13,7 @@ from .layer import *
 from .target import *
 from .capture import *
 from .method import *
+from .network import *
 from .inputs import *
 import warnings, weakref
 
@@ -123,6 +124,13 @@ def _check_answers(o):
     raise ValueError(f"The prediction has {rows} rows for {n} items. Of an answer for each part of an item, such as a frame, give `target` a function that makes (batch,) or (batch, k) of it. "
                      "If the batch as a whole is one item, such as a bag of patches, put a module around the model that takes it as one, (1, parts, ...), and give `x[None]`")
 
+def _check_rule(rule, method):
+    "ValueError for a `rule` where `method`, as `as_method` gives it, says that it asks for no gradients"
+    f = (method.args[0] if method.args else method).func
+    if rule is None or getattr(f, 'grads', True): return
+    raise ValueError(f"{method_name(method)!r} asks for no gradients, so there is no backward pass that rule={getattr(rule, '__name__', rule)!r} could change. "
+                     "Leave `rule` out, or use a method of gradients such as 'hirescam' or 'inputxgradient'")
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -141,6 +149,8 @@ class Explainer:
         self.method,self.open = as_method(method, smooth, **kwargs),None if method is not None else dict(smooth=smooth, **kwargs)
         self.blind,self.asks,self.rule = is_blind(method, smooth),asks_layer(method) if layer is None else True,as_rule(rule)
         self.usual = layer is None and method is None and smooth is None and not kwargs         # nothing was chosen but what is explained
+        self.check_rule = partial(_check_rule, rule)
+        if smooth in (None,'tta','noise'): self.check_rule(self.method)                # another smoother may ask for gradients
 
     def method_at(self,
         place, # As `Target.place`
@@ -170,7 +180,9 @@ class Explainer:
         "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it; at `layers`, if they are known"
         if mods is None: mods = all_modules(model)[0]
         if layers is None: layers = self.layers(model, xb, mods)
-        return Capture(model, layers, pad, mods, self.rule, asks_graph(self.method_at(False, first(layers.values()))))
+        method = self.method_at(False, first(layers.values()))
+        if self.usual: self.check_rule(method)                       # where nothing was named, the method follows from the layer
+        return Capture(model, layers, pad, mods, self.rule, asks_graph(method))
 
     def _asked(self, pred):
         "The numbers explained, for one item"

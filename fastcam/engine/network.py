@@ -22,6 +22,10 @@ def _from_input(o, x):
         x = x.detach().clone().requires_grad_()
         return x,o.score(o.model(*o.with_x(x*1))).sum()
 
+def _grad(o, *args, **kwargs):
+    "`torch.autograd.grad`; what checkpointing computes anew on the way is computed as in the call"
+    with o.ruled(): return torch.autograd.grad(*args, **kwargs)
+
 def _plain(t): return t.detach().as_subclass(Tensor).float()
 
 @contextmanager
@@ -30,8 +34,9 @@ def _hooked(model, types, hook):
     with own_hooks((m, lambda m,i,o: hook(m, o)) for m in model.modules() if isinstance(m, types)) as hs: yield hs
 
 # %% ../../nbs/engine/08_network.ipynb #c73036e8
-_relus = {f for n in 'relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ celu selu gelu silu mish softplus hardswish threshold threshold_ prelu'.split()
-          for o in (F,torch,Tensor) if (f := getattr(o, n, None))}
+def _functions(names): return [f for n in names.split() for o in (F,torch,Tensor) if (f := getattr(o, n, None))]
+
+_relus = _functions('relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ celu selu gelu silu mish softplus hardswish threshold threshold_ prelu')
 
 class _Rule(TorchFunctionMode):
     "Calls of the functions in `changes` are made by the function that each stands for, which is given it first"
@@ -42,7 +47,7 @@ class _Rule(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is F.multi_head_attention_forward: return self._within(func, *args, **kwargs)
+        if func in (F.multi_head_attention_forward,torch.autograd.grad): return self._within(func, *args, **kwargs)
         if func not in self.changes: return func(*args, **kwargs)
         self.seen += 1
         return self.changes[func](func, *args, **kwargs)
@@ -59,7 +64,7 @@ class _Rule(TorchFunctionMode):
 
 def _stop_negative(func, *args, **kwargs):
     res = func(*args, **kwargs)
-    if res.requires_grad: res.register_hook(lambda g: g.relu())
+    if res.requires_grad: res.register_hook(lambda g: g.masked_fill(g<=0, 0))
     return res
 
 @register_rule('guided')
@@ -72,7 +77,7 @@ def _guidedbackprop(o):
     "Which pixels push the class through ReLUs; the input's size"
     with _Guided() as rule: x,s = _from_input(o, o.x)
     rule.check()
-    return _plain(torch.autograd.grad(s, x)[0]).sum(1)
+    return _plain(_grad(o, s, x)[0]).sum(1)
 
 @register_method('guidedgradcam', paper='1610.02391', passes=1, grads=True)
 def _guidedgradcam(o):
@@ -87,53 +92,90 @@ def _slower(t, share):
     "`t`, of whose gradient only this share passes"
     return t.detach() + share*(t-t.detach())
 
-def _is_feature(o): return isinstance(o, Tensor) and o.requires_grad and not o.is_leaf            # no weight
+def _each(f, o): return type(o)(_each(f, p) for p in o) if type(o) in (list,tuple) else f(o)
 
-def _halved(func, a, b, *args, **kwargs):
-    "A product; each factor gets half of its gradient where both are features"
-    if _is_feature(a) and _is_feature(b): a,b = _slower(a, .5),_slower(b, .5)
-    return func(a, b, *args, **kwargs)
+def _weightless(o): return o.detach() if isinstance(o, nn.Parameter) else o
 
-def _gated(func, x, *args, inplace=False, **kwargs):
-    y = func(_constant(x).clone(), *args, **kwargs)
-    return x*torch.where(x==0, torch.full_like(y, .5), y/_constant(x))
+def _is_feature(o): return isinstance(o, Tensor) and o.requires_grad and not o.is_leaf
 
-def _layer_norm(func, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+def _features(o): return sum(map(_features, o), []) if type(o) in (list,tuple) else [o] if _is_feature(o) else []
+
+def _shared(func, *args, **kwargs):
+    "A product; each factor gets an equal part of its gradient where several are features"
+    given = [*args, *kwargs.values()]
+    n = len(_features(given))
+    if n>1: given = _each(lambda o: _slower(o, 1/n) if _is_feature(o) else o, given)
+    return func(*given[:len(args)], **dict(zip(kwargs, given[len(args):])))
+
+def _added(func, input, *args, **kwargs):
+    "A product that is added to something"
+    return _shared(partial(func, input), *args, **kwargs)
+
+def _in_place(func, input, other):
+    "A product in place of its first factor"
+    return input.copy_(_shared(torch.mul, input, other)) if _is_feature(input) and _is_feature(other) else func(input, other)
+
+def _gated(func, input, *args, inplace=False, **kwargs):
+    y = func(_constant(input).clone(), *args, **kwargs)
+    return input*torch.where(input==0, torch.full_like(y, .5), y/_constant(input))
+
+def _glu(func, input, dim=-1):
+    a,b = input.chunk(2, dim)
+    return _shared(torch.mul, a, _as_constant(torch.sigmoid, b))
+
+def _layer_norm(func, input, normalized_shape, weight=None, bias=None, eps=1e-5, *args, **kwargs):
     dims = tuple(range(-len(normalized_shape), 0))
-    c = x-x.mean(dims, keepdim=True)
+    c = input-input.mean(dims, keepdim=True)
     y = c*(_constant(c).square().mean(dims, keepdim=True)+eps).rsqrt()
     if weight is not None: y = y*weight
     return y if bias is None else y+bias
 
-def _rms_norm(func, x, normalized_shape, weight=None, eps=None):
+def _rms_norm(func, input, normalized_shape, weight=None, eps=None):
     dims = tuple(range(-len(normalized_shape), 0))
-    y = x*(_constant(x).square().mean(dims, keepdim=True)+ifnone(eps, torch.finfo(x.dtype).eps)).rsqrt()
+    y = input*(_constant(input).square().mean(dims, keepdim=True)+ifnone(eps, torch.finfo(input.dtype).eps)).rsqrt()
     return y if weight is None else y*weight
 
-def _as_constant(func, x, *args, **kwargs):
+def _as_constant(func, input, *args, **kwargs):
     "Of features; the probabilities that a model gives in the end have a gradient"
-    return func(_constant(x) if x.ndim>2 else x, *args, **kwargs)
+    return func(_constant(input) if input.ndim>2 else input, *args, **kwargs)
 
-def _values_alone(func, q, k, v, *args, **kwargs): return func(_constant(q), _constant(k), v, *args, **kwargs)
-def _attention_shared(func, q, k, v, *args, **kwargs): return func(_slower(q, .25), _slower(k, .25), _slower(v, .5), *args, **kwargs)
+def _scale(func, *args, **kwargs):
+    "A root of one number for many features is a constant: a norm written out divides by it"
+    res = func(*args, **kwargs)
+    return res.detach() if res.ndim>2 and 1 in res.shape[1:] else res
 
-_softmaxes = F.softmax,torch.softmax,Tensor.softmax
-_sigmoids = torch.sigmoid,Tensor.sigmoid,F.sigmoid
-_matmuls = torch.matmul,Tensor.matmul,Tensor.__matmul__,torch.bmm,Tensor.bmm
-_linear_around = {F.layer_norm: _layer_norm, torch.layer_norm: _layer_norm, F.rms_norm: _rms_norm, torch.rms_norm: _rms_norm, **dict.fromkeys([F.gelu, F.silu, F.mish], _gated),
-                  **dict.fromkeys(_sigmoids, _as_constant), **dict.fromkeys([torch.mul, Tensor.mul, Tensor.__mul__], _halved)}
+def _power(func, input, exponent, *args, **kwargs):
+    is_root = isinstance(exponent, float) and abs(exponent)==.5
+    return (_scale if is_root else _called)(func, input, exponent, *args, **kwargs)
+
+def _called(func, *args, **kwargs): return func(*args, **kwargs)
+
+def _values_alone(func, query, key, value, *args, **kwargs): return func(_constant(query), _constant(key), value, *args, **kwargs)
+def _attention_shared(func, query, key, value, *args, **kwargs): return func(_slower(query, .25), _slower(key, .25), _slower(value, .5), *args, **kwargs)
+
+def _by(f, names): return dict.fromkeys(_functions(names), f)
+
+_linear_around = {**_by(_layer_norm, 'layer_norm'), **_by(_rms_norm, 'rms_norm'), **_by(_scale, 'sqrt sqrt_ rsqrt rsqrt_ std'), **_by(_power, 'pow __pow__'),
+                  **_by(_gated, 'gelu silu mish hardswish'), **_by(_glu, 'glu'), **_by(_as_constant, 'sigmoid hardsigmoid'),
+                  **_by(_shared, 'mul multiply __mul__ __rmul__'), **_by(_in_place, 'mul_ multiply_ __imul__'), **_by(_added, 'addcmul')}
+_attention = 'scaled_dot_product_attention'
+
+class _Linear(_Rule):
+    "A rule under which parameters are constants, however they are reshaped: what has a gradient is a feature, one of the input's"
+    works_on = 'attention, LayerNorm, RMSNorm, GELU, SiLU and products of features'
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, '__name__', '')=='__set__': return func(*args, **(kwargs or {}))
+        return super().__torch_function__(func, types, _each(_weightless, args), {k: _each(_weightless, o) for k,o in (kwargs or {}).items()})
 
 @register_rule('libragrad')
-class _LibraGrad(_Rule):
+class _LibraGrad(_Linear):
     "Attention, norms and gates are constants: gradients pass through values and features"
-    works_on = 'attention, LayerNorm, RMSNorm, GELU, SiLU and products of features'
-    changes = {**_linear_around, **dict.fromkeys(_softmaxes, _as_constant), F.scaled_dot_product_attention: _values_alone}
+    changes = {**_linear_around, **_by(_as_constant, 'softmax'), **_by(_values_alone, _attention)}
 
 @register_rule('attnlrp')
-class _AttnLRP(_Rule):
+class _AttnLRP(_Linear):
     "Layer-wise relevance propagation of transformers, as input times gradient"
-    works_on = _LibraGrad.works_on
-    changes = {**_linear_around, **dict.fromkeys(_matmuls, _halved), F.scaled_dot_product_attention: _attention_shared}
+    changes = {**_linear_around, **_by(_shared, 'matmul __matmul__ __rmatmul__ mm bmm einsum'), **_by(_added, 'baddbmm addbmm addmm'), **_by(_attention_shared, _attention)}
 
 # %% ../../nbs/engine/08_network.ipynb #5702ce3a
 _norms = (nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d)
@@ -163,7 +205,7 @@ def _fullgrad(o):
     nd,rows = x.ndim-2,o.reads.rows
     shapes = {(nd+2,len(o.idx)), (nd+1,len(o.idx)*rows.n) if rows else None}
     with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o, x)
-    gx,*gs = torch.autograd.grad(s, [x, *[t for _,t in outs]], allow_unused=True)
+    gx,*gs = _grad(o, s, [x, *[t for _,t in outs]], allow_unused=True)
     size = _plain(x).shape[2:]
     res = _scaled_sum(_plain(x)*_plain(gx)).unflatten(1, size)
     for (m,_),g in zip(outs, gs):
@@ -239,7 +281,7 @@ def _over_heads(a, o): return a.reshape(len(o.idx), -1, *a.shape[-2:]).mean(1)
 
 def _rows_read(s, a, o):
     "Which queries (batch, queries) of the attention `a` the scores, whose sum is `s`, depend on; all, where they depend on none"
-    g, = torch.autograd.grad(s, a, retain_graph=True, allow_unused=True)
+    g, = _grad(o, s, a, retain_graph=True, allow_unused=True)
     read = _over_heads(torch.ones_like(a) if g is None else g.abs(), o).sum(2)>0
     return read | ~read.any(1, keepdim=True)
 
@@ -265,6 +307,6 @@ def _legrad(o):
     mods,res = dict(o.model.named_modules()),[]
     for l,(_,tokens) in sorted(outs.items()):
         with torch.enable_grad(), giving(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
-        g, = torch.autograd.grad(sl, att[l], retain_graph=True)
+        g, = _grad(o, sl, att[l], retain_graph=True)
         res.append(g.reshape(len(o.idx), -1, *g.shape[-2:]).relu().mean((1,2)))
     return _on_grid(o, torch.stack(res).mean(0))
