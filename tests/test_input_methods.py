@@ -130,7 +130,8 @@ def test_no_places():
     import warnings
     mlp = nn.Sequential(nn.Flatten(), nn.Linear(3*8*8,16), nn.ReLU(), nn.Linear(16,4)).eval()
     x = random_input(2,3,8,8).float()
-    with pytest.warns(UserWarning, match="No layer.*Shown is 'occlusion'"): got = cam_maps(mlp, x)
+    with pytest.warns(UserWarning, match="No layer.*Shown is 'occlusion'") as said: got = cam_maps(mlp, x)
+    assert [w.filename for w in said]==[__file__]
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         near(cam_maps(mlp, x), got.as_subclass(Tensor))
@@ -138,6 +139,11 @@ def test_no_places():
         for kw in (dict(method='gradcam'), dict(layer=-1), dict(smooth='noise')):
             with pytest.raises(ValueError, match='No layer'): cam_maps(mlp, x, **kw)
         with pytest.raises(ValueError, match='No layer|nobody knows'): cam_maps(nn.Linear(8,2), torch.randn(2,8))
+
+def test_line_of_the_warning():
+    "It is the user's, whatever lies between"
+    with pytest.warns(UserWarning, match="Shown is 'occlusion'") as said: small_learner(flat_net()).cam(max_n=2)
+    assert [w.filename for w in said]==[__file__]
 
 # ---- rules
 def test_guided_functions():

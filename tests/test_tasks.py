@@ -355,3 +355,8 @@ def test_logits_measured(metric):
     maps = cam_maps(model, x)[:,0]
     kw = lambda m: dict(explain=partial(cam_maps, m)) if metric is max_sensitivity else {}
     assert torch.equal(metric(HasLogits(model), x, maps, **kw(HasLogits(model))), metric(model, x, maps, **kw(model)))
+
+def test_said():
+    "Each target says how it is made"
+    assert repr(Actual())=='Actual()' and repr(Neg(Actual()))=='Neg(Actual())' and repr(TopK(2))=='TopK(2)'
+    assert repr(Several(Actual(), TopK(2)))=='Several(Actual(), TopK(2))'

@@ -14,7 +14,7 @@ from .target import *
 from .capture import *
 from .method import *
 from .inputs import *
-import warnings, weakref
+import sys, warnings, weakref
 
 # %% ../../nbs/engine/10_explain.ipynb #2d128bfd
 def _finest(maps, relu=False):
@@ -107,13 +107,19 @@ def _heard(maps):
     starts = [int((m!=0).any(0).int().argmax()) for m in maps]
     return [m[:,s:] for m,s in zip(maps, starts)] if any(starts) else maps
 
-_said = weakref.WeakSet()
+_said,_ours = weakref.WeakSet(),('fastcam','fastai','fastcore','torch','contextlib')
+
+def _levels():
+    "How far up from the caller is the first line that is not of fastcam, nor of what it is called through: the `stacklevel` of a warning"
+    frame,n = sys._getframe(1),1
+    while frame.f_back is not None and frame.f_globals.get('__name__', '').partition('.')[0] in _ours: frame,n = frame.f_back,n+1
+    return n
 
 def _say_once(model, e):
     "Warn, once for each model, that it has no layer for the usual map"
     if model in _said: return
     _said.add(model)
-    warnings.warn(f"{str(e).split(' Methods that need no layer')[0]} Shown is 'occlusion': what is lost without a part of the input.", stacklevel=2)
+    warnings.warn(f"{str(e).split(' Methods that need no layer')[0]} Shown is 'occlusion': what is lost without a part of the input.", stacklevel=_levels())
 
 def _check_answers(o):
     "ValueError where the prediction of a pass has other rows than one for each item"

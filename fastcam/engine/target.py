@@ -202,7 +202,7 @@ class Target:
         args,ps = [],inspect.signature(type(self).__init__).parameters.values()
         for p in list(ps)[1:]:
             v = getattr(self, p.name, p.default)
-            if p.kind is p.VAR_POSITIONAL: args += map(_said, v)
+            if p.kind is p.VAR_POSITIONAL: args += map(_said, getattr(self, p.name, ()))
             elif p.kind is not p.VAR_KEYWORD and v is not p.default: args.append(('' if len(args)==list(ps).index(p)-1 else f'{p.name}=')+_said(v))
         return f"{type(self).__name__}({', '.join(args)})"
     def setup(self,
