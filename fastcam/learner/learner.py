@@ -142,7 +142,7 @@ def _with_input(table, learn, dl, xb):
     elif xb[main_input(xb)].ndim<3: find_layers(learn.model, xb)             # says why there is none
     else: found = learn.cam(dl=dl, layer='input', method=lambda o: o.a.sum(1), with_preds=False)
     if found is None: return table
-    table = table.assign(**{'':''})
+    table = table.assign(**{'':''}).astype(object)
     table.loc['input'] = ['input', 'the input itself', '', 'x'.join(map(str, first(found.maps).shape[1:])), 'proven', 1., 1, 'default']
     return table
 
