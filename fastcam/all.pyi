@@ -286,7 +286,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - methods: Names of methods, or functions, a row each; Random comes with them
-        - layers: Layers, a row each, see `find_layers`; a list in it is fused
+        - layers: Layers, a row each, see `find_layers`; a list in it is fused, 'input' is the input itself; where each method looks by itself if None
         - metrics: Names of metrics, or functions, see `metrics_table`; all if None
         - target: See `Learner.cam`; an item with several targets counts once, with their mean
         - max_n: At most so many items, drawn with a fixed seed; None for all
@@ -298,7 +298,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - methods: Names of methods, or functions
-        - layers: Layers, see `find_layers`; the last two stages if None
+        - layers: Layers, see `find_layers`; 'input' is the input itself; if None the last two stages, for methods of the input the input
         - by: Names of metrics, or functions: the score is the sum of those that are better high, less those that are better low
         - target: See `Learner.cam`
         - max_n: At most so many items, drawn with a fixed seed; None for all
@@ -310,7 +310,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - methods: Names of methods, or functions; Random, which ignores what the model has learned, is a good one to add
-        - layer: One layer, see `find_layers`
+        - layer: One layer, see `find_layers`, 'input' for the input itself; where each method looks by itself if None
         - target: See `Learner.cam`; the classes stay those that the trained model was asked about
         - max_n: At most so many items, drawn with a fixed seed; None for all
         - draws: How often the weights are shuffled anew
@@ -404,7 +404,7 @@ class Learner(_Learner):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`
+    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
         
         - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
         - dl: `DataLoader`, or list of batches, instead of `items`

@@ -90,6 +90,14 @@ def test_cam_layers():
     assert Learner(DataLoaders(plain,plain), learn.model, loss_func=CrossEntropyLossFlat()).cam_layers(x[0]).equals(want)
     for name in learn.cam_layers(all=True).name: assert learn.cam(drawn_files()[0][0], layer=name).maps.isfinite().all()
 
+def test_cam_layers_without_places():
+    "The input itself is what is left"
+    tab = small_learner(flat_net()).cam_layers()
+    assert list(tab.index)==['input'] and tab.loc['input'][['grid','']].tolist()==['48x48','default']
+    rows = nn.Sequential(nn.Linear(4,8), nn.ReLU(), nn.Linear(8,2))
+    plain = torch.utils.data.DataLoader([(torch.randn(4),0)]*4, batch_size=2)
+    with pytest.raises(ValueError, match='No layer of this model keeps places'): Learner(DataLoaders(plain,plain), rows, loss_func=CrossEntropyLossFlat()).cam_layers()
+
 def test_number(): assert len(archs)>=40 and len({(o.name,o.plain) for o in archs})==len(archs)
 
 def test_page():

@@ -52,6 +52,12 @@ def test_into_the_folder_of_the_items(learn, tmp_path):
     for _ in range(2): learn.export_cams(tmp_path/'out', tmp_path, overlays=True)
     assert len(load_cams(tmp_path/'out'))==3
 
+def test_overlays_none(learn, tmp_path):
+    "None is no"
+    fs = drawn_files()[0][:3]
+    for o in (None,False): learn.export_cams(tmp_path/'out', fs, overlays=o)                        # the same settings: the run goes on
+    assert len(load_cams(tmp_path/'out'))==3 and not (tmp_path/'out/overlays').exists()
+
 def test_dataframe(tmp_path):
     "The file is in a column of the table"
     fs = drawn_files()[0]

@@ -144,7 +144,8 @@ def test_no_places():
     import warnings
     mlp = nn.Sequential(nn.Flatten(), nn.Linear(3*8*8,16), nn.ReLU(), nn.Linear(16,4)).eval()
     x = random_input(2,3,8,8).float()
-    with pytest.warns(UserWarning, match="No layer.*Shown is 'occlusion'"): got = cam_maps(mlp, x)
+    with pytest.warns(UserWarning, match="No layer.*Shown is 'occlusion'") as said: got = cam_maps(mlp, x)
+    assert [w.filename for w in said]==[__file__]
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         near(cam_maps(mlp, x), got.as_subclass(Tensor))
@@ -178,6 +179,11 @@ def test_fill_by_channel():
     model,x = picture_net(),random_input(2,3,18,14)
     near(cam_maps(model, x, 1, method='occlusion', fill=[.1,.2,.3]), cam_maps(model, x, 1, method='occlusion', fill=tensor(.1,.2,.3).reshape(3,1,1)).as_subclass(Tensor))
     with pytest.raises(TypeError, match='3 numbers'): cam_maps(model, x, 1, method='occlusion', fill='mean')
+
+def test_line_of_the_warning():
+    "It is the user's, whatever lies between"
+    with pytest.warns(UserWarning, match="Shown is 'occlusion'") as said: small_learner(flat_net()).cam(max_n=2)
+    assert [w.filename for w in said]==[__file__]
 
 # ---- rules
 def test_guided_functions():

@@ -243,3 +243,13 @@ def test_no_trace():
     def bad(f): raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt): learn.cam_localize(truth=bad)
     assert changed(was, snapshot(learn))==[]
+
+@pytest.mark.parametrize('kw', [dict(net=small_net, layer='input'), dict(net=flat_net)])
+def test_of_the_input(kw):
+    "At the input itself, asked for or where no layer keeps places: as the maps of each method"
+    learn,fs = small_learner(kw.pop('net')()),files[:4]
+    truth = lambda f: TensorMask(torch.as_tensor(masks[f]).long())
+    tab = learn.cam_localize(fs, truth=truth, methods=['ig','occlusion'], **kw)
+    assert list(tab.index)==['ig','occlusion','random','middle']
+    for m in ('ig','occlusion'):
+        assert tab['energy_inside ↑','mean'][m]==pytest.approx(learn.cam(fs, method=m).localize(truth).energy_inside.mean(), abs=1e-6)

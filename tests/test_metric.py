@@ -447,3 +447,44 @@ def test_targets_by_item():
 @pytest.mark.parametrize('f', ['cam_metrics','best_cam'])
 def test_layers_apart_are_refused(f):
     with pytest.raises(ValueError, match='fuse'): getattr(trained_learner(), f)(max_n=2, fuse=None)
+
+# ---- the input itself
+def by_hand(learn, files, method, **kwargs):
+    "Insertion and deletion (items,) as quick as the table's, of maps of the predicted class"
+    xb = learn.dls.test_dl(files).one_batch()[0]
+    with evaluating(learn.model): m = cam_maps(learn.model, xb, method=method, **kwargs)[:,0]
+    return tuple(f(learn.model, xb, m, steps=16) for f in (insertion_auc,deletion_auc))
+
+@pytest.mark.parametrize('net', [small_net,flat_net])
+def test_methods_of_the_input(net):
+    "They are measured at the input, whether or not a layer of the model keeps places, with Random beside them"
+    learn,files = small_learner(net()),drawn_files()[0][:4]
+    ins,dels = by_hand(learn, files, 'ig')
+    tab = learn.cam_metrics(files, methods=['ig','occlusion'], metrics=['insertion_auc','deletion_auc'])
+    assert list(tab.index)==['ig','occlusion','random']
+    close(tab['insertion_auc ↑','mean'].ig, ins.mean().item(), 1e-5)
+    close(tab['deletion_auc ↓','mean'].ig, dels.mean().item(), 1e-5)
+    want = by_hand(learn, files, 'random', layer='input')[0].mean().item()
+    close(tab['insertion_auc ↑','mean'].random, want, 1e-5)
+    best = learn.best_cam(files, methods=['ig','occlusion'])
+    assert best.layer=='input' and set(best.ranking.index.get_level_values('layer'))=={'input'}
+    close(best.ranking.score['ig','input'], (ins-dels).mean().item(), 1e-5)
+    assert torch.equal(learn.cam(files, **best).maps[0], learn.cam(files, method=best.method).maps[0])
+
+def test_methods_of_the_input_among_others():
+    "Each where it looks by itself: the last two stages, and the input; a layer that is given is that of all"
+    learn,files = small_learner(),drawn_files()[0][:4]
+    rank = learn.best_cam(files, methods=['gradcam','ig']).ranking
+    assert set(rank.index)=={('gradcam',-1),('gradcam',-2),('random',-1),('random',-2),('ig','input'),('random','input')}
+    ins,dels = by_hand(learn, files, 'ig')
+    close(rank.score['ig','input'], (ins-dels).mean().item(), 1e-5)
+    alone = learn.best_cam(files, methods='gradcam').ranking
+    assert rank.score['gradcam'].to_dict()==alone.score['gradcam'].to_dict()
+    tab = learn.cam_metrics(files, methods=['ig','hirescam'], layers=['input',-1], metrics='insertion_auc')['insertion_auc ↑','mean']
+    assert len(tab)==6
+    for m,l in itertools.product(['ig','hirescam'], ['input',-1]): close(tab[m].loc[l], by_hand(learn, files, m, layer=l)[0].mean().item(), 1e-5)
+
+def test_no_places_says_why():
+    "A method that asks for a layer is refused as ever"
+    for f in (small_learner(flat_net()).best_cam, small_learner(flat_net()).cam_metrics):
+        with pytest.raises(ValueError, match="'occlusion', 'ig'"): f(drawn_files()[0][:4], methods=['gradcam','ig'])

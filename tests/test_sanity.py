@@ -157,3 +157,28 @@ def test_one_item():
     assert check.verdict.verdict.str.startswith('not told').all() and not check.ignores
     check.plot()
     plt.close('all')
+
+# ---- the input itself
+def input_sum(o): return o.a.sum(1)
+
+@pytest.mark.parametrize('net', [small_net,flat_net])
+def test_at_the_input(net):
+    "Also where no layer keeps places: what ignores the model is found out there, too"
+    learn = small_learner(net())
+    check = learn.sanity_check(methods=['inputgrad',input_sum], layer='input', max_n=4, draws=2)
+    assert list(check.ignores)==['input_sum']
+    assert check.examples['inputgrad','trained'].grid==(48,48)
+
+def test_each_where_it_looks():
+    "Without a layer methods of the input are asked there, and the others at the default layer"
+    learn = small_learner()
+    check = learn.sanity_check(methods=['gradcam','ig'], max_n=3, draws=1)
+    xb = to_device(tuplify(check.cams.inputs))
+    for m in ('gradcam','ig'): assert torch.allclose(check.examples[m,'trained'], cam_maps(learn.model, xb, method=m)[:len(check.cams),0], atol=1e-6)
+
+def test_stages_without_places():
+    "Each module with weights is one, the last of them the head"
+    assert weight_stages(flat_net(), drawn_batch(1))=={'head':['3.weight','3.bias'], '1':['1.weight','1.bias']}
+    check = small_learner(flat_net()).sanity_check(methods='ig', max_n=3, draws=1)
+    assert list(check.df.index.unique('stage'))==['head','1']
+    with pytest.raises(ValueError, match="'occlusion', 'ig'"): small_learner(flat_net()).sanity_check(methods=['gradcam'], max_n=3)

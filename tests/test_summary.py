@@ -1,6 +1,6 @@
 "Where maps lie over a set: shares and distances against plain loops, outliers, and that nothing of the learner changes"
 from fastcore.test import expect_fail
-import pytest
+import pytest, warnings
 from utils import *
 
 rng = torch.Generator().manual_seed(0)
@@ -96,3 +96,13 @@ def test_no_trace():
     def bad(f): raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt): learn.cam_summary(truth=bad)
     assert changed(was, snapshot(learn))==[]
+
+def test_no_places():
+    "Where no layer keeps places the maps are those of `learn.cam`"
+    learn = small_learner(flat_net())
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        got = learn.cam_summary(max_n=6)
+    want = learn.cam_summary(max_n=6, method='occlusion')
+    assert got.items.border.notna().any() and got.items.equals(want.items)
+    with pytest.raises(ValueError, match="'occlusion', 'ig'"): learn.cam_summary(method='gradcam')

@@ -355,3 +355,28 @@ def test_logits_measured(metric):
     maps = cam_maps(model, x)[:,0]
     kw = lambda m: dict(explain=partial(cam_maps, m)) if metric is max_sensitivity else {}
     assert torch.equal(metric(HasLogits(model), x, maps, **kw(HasLogits(model))), metric(model, x, maps, **kw(model)))
+
+def test_said():
+    "Each target says how it is made"
+    assert repr(Actual())=='Actual()' and repr(Neg(Actual()))=='Neg(Actual())' and repr(TopK(2))=='TopK(2)'
+    assert repr(Several(Actual(), TopK(2)))=='Several(Actual(), TopK(2))'
+
+@pytest.mark.parametrize('wrap', [Prob,Versus,ReST,Neg])
+def test_wrapped_targets_read_for_themselves(wrap):
+    "What is wrapped reads the prediction its own way: the same as of a model that gives that part alone"
+    class Second(TopK):
+        def read(self, pred): return pred[:,:,1] if isinstance(pred, Tensor) else pred[1]
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3,6,3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    x,(one,two) = torch.randn(2,3,9,9),(nn.Linear(6,3),nn.Linear(6,3))
+    class Net(nn.Module):
+        def __init__(self, out):
+            super().__init__()
+            self.body,self.one,self.two,self.out = body,one,two,out
+        def forward(self, x):
+            h = self.body(x)
+            return self.out(self.one(h), self.two(h))
+    want = cam_maps(Net(lambda a,b: b).eval(), x, wrap(TopK(1)))
+    assert want.any()
+    for target,out in ((Second(1),lambda a,b: torch.stack([a,b], 2)), (Head(1),lambda a,b: torch.stack([a,b], 1)), (Head(1),lambda a,b: (a,b))):
+        assert torch.allclose(cam_maps(Net(out).eval(), x, wrap(target)), want, atol=1e-6)

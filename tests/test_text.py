@@ -336,3 +336,12 @@ def test_refused_at_once(tmp_path):
         with pytest.raises(TypeError, match='Maps of texts are not saved'): learn.export_cams(tmp_path/'out')
         assert not seen and not (tmp_path/'out').exists()
     finally: h.remove()
+
+def test_layers():
+    "Texts are explained at their words unless a layer is given, and the table says so"
+    learn,text = text_learner(),reviews(1, 1).text[0]
+    tab = learn.cam_layers([text])
+    assert tab.index[tab['']=='default'].tolist()==['input'] and len(tab)>1
+    usual,named = (learn.cam([text], **kw).maps[0] for kw in ({}, dict(layer='input', method='ig', steps=3, check=False)))
+    assert torch.equal(usual, named)
+    for l in tab.index: assert learn.cam([text], layer=l).maps[0].isfinite().all()

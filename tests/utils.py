@@ -96,6 +96,11 @@ def small_net(n=3):
             for t,(lo,hi) in {m.weight:(.5,1.5), m.bias:(-.5,.5), m.running_mean:(-.3,.3), m.running_var:(.2,.8)}.items(): t.data.uniform_(lo, hi)
     return net
 
+def flat_net(n=3):
+    "A small model for the drawn pictures none of whose layers keeps places"
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3*48*48, 8), nn.ReLU(), nn.Linear(8, n))
+
 def small_learner(net=None, cbs=None, **kwargs):
     "A Learner around `small_net` that remembers no earlier test; equal arguments give equal learners"
     dls = drawn_dls(**kwargs)

@@ -616,6 +616,7 @@ def export_cams(self:Learner,
     "Save the maps of any number of items in a folder of Parquet files; what is there already is not done again"
     _check_path(path)
     pa,path,launch = _arrow(),Path(path),_launch()
+    views,overlays = bool(views),bool(overlays)
     _check_settings(path, fuse, dtype, shard)
     items = _given_items(self.dls, items, path)
     with _undone(path), as_before(self) as learn, _alone() as (rank,world):

@@ -15,7 +15,7 @@ from .capture import *
 from .method import *
 from .network import *
 from .inputs import *
-import warnings, weakref
+import sys, warnings, weakref
 
 # %% ../../nbs/engine/10_explain.ipynb #2d128bfd
 def _finest(maps, relu=False):
@@ -109,13 +109,19 @@ def _heard(o, maps):
     moved = sum(g.abs().sum((0,1)) for g in o.slopes(o.a)[1])!=0
     return maps[...,int(moved.int().argmax()):]
 
-_said = weakref.WeakSet()
+_said,_ours = weakref.WeakSet(),('fastcam','fastai','fastcore','torch','contextlib')
+
+def _levels():
+    "How far up from the caller is the first line that is not of fastcam, nor of what it is called through: the `stacklevel` of a warning"
+    frame,n = sys._getframe(1),1
+    while frame.f_back is not None and frame.f_globals.get('__name__', '').partition('.')[0] in _ours: frame,n = frame.f_back,n+1
+    return n
 
 def _say_once(model, e):
     "Warn, once for each model, that it has no layer for the usual map"
     if model in _said: return
     _said.add(model)
-    warnings.warn(f"{str(e).split(' Methods that need no layer')[0]} Shown is 'occlusion': what is lost without a part of the input.", stacklevel=2)
+    warnings.warn(f"{str(e).split(' Methods that need no layer')[0]} Shown is 'occlusion': what is lost without a part of the input.", stacklevel=_levels())
 
 def _check_answers(o):
     "ValueError where the prediction of a pass has other rows than one for each item"

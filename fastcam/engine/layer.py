@@ -1497,6 +1497,7 @@ def stages(
     layers:L # From `grid_layers`
 ) -> L: # Of `GridLayer`; the last is the default layer
     "The last layer of each grid size, or of each block where all have one size, up to the default layer"
+    if not len(layers): return L()
     end = default_layer(layers)
     before = [o for o in _counting(layers[:layers.index(end)+1]) if not end.name.startswith(o.name+'.')]
     finer = [o for o in before if math.prod(o.grid)>math.prod(end.grid)]
@@ -1532,7 +1533,7 @@ def grid_layers(
     xb = tuplify(xb)
     with alone(model):
         found = _look_up(model, xb)
-        if len(found.layers): found.settle(model, xb, lambda layers: stages(layers) if len(layers) else [])
+        if len(found.layers): found.settle(model, xb, stages)
         return found.layers
 
 # %% ../../nbs/engine/02_layer.ipynb #69b6f444
@@ -1617,7 +1618,8 @@ def layers_table(
     with alone(model):
         layers = grid_layers(model, xb)
         if plain := [o for o in stages(layers) if o.place=='plain']: _look_up(model, xb).prove(model, xb, plain)
-    default,st = default_layer(layers),stages(layers)
+    st = stages(layers)
+    default = default_layer(layers) if st else None
     what = {o.name:i-len(st) for i,o in enumerate(st)}
     rows = [(what.get(o.name, o.name), o.name, type(o.module).__name__, o.channels, 'x'.join(map(str, o.grid)), {'':'not asked', 'plain':'not asked'}.get(o.place, o.place), round(o.share, 2), o.calls,
              'default' if o is default else '') for o in (layers if all else st)]

@@ -202,7 +202,7 @@ class Target:
         args,ps = [],inspect.signature(type(self).__init__).parameters.values()
         for p in list(ps)[1:]:
             v = getattr(self, p.name, p.default)
-            if p.kind is p.VAR_POSITIONAL: args += map(_said, v)
+            if p.kind is p.VAR_POSITIONAL: args += map(_said, getattr(self, p.name, ()))
             elif p.kind is not p.VAR_KEYWORD and v is not p.default: args.append(('' if len(args)==list(ps).index(p)-1 else f'{p.name}=')+_said(v))
         return f"{type(self).__name__}({', '.join(args)})"
     def setup(self,
@@ -519,6 +519,7 @@ class _Of(Target):
         if type(self.of).scores is not Target.scores:
             raise TypeError(f"{type(self).__name__} is about classes: it cannot wrap {type(self.of).__name__}, which is a number already")
         return self
+    def read(self, pred): return super().read(pred) if type(self.of).read is Target.read else _like(self.of, heads=self.heads).read(pred)
     def idxs(self, pred, rows, yb):
         if pred.shape[1]<2: raise ValueError(f"{type(self).__name__} compares classes, and this model has one output: leave it out")
         return _like(self.of, heads=self.heads).idxs(pred, rows, yb)

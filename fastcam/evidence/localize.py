@@ -287,7 +287,7 @@ def cam_localize(self:Learner,
     check_fused(kwargs)
     methods = [*(m for m in as_list(methods) if m!='random'), 'random', _middle]
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.cam_localize):
-        layer = kwargs.get('layer')
+        layer = kwargs['layer'] = 'input' if kwargs.get('layer') is None and of_input([m for m in methods if m!=_middle]) else kwargs.get('layer')
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], **{k:v for k,v in kwargs.items() if k!='layer'})
         check_truth(truth, dl)
         if isinstance(dl, Batches): dl = Batches(list(dl))                                       # the same for each method

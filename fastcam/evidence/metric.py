@@ -6,7 +6,7 @@
 __all__ = ['usual_methods', 'Scorer', 'register_metric', 'metrics_table', 'deletion_auc', 'insertion_auc', 'average_drop',
            'confidence_increase', 'road_morf', 'road_lerf', 'road', 'infidelity', 'max_sensitivity', 'correlate',
            'flip_agreement', 'complexity', 'coherency', 'adcc', 'as_list', 'sampled_dl', 'progress_of',
-           'activation_sum', 'target_rows', 'BestCAM']
+           'activation_sum', 'target_rows', 'of_input', 'BestCAM']
 
 # %% ../../nbs/evidence/00_metric.ipynb #40dc364f
 from fastai.vision.all import *
@@ -58,10 +58,10 @@ class Scorer:
         target=None, # What they explain, see `as_target`: the predicted class if None
         act=None, # Function of the prediction that makes what is measured: the probability if None, `noop` for the output itself; not used for targets that are numbers already
         bs=16, # Rows that the model is asked for at once
-        layer=None # Where the maps are from, see `find_layers`: it says which input is changed, and along which axes
+        layer=None # Where the maps are from, see `cam_maps`: it says which input is changed, and along which axes
     ):
         self.model,self.bs,self.xb = unwrap(model),bs,tuple(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in tuplify(xb))
-        lay = None if layer is None else first(find_layers(self.model, self.xb, layer).values())
+        lay = None if layer is None else first(Explainer(layer=layer).layers(self.model, self.xb).values())
         self.reads,self.shared = reads_of(self.model, self.xb, lay),shared_inputs(self.model, self.xb)
         self.x = self.reads.of(self.xb)
         if not self.x.is_floating_point():
@@ -419,9 +419,9 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
     with as_before(learn) as learn, learn.no_bar():
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=layers or [None], target=target, **kwargs)
         cams = learn.cam(dl=dl, target=target, layer=first(layers), method=activation_sum, with_preds=False)
-        layers = layers or _last_two[:len(stages(grid_layers(learn.model, cams[:1].inputs)))]
+        pairs = list(itertools.product(layers, methods)) if layers else _usual_pairs(methods, len(stages(grid_layers(learn.model, cams[:1].inputs))))
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab),learn.model,_act(learn)
-        todo = list(itertools.product(range(0, len(cams), bs), layers, methods))
+        todo = [(c,l,m) for c in range(0, len(cams), bs) for l,m in pairs]
         seen,now = [],None
         with own_hooks([(model, lambda m,i,o: seen.append(find_bs(o)))]):
             for c,l,m in bar(todo):
@@ -456,7 +456,20 @@ def target_rows(model, cams, target):
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
     return rows_of(xb, i),_One(q, i, j),i
 
+def of_input(
+    methods # Names of methods, or functions
+) -> bool:
+    "Do all of these, besides Random, explain the input itself where no layer is given?"
+    asks = [asks_layer(m) for m in methods if m!='random']
+    return bool(asks) and all(a=='input' for a in asks)
+
 _last_two = (-1,-2)
+
+def _usual_pairs(methods, n):
+    "Pairs of layer and method where no layers are given, in a model of `n` stages: methods of the input at the input, the others at the last two stages, and Random at each of these"
+    own = [m for m in methods if of_input([m])]
+    return [*itertools.product(_last_two[:n], [m for m in methods if m not in own]), *(('input',m) for m in [*own,'random'] if own)]
+
 usual_methods = ('gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam')
 
 # %% ../../nbs/evidence/00_metric.ipynb #6cd17d69
@@ -467,7 +480,7 @@ def cam_metrics(self:Learner,
     dl=None, # See `Learner.cam`
     ds_idx=1, # See `Learner.cam`
     methods=usual_methods, # Names of methods, or functions, a row each; Random comes with them
-    layers=None, # Layers, a row each, see `find_layers`; a list in it is fused
+    layers=None, # Layers, a row each, see `find_layers`; a list in it is fused, 'input' is the input itself; where each method looks by itself if None
     metrics=None, # Names of metrics, or functions, see `metrics_table`; all if None
     target=None, # See `Learner.cam`; an item with several targets counts once, with their mean
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
@@ -477,7 +490,8 @@ def cam_metrics(self:Learner,
 ) -> pd.DataFrame: # A row for each method (and layer); columns (metric, 'mean') and (metric, 'se'), then n, passes and seconds
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
     metrics = list(_metrics) if metrics is None else metrics
-    methods,layers = [*(m for m in as_list(methods) if m!='random'), 'random'],as_list(layers)
+    methods = [*(m for m in as_list(methods) if m!='random'), 'random']
+    layers = as_list('input' if layers is None and of_input(methods) else layers)
     with keywords_of(Learner.cam_metrics): vals,cost = _measure(self, items, dl, ds_idx, methods, layers, metrics, target, max_n, quick, bs, kwargs)
     arrow = {f.__name__: f'{f.__name__} {f.better}' for f in map(_metric, as_list(metrics))}
     res = pd.DataFrame({'mean':vals.mean(), 'se':vals.sem()}).rename(index=arrow, level=2).stack().unstack([2,3])
@@ -525,7 +539,7 @@ def best_cam(self:Learner,
     dl=None, # See `Learner.cam`
     ds_idx=1, # See `Learner.cam`
     methods=usual_methods, # Names of methods, or functions
-    layers=None, # Layers, see `find_layers`; the last two stages if None
+    layers=None, # Layers, see `find_layers`; 'input' is the input itself; if None the last two stages, for methods of the input the input
     by=('insertion_auc','deletion_auc'), # Names of metrics, or functions: the score is the sum of those that are better high, less those that are better low
     target=None, # See `Learner.cam`
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
@@ -535,7 +549,7 @@ def best_cam(self:Learner,
 ) -> BestCAM: # Says why; for use as `learn.show_cam(img, **best)`
     "Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"
     by,methods = [_metric(f) for f in as_list(by)],[m for m in as_list(methods) if m!='random']
-    layers = [] if layers is None else as_list(layers)
+    layers = ['input'] if layers is None and of_input(methods) else [] if layers is None else as_list(layers)
     if not methods: raise ValueError("There is nothing to choose from: Random, the baseline, is never chosen")
     if max_n==1: raise ValueError("One item tells nothing of others: give two at least, better some dozens")
     with keywords_of(Learner.best_cam): vals,cost = _measure(self, items, dl, ds_idx, [*methods,'random'], layers, by, target, max_n, quick, bs, kwargs)
@@ -544,4 +558,4 @@ def best_cam(self:Learner,
     ranking = _rank(scores, cost.passes)
     m,l = ranking[ranking.tie].sort_values(['passes','score'], ascending=[True,False], kind='stable').index[0]
     diff = scores[m,l]-scores['random',l]
-    return BestCAM({choice_name(o):o for o in methods}[m], {choice_name(o):o for o in layers or _last_two}[l], ranking, diff.mean()>2*diff.sem())
+    return BestCAM({choice_name(o):o for o in methods}[m], {choice_name(o):o for o in layers or (*_last_two,'input')}[l], ranking, diff.mean()>2*diff.sem())

@@ -56,7 +56,7 @@ def weight_stages(
 ) -> dict: # Of lists of names as in `named_parameters`
     "Parameters of `model` by stage, 'head' first, then the stages from the last to the first, by what runs when"
     begins,ends,t = {},{},itertools.count()
-    st,names = stages(grid_layers(model, xb)),{m:n for n,m in model.named_modules()}
+    st,names = [o.name for o in stages(grid_layers(model, xb))],{m:n for n,m in model.named_modules()}
     def begin(m, *_): begins[names[m]] = next(t)
     def end(m, *_): ends[names[m]] = next(t)
     hooks = [h for m in names for h in ((m, begin, 'before'), (m, end))]
@@ -64,11 +64,12 @@ def weight_stages(
     def when(n):
         while n and n not in begins: n = n.rpartition('.')[0]                                       # such as what is used without being called
         return begins[n]
-    bounds = [ends[o.name] for o in st]
-    res = {n:[] for n in ['head', *(o.name for o in reversed(st))]}
+    if not st: st = sorted((n for m,n in names.items() if n in ends and len(m._parameters)), key=ends.get)[:-1]     # no layer keeps places: each with weights is one
+    bounds = [ends[n] for n in st]
+    res = {n:[] for n in ['head', *reversed(st)]}
     for n,p in model.named_parameters():
         i = bisect.bisect_left(bounds, when(n.rpartition('.')[0]))
-        res['head' if i==len(st) else st[i].name].append(n)
+        res['head' if i==len(st) else st[i]].append(n)
     return {k:v for k,v in res.items() if v}
 
 def _shuffle(model, names, rng):
@@ -131,13 +132,20 @@ def _named_methods(methods, kwargs):
     twice = first(n for n in names if names.count(n)>1)
     raise ValueError(f"{twice!r} comes twice: each method needs a name of its own")
 
-def _method_maps(model, chunks, layer, methods):
-    "Maps of `chunks`, see `target_rows`, by the name of the method: all methods share a pass"
+def _by_layer(methods, named, layer):
+    "The methods as they are `named` by the layer that each is asked at: `layer`, if it is None the input for those that explain the input"
+    res = defaultdict(dict)
+    for m,(name,f) in zip(methods, named.items()): res['input' if layer is None and of_input([m]) else layer][name] = f
+    return res
+
+def _method_maps(model, chunks, asked):
+    "Maps of `chunks`, see `target_rows`, by the name of the method, of those `asked` by layer: all methods of a layer share a pass"
     found = defaultdict(list)
-    def every(o):
+    def every(o, methods):
         for name,f in methods.items(): found[name].append(f(o).detach().float().cpu())
         return activation_sum(o)
-    for xb,one,_ in chunks: cam_maps(model, xb, target=one, layer=layer, method=every)
+    for xb,one,_ in chunks:
+        for layer,methods in asked.items(): cam_maps(model, xb, target=one, layer=layer, method=partial(every, methods=methods))
     return {name: torch.cat(maps) for name,maps in found.items()}
 
 def _forgetting(model, parts, draws, bar):
@@ -168,7 +176,7 @@ def sanity_check(self:Learner,
     dl=None, # See `Learner.cam`
     ds_idx=1, # See `Learner.cam`
     methods=usual_methods, # Names of methods, or functions; Random, which ignores what the model has learned, is a good one to add
-    layer=None, # One layer, see `find_layers`
+    layer=None, # One layer, see `find_layers`, 'input' for the input itself; where each method looks by itself if None
     target=None, # See `Learner.cam`; the classes stay those that the trained model was asked about
     max_n=16, # At most so many items, drawn with a fixed seed; None for all
     draws=3, # How often the weights are shuffled anew
@@ -180,19 +188,20 @@ def sanity_check(self:Learner,
     "Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model"
     methods = as_list(methods)
     _check_choices(layer, methods, draws)
-    with keywords_of(Learner.sanity_check): methods = _named_methods(methods, kwargs)
+    with keywords_of(Learner.sanity_check): named = _named_methods(methods, kwargs)
     bar,rows = progress_of(self),[]
     with as_before(self) as learn, learn.no_bar():
-        dl = sampled_dl(learn, items, dl, ds_idx, max_n, layers=[layer], target=target)
-        cams = learn.cam(dl=dl, target=target, layer=layer, method=activation_sum, with_preds=False)
+        dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], target=target, **kwargs)
+        asked = _by_layer(methods, named, layer)
+        cams = learn.cam(dl=dl, target=target, layer=first(asked), method=activation_sum, with_preds=False)
         target = as_target(ifnone(target, task_target(learn)), cams.vocab)
         model = copy.deepcopy(learn.model)
         chunks = [target_rows(model, cams[i:i+bs], target) for i in range(0, len(cams), bs)]
         at = torch.cat([its.cpu()+i*bs for i,(_,_,its) in enumerate(chunks)]).tolist()
         xb = chunks[0][0]
-        layer = first(find_layers(model, xb, layer))
+        asked = {first(Explainer(layer=l).layers(model, xb)):ms for l,ms in asked.items()}           # by name, as it is found in the trained model
         parts = weight_stages(model, xb)
-        maps_now = partial(_method_maps, model, chunks, layer, methods)
+        maps_now = partial(_method_maps, model, chunks, asked)
         trained = maps_now()
         examples = {(name,'trained'): maps for name,maps in trained.items()}
         for draw,stage in _forgetting(model, parts, draws, bar):

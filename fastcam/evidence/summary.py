@@ -110,7 +110,7 @@ def cam_summary(self:Learner,
     check_fused(kwargs)
     _check_border(border)
     with as_before(self) as learn, keywords_of(Learner.cam_summary):
-        dl = sampled_dl(learn, items, dl, ds_idx, max_n)
+        dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=[kwargs.get('method')], layers=[kwargs.get('layer')])
         if truth is not None: check_truth(truth, dl)
         cams = learn.cam(dl=dl, **kwargs)
         grid = max((m.grid for m in cams._maps), key=math.prod)

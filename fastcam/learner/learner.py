@@ -135,6 +135,17 @@ def show_cam(self:Learner,
 Learner.show_cam.__delwrap__,Learner.cam.__delwrap__ = Learner.cam,CAMs.show
 
 # %% ../../nbs/learner/06_learner.ipynb #1407cdcc
+def _with_input(table, learn, dl, xb):
+    "The table of layers; where the input itself is explained if nothing is chosen, as of texts and where no layer keeps places, with a row for it"
+    if len(table) and token_ids(xb) is None: return table
+    if len(table): found = learn.cam(dl=dl, fuse=None, with_preds=False).get('input')
+    elif xb[main_input(xb)].ndim<3: find_layers(learn.model, xb)             # says why there is none
+    else: found = learn.cam(dl=dl, layer='input', method=lambda o: o.a.sum(1), with_preds=False)
+    if found is None: return table
+    table = table.assign(**{'':''}).astype(object)
+    table.loc['input'] = ['input', 'the input itself', '', 'x'.join(map(str, first(found.maps).shape[1:])), 'proven', 1., 1, 'default']
+    return table
+
 @patch
 @in_words
 def cam_layers(self:Learner,
@@ -143,7 +154,8 @@ def cam_layers(self:Learner,
     ds_idx=1, # Without either: 0 looks at the training set, 1 at the validation set
     all=False # Every layer with a grid, not only the stages
 ) -> pd.DataFrame:
-    "The layers of this learner's model that a map can be made at, with what to give as `layer=`"
+    "The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can"
     with as_before(self) as learn:
         dl = explained_dl(learn, items, dl, ds_idx, 1)
-        return layers_table(learn.model, first_input(learn, dl), all)
+        xb = first_input(learn, dl)
+        return _with_input(layers_table(learn.model, xb, all), learn, dl, xb)
