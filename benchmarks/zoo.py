@@ -84,8 +84,8 @@ def torchvision_entries():
     res += [row('video', n, (s,)) for n,s in dict(r3d_18=clip, mc3_18=clip, r2plus1d_18=clip, swin3d_t=clip).items()]
     def mvit(): return import_module('torchvision.models.video.mvit').MViT(spatial_size=(64,96), temporal_size=8, num_classes=n_classes, residual_pool=True, residual_with_cls_embed=False, rel_pos_embed=True, proj_after_attn=True,
         block_setting=[import_module('torchvision.models.video.mvit').MSBlockConfig(num_heads=h, input_channels=c, output_channels=d, kernel_q=[3,3,3], kernel_kv=[3,3,3], stride_q=q, stride_kv=k)
-                       for h,c,d,q,k in ((1,32,32,[],[1,4,4]),(2,32,64,[1,2,2],[1,2,2]),(2,64,64,[1,1,1],[1,2,2]),(2,64,64,[1,1,1],[1,2,2]))])
-    res += [row('video', 'mvit_v2 (4 blocks)', (clip,), mvit), row('video', 's3d', ((16,160,192),))]
+                       for h,c,d,q,k in ((1,32,32,[1,1,1],[1,4,4]),(2,32,64,[1,2,2],[1,2,2]),(2,64,64,[1,1,1],[1,2,2]),(2,64,64,[1,1,1],[1,2,2]))])
+    res += [row('video', 'mvit_v2 (4 blocks)', (clip,), mvit), row('video', 's3d', ((16,224,224),))]
     res += [row('segmentation', n, weights_backbone=None) for n in ('lraspp_mobilenet_v3_large','deeplabv3_mobilenet_v3_large')]
     res += [row('segmentation', 'fcn_resnet50', ((96,128),), weights_backbone=None)]
     res += [row('detection', f'{n}, scores', ((128,192),), lambda n=n: Scores(_tv(n, weights_backbone=None))) for n in ('ssdlite320_mobilenet_v3_large','retinanet_resnet50_fpn')]

@@ -965,7 +965,7 @@ class Found:
         "What one item tells, where `rows` is known of layers that give several rows: `Rows` by their number"
         self.rows = rows
         with DryPass(model, xb, rows=rows) as dry:
-            self.main,self.refused = main_input(dry.given),[]
+            self.main,self.refused,self.n_refused = main_input(dry.given),[],collections.Counter()
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
             asked = self._asked(main_pred(dry.pred))
@@ -1128,12 +1128,14 @@ class Found:
         if len(seen.layouts)>1 and not seen.own_maps or seen.rows!=(first(self.rows) or 1): return False
         if self.text: return not self.mixed and seen.shape[1]!=seen.shape[2]
         layout,usual = seen.layouts[0],self.row.ndim-2
-        if not self.straight or layout.kind!='NC*' or len(layout.grid)!=usual: return False
-        if not self._is_usual(layout.grid) or not self._is_fed(seen, usual): return False
+        if not self.straight or layout.kind!='NC*' or len(layout.grid)!=usual or not self._is_fed(seen, usual): return False
+        strides = usual>1 and seen.own_maps                          # they may differ by axis, or there is no padding: a convolution's maps are where it read
+        if not strides and not self._is_usual(layout.grid): return False
         self.plain.append(tuple(seen.shape[1:]))
         return True
 
     def _is_usual(self, grid):
+        if self.row.ndim>3 and self._from_plain(grid): return True
         known = any(grid in p.grids for p in self.places) or self._from_plain(grid)
         return known and in_proportion(grid, self.row.shape[2:])
 
@@ -1159,9 +1161,10 @@ def _at_inputs(numbers, inputs):
     whole = [(torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs),x) for _,ts,x in inputs]
     return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g for g,x in whole]
 
-def _in_windows(lay):
-    "The rows of tokens that layer `lay` may hold, in the order of windows"
-    def likely(l): return type(l) in (Tokens,StepsFirst) and min(l.front, l.back)<2
+def _in_windows(lay, places):
+    "The rows of tokens that layer `lay` may hold, in the order of windows; of grids that convolutions gave, if there are any, or halvings of these"
+    known = places.grids+places.halves
+    def likely(l): return type(l) in (Tokens,StepsFirst) and min(l.front, l.back)<2 and (not known or l.grid in known)
     return [w for l in lay.shares if likely(l) for w in Windows.of(l)]
 
 def _along_one_axis(lay, places):
@@ -1173,7 +1176,7 @@ def _along_one_axis(lay, places):
 
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed"
-    return [l for l in dict.fromkeys(_in_windows(lay)+_along_one_axis(lay, places)) if l not in lay.shares]
+    return [l for l in dict.fromkeys(_in_windows(lay, places)+_along_one_axis(lay, places)) if l not in lay.shares]
 
 @patch
 def prove(self:Found,
@@ -1191,7 +1194,9 @@ def prove(self:Found,
             with suppress(Exception): self._prove(some, ask(floats=True))          # what looks numbers up takes no floats
         self.beside_itself = {}
     for lay in layers:
-        if not lay.place: self._refuse(lay)
+        if not lay.place:
+            self._refuse(lay)
+            self._take_off(lay)
         lay.looks = []                                               # layers are remembered, and there may be hundreds of looks
     if not len(self.layers): self.layers = L(self.beside.values())
     if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
@@ -1239,16 +1244,29 @@ def _settle_rows(self:Found, lay, o, dry):
     else: self._settle(lay, o[i:i+1], [(parts.sources[0], [piece], piece)])
     if lay.place=='proven': lay.axes = parts.axes_of(lay.axes)
 
+def _looks(o, inputs, layouts, n):
+    "What `n` cells of each of these layouts say, which `o` may have"
+    picks = Picks(o, layouts, n)
+    return judge(picks, _at_inputs(picks.numbers(), inputs))
+
+def _clear(o, inputs, layouts):
+    "The best of the likeliest kind, if it leaves nothing open: then channels are not asked whether they are cells, of which there may be hundreds of ways. Not of rows, where steps and features are soon taken for each other"
+    likely = [l for l in layouts if l.kind==layouts[0].kind]
+    if len(likely)==len(layouts) or min(len(l.grid) for l in layouts)<2: return None
+    best = best_look(_looks(o, inputs, likely, 12))
+    return best if best and best.n>6 and best.correlation>.98 and best.error<.03 else None
+
 @patch
 def _probe(self:Found, lay, o, inputs, layouts):
     "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
+    if lay.rows is None and (clear := _clear(o, inputs, layouts)): return clear
     few = {3:8, 5:2}.get(o.ndim, 4)                                  # of a clip each gradient is dear
     for n in (few,) if lay.place=='plain' else (12,48) if lay.rows is None else (few,12,48):
-        picks = Picks(o, layouts, n)
-        looks = judge(picks, _at_inputs(picks.numbers(), inputs))
+        looks = _looks(o, inputs, layouts, n)
         best = best_look(looks)
         if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
+        if not any(l.correlation>.3 for l in looks): break           # far from what a right one has
     lay.looks += looks
     return best
 
@@ -1297,6 +1315,13 @@ def _refuse(self:Found, lay):
         f"laid out as {'x'.join(map(str, best.layout.grid))} they follow the input with a correlation of {best.correlation:.2f} at most, where a right layout has .9")
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
     self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
+
+@patch
+def _take_off(self:Found, lay, few=4):
+    "Of many layers of one grid that are refused one after another, the last first, more and more are left out unasked: of hundreds each would take its second. By name they are still asked"
+    self.n_refused[lay.grid] += 1
+    alike = [o for o in self.layers if not o.place and o.grid==lay.grid and o.nth<lay.nth]
+    for o in alike[::-1][:max(0, self.n_refused[lay.grid]-few)]: self.layers.remove(o)
 
 def _origin(grid, rows, ends):
     "The grid among `ends` that `grid` comes of if grids of `rows` are halved again and again; None if there is none"
