@@ -30,13 +30,13 @@ xcit_nano_12_p16_224'''.split()
 
 _few = dict(depth=3, embed_dim=96, num_heads=3)
 timm_smaller = dict(
-    beit_base_patch16_224=_few, vit_small_patch14_reg4_dinov2=_few, deit_tiny_patch16_224=dict(depth=4), cait_xxs24_224=dict(depth=6), convmixer_768_32=dict(dim=128, depth=8),
+    beit_base_patch16_224=_few, vit_small_patch14_reg4_dinov2=_few, deit_tiny_patch16_224=dict(depth=4), cait_xxs24_224=dict(depth=6), 
     samvit_base_patch16_224=dict(_few, depth=4, global_attn_indexes=[1,3]), deepseek_vit_412m=_few, qwen3_vit_88m=_few, gemma4_vit_167m=dict(_few, head_dim=32, intermediate_size=192),
     tnt_s_patch16_224=dict(depth=4), xcit_nano_12_p16_224=dict(depth=4), mixer_s32_224=dict(num_blocks=4), gmlp_ti16_224=dict(num_blocks=6), resmlp_12_224=dict(num_blocks=4),
     eva02_tiny_patch14_224=dict(depth=4), nasnetalarge=dict(num_conv_filters=12, stem_size=24, channel_multiplier=2, num_features=4032*12//168))
 timm_square = dict(deepseek_vit_412m=126, qwen3_vit_88m=128, gemma4_vit_167m=144, naflexvit_base_patch16_gap=96, vit_small_patch14_reg4_dinov2=112, inception_v3=160, inception_v4=160, inception_resnet_v2=160,
-    nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224)
-timm_oblong = dict(deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(128,192), inception_v4=(128,192), inception_resnet_v2=(128,192))
+    nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224, efficientvim_m1=256)
+timm_oblong = dict(efficientvim_m1=(192,320), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(128,192), inception_v4=(128,192), inception_resnet_v2=(128,192))
 
 def _timm_sizes(name):
     "The model's own size, or a small one if it takes any; and one that is not square"
@@ -44,7 +44,7 @@ def _timm_sizes(name):
     cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
     fixed = cfg is None or cfg.fixed_input_size
     square = timm_square.get(name) or (cfg.input_size[-1] if fixed and cfg else 128)
-    wide = [timm_oblong[name]] if name in timm_oblong else [(96,160),(128,192),(128,256),(224,448)]
+    wide = [timm_oblong[name]] if name in timm_oblong else [(96,160),(128,192),(128,256),(224,448)] if fixed else [(128,192),(96,160)]
     own = [((square,square), {}), ((square,square), dict(img_size=square))]
     if name in timm_square: own = own[::-1]
     ways = [[dict(img_size=s), {}] if fixed else [{}, dict(img_size=s)] for s in wide]
@@ -100,15 +100,14 @@ _square,_wide = (128,128),(96,160)
 hf_models = dict(
     ViT=(dict(_vit, image_size=[96,160]), [_wide]), DeiT=(dict(_vit, image_size=96), [(96,96)]), Beit=(dict(_vit, image_size=96), [(96,96)]), Data2VecVision=(dict(_vit, image_size=96), [(96,96)]),
     ViTMSN=(dict(_vit, image_size=96), [(96,96)]), Dinov2=(dict(_vit, image_size=98, patch_size=14), [(98,98),(70,112)]), Dinov2WithRegisters=(dict(_vit, image_size=98, patch_size=14), [(98,98),(70,112)]), DINOv3ViT=(dict(_vit, patch_size=16, num_register_tokens=4), [(96,96),_wide]),
-    IJepa=(dict(_vit, image_size=96, patch_size=16), [(96,96)]), Siglip=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]), Siglip2=(None, []), CLIP=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]), MetaClip2=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]),
+    IJepa=(dict(_vit, image_size=96, patch_size=16), [(96,96)]), Siglip=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]), CLIP=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]), MetaClip2=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]),
     Swin=(_swin, [_square,_wide]), Swinv2=(_swin, [_square,_wide]), DonutSwin=(_swin, [_square,_wide]), ConvNext=(_s4, [_square,_wide]), ConvNextV2=(_s4, [_square,_wide]), Focalnet=(dict(image_size=128, embed_dim=24, depths=[1,1,2,1]), [_square,_wide]),
     Pvt=(dict(_pvt, image_size=128), [_square]), PvtV2=(_pvt, [_square,_wide]), Segformer=(_pvt, [_square,_wide]), PoolFormer=(dict(_s4, hidden_sizes=[16,24,32,48]), [_square,_wide]), Hiera=(dict(embed_dim=24, image_size=[128,128], depths=[1,1,2,1], num_heads=[1,1,2,4]), [_square]),
     MobileViT=(dict(image_size=128, hidden_sizes=[32,48,64], neck_hidden_sizes=[8,16,24,32,40,48,64]), [_square,_wide]), MobileViTV2=(dict(image_size=128, width_multiplier=.5), [_square,_wide]), MobileNetV1=(dict(depth_multiplier=.25), [_square,_wide]), MobileNetV2=(dict(depth_multiplier=.35), [_square,_wide]),
     ResNet=(dict(_s4, embedding_size=16), [_square,_wide]), RegNet=(dict(hidden_sizes=[16,32,48,64], depths=[1,1,2,1], embedding_size=16, groups_width=8), [_square,_wide]), EfficientNet=(dict(width_coefficient=.3, depth_coefficient=.3, hidden_dim=128), [_square,_wide]),
     Levit=(dict(hidden_sizes=[32,48,64], num_attention_heads=[2,3,4], depths=[1,1,1], key_dim=[8,8,8], image_size=224), [(224,224)]), Cvt=(dict(embed_dim=[16,32,48], num_heads=[1,2,3], depth=[1,1,2]), [_square,_wide]), Bit=(dict(hidden_sizes=[32,64,96,128], depths=[1,1,2,1], embedding_size=32), [_square,_wide]),
-    EfficientFormer=(None, []), SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,_wide]),
-    VAN=(None, []), PPLCNet=(dict(), [_square,_wide]), ConvNextVisual=(None, []), Perceiver=(None, []), ImageGPT=(None, []), DINOv3ConvNext=(_s4, [_square,_wide]))
-hf_models = {k:v for k,v in hf_models.items() if v[0] is not None}
+    SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,_wide]),
+    PPLCNet=(dict(), [_square,_wide]), DINOv3ConvNext=(_s4, [_square,_wide]))
 
 def _hf_class(name):
     import transformers
