@@ -5,19 +5,20 @@ and a fixed seed, and is asked one at a time. Three things are looked at, none o
 
 - places: the gradient of a cell, at the input, is where that cell lies; and what is changed at a place of the input changes the cell of that place most. Both are contrasted with the other
   cells; their centers must follow the places with a correlation of .8 along each axis and lie within a cell of them, in one way or the other. Of deep convolutions with random weights
-  both are noise, as large as the picture: then the gradient is asked again with the absolute values of the filters, so that nothing cancels ("positive")
+  both are noise, as large as the picture: then the gradient is asked again with the absolute values of the filters, without activation functions, and not through what is pooled to
+  one number, so that nothing cancels ("positive")
 - maps: Grad-CAM and HiResCAM are those that a plain forward hook on the module of that name and `torch.autograd.grad` give, to 1e-5 of the largest value
 - no warning, and no hook left behind
 
 A row is right, refused (an error that says why), WRONG, or an error. What a model itself cannot do, as taking another size, is no row."""
 import argparse, csv, fnmatch, gc, math, signal, sys, time, traceback, warnings
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
 sys.path[:0] = [str(here.parent), str(here)]
 import torch
+from torch.overrides import TorchFunctionMode
 from zoo import entries, sources
 
 table = here/'sweep.csv'
@@ -133,11 +134,11 @@ def follows(seen, cells, grid):
     def cor(p, q): return 0. if p.std()<1e-9 else torch.corrcoef(torch.stack([p, q]))[0,1].item()
     return min(cor(seen[:,i], said[:,i]) for i in told),((seen-said).abs()*torch.tensor(grid))[:,told].median(0).values.max().item()
 
-def by_gradient(model, lay, x, cells):
-    "Where each cell looks: (cells, *places)"
+def by_gradient(model, lay, x, cells, plain=False):
+    "Where each cell looks: (cells, *places), by a mixture of its channels, or their `plain` sum"
     leaf = x.clone().requires_grad_()
     a = on_grid(lay, acts_of(model, lay, leaf*1)[0])
-    mix = torch.randn(a.shape[1], generator=torch.Generator().manual_seed(2))
+    mix = torch.ones(a.shape[1]) if plain else torch.randn(a.shape[1], generator=torch.Generator().manual_seed(2))
     numbers = [a[(0,slice(None),*c)]@mix for c in cells]
     return torch.stack([torch.autograd.grad(n, leaf, retain_graph=True)[0][0].abs().sum(0) for n in numbers])
 
@@ -152,6 +153,15 @@ def by_planting(model, lay, x, cells):
         y[at] = 2*other[at]
         return y
     return torch.stack([(on_grid(lay, acts_of(model, lay, planted(c))[0])-was)[0].abs().sum(0) for c in cells])
+
+acts = 'relu relu_ relu6 hardtanh hardtanh_ hardswish hardswish_ silu silu_ gelu elu elu_ leaky_relu leaky_relu_ mish prelu'.split()
+class Linear(TorchFunctionMode):
+    "Activation functions hand on what they get, and no gradient leads through what is pooled to one number, as gates of channels are"
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, '__name__', '')
+        if name in acts: return args[0]
+        res = func(*args, **(kwargs or {}))
+        return res.detach() if name in ('mean','adaptive_avg_pool2d','adaptive_avg_pool3d') and res.ndim>3 and res.shape[2:].numel()==1 else res
 
 @torch.no_grad()
 def positive(model, x):
@@ -204,8 +214,9 @@ def ask(model, x, row):
     row.update(gradient=f'{g[0]:.2f} {g[1]:.2f}', planted=f'{p[0]:.2f} {p[1]:.2f}', maps=f'{far:.0e}')
     seen = is_right(*g) or is_right(*p)
     if not seen:
-        positive(model, x)
-        q = follows(centers(by_gradient(model, lay, x, cells)), cells, lay.grid)
+        with Linear():
+            positive(model, x)
+            q = follows(centers(by_gradient(model, lay, x, cells, True)), cells, lay.grid)
         seen,row['positive'] = is_right(*q),f'{q[0]:.2f} {q[1]:.2f}'
     faults = [w for w,ok in (('places', seen), ('maps', far<=1e-5), ('hooks left', n_hooks(model)==hooks), ('warns', not (ws|more)-own)) if not ok]
     row.update(status='WRONG' if faults else 'right', note=', '.join(faults)+(f': {sorted((ws|more)-own)[0]}' if 'warns' in faults else ''))

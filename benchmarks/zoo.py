@@ -71,7 +71,7 @@ class Scores(nn.Module):
         return self.detector.head(feats)['cls_logits'].mean(1)
 
 def torchvision_entries():
-    square,wide = (128,128),(96,160)
+    square,wide = (128,128),(128,192)
     def row(family, name, sizes=(square,wide), make=None, **kwargs): return Entry('torchvision', family, name, make or functools.partial(_tv, name, **kwargs), one(*sizes))
     plain = dict(alexnet='alexnet', convnext='convnext_tiny', densenet='densenet121', efficientnet='efficientnet_b0', efficientnet_v2='efficientnet_v2_s', mnasnet='mnasnet0_5', mobilenet_v2='mobilenet_v2',
         mobilenet_v3='mobilenet_v3_small', regnet='regnet_y_400mf', resnet='resnet18', shufflenet='shufflenet_v2_x0_5', squeezenet='squeezenet1_1', swin='swin_t', swin_v2='swin_v2_t', vgg='vgg11')
