@@ -32,11 +32,11 @@ _few = dict(depth=3, embed_dim=96, num_heads=3)
 timm_smaller = dict(
     beit_base_patch16_224=_few, vit_small_patch14_reg4_dinov2=_few, deit_tiny_patch16_224=dict(depth=4), cait_xxs24_224=dict(depth=6), 
     samvit_base_patch16_224=dict(_few, depth=4, global_attn_indexes=[1,3]), deepseek_vit_412m=_few, qwen3_vit_88m=_few, gemma4_vit_167m=dict(_few, head_dim=32, intermediate_size=192),
-    tnt_s_patch16_224=dict(depth=4), xcit_nano_12_p16_224=dict(depth=4), mixer_s32_224=dict(num_blocks=4), gmlp_ti16_224=dict(num_blocks=6), resmlp_12_224=dict(num_blocks=4),
+    tnt_s_patch16_224=dict(depth=4), xcit_nano_12_p16_224=dict(depth=4),
     eva02_tiny_patch14_224=dict(depth=4), nasnetalarge=dict(num_conv_filters=12, stem_size=24, channel_multiplier=2, num_features=4032*12//168))
 timm_square = dict(deepseek_vit_412m=126, qwen3_vit_88m=128, gemma4_vit_167m=144, naflexvit_base_patch16_gap=96, vit_small_patch14_reg4_dinov2=112, inception_v3=160, inception_v4=160, inception_resnet_v2=160,
     nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224, efficientvim_m1=256)
-timm_oblong = dict(efficientvim_m1=(192,320), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(128,192), inception_v4=(128,192), inception_resnet_v2=(128,192))
+timm_oblong = dict(efficientvim_m1=(192,320), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(160,256), inception_v4=(160,256), inception_resnet_v2=(128,192))
 
 def _timm_sizes(name):
     "The model's own size, or a small one if it takes any; and one that is not square"
@@ -96,16 +96,16 @@ _vit = dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=2, intermed
 _s4 = dict(hidden_sizes=[16,24,32,48], depths=[1,1,2,1])
 _swin = dict(image_size=128, embed_dim=24, depths=[1,1,2,1], num_heads=[1,2,4,8], window_size=4)
 _pvt = dict(depths=[1,1,2,1], num_attention_heads=[1,2,2,4], hidden_sizes=[16,24,32,48])
-_square,_wide = (128,128),(96,160)
+_square,_wide = (128,128),(128,192)
 hf_models = dict(
-    ViT=(dict(_vit, image_size=[96,160]), [_wide]), DeiT=(dict(_vit, image_size=96), [(96,96)]), Beit=(dict(_vit, image_size=96), [(96,96)]), Data2VecVision=(dict(_vit, image_size=96), [(96,96)]),
+    ViT=(dict(_vit, image_size=[96,160]), [(96,160)]), DeiT=(dict(_vit, image_size=96), [(96,96)]), Beit=(dict(_vit, image_size=96), [(96,96)]), Data2VecVision=(dict(_vit, image_size=96), [(96,96)]),
     ViTMSN=(dict(_vit, image_size=96), [(96,96)]), Dinov2=(dict(_vit, image_size=98, patch_size=14), [(98,98),(70,112)]), Dinov2WithRegisters=(dict(_vit, image_size=98, patch_size=14), [(98,98),(70,112)]), DINOv3ViT=(dict(_vit, patch_size=16, num_register_tokens=4), [(96,96),_wide]),
     IJepa=(dict(_vit, image_size=96, patch_size=16), [(96,96)]), Siglip=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]), CLIP=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]), MetaClip2=(dict(vision_config=dict(_vit, image_size=96, patch_size=16)), [(96,96)]),
-    Swin=(_swin, [_square,_wide]), Swinv2=(_swin, [_square,_wide]), DonutSwin=(_swin, [_square,_wide]), ConvNext=(_s4, [_square,_wide]), ConvNextV2=(_s4, [_square,_wide]), Focalnet=(dict(image_size=128, embed_dim=24, depths=[1,1,2,1]), [_square,_wide]),
+    Swin=(_swin, [_square,(128,192)]), Swinv2=(_swin, [_square,(128,192)]), DonutSwin=(_swin, [_square,(128,192)]), ConvNext=(_s4, [_square,_wide]), ConvNextV2=(_s4, [_square,_wide]), Focalnet=(dict(image_size=128, embed_dim=24, depths=[1,1,2,1]), [_square,_wide]),
     Pvt=(dict(_pvt, image_size=128), [_square]), PvtV2=(_pvt, [_square,_wide]), Segformer=(_pvt, [_square,_wide]), PoolFormer=(dict(_s4, hidden_sizes=[16,24,32,48]), [_square,_wide]), Hiera=(dict(embed_dim=24, image_size=[128,128], depths=[1,1,2,1], num_heads=[1,1,2,4]), [_square]),
     MobileViT=(dict(image_size=128, hidden_sizes=[32,48,64], neck_hidden_sizes=[8,16,24,32,40,48,64]), [_square,_wide]), MobileViTV2=(dict(image_size=128, width_multiplier=.5), [_square,_wide]), MobileNetV1=(dict(depth_multiplier=.25), [_square,_wide]), MobileNetV2=(dict(depth_multiplier=.35), [_square,_wide]),
-    ResNet=(dict(_s4, embedding_size=16), [_square,_wide]), RegNet=(dict(hidden_sizes=[16,32,48,64], depths=[1,1,2,1], embedding_size=16, groups_width=8), [_square,_wide]), EfficientNet=(dict(width_coefficient=.3, depth_coefficient=.3, hidden_dim=128), [_square,_wide]),
-    Levit=(dict(hidden_sizes=[32,48,64], num_attention_heads=[2,3,4], depths=[1,1,1], key_dim=[8,8,8], image_size=224), [(224,224)]), Cvt=(dict(embed_dim=[16,32,48], num_heads=[1,2,3], depth=[1,1,2]), [_square,_wide]), Bit=(dict(hidden_sizes=[32,64,96,128], depths=[1,1,2,1], embedding_size=32), [_square,_wide]),
+    ResNet=(dict(_s4, embedding_size=16), [_square,_wide]), RegNet=(dict(hidden_sizes=[16,32,48,64], depths=[1,1,2,1], embedding_size=16, groups_width=8), [_square,_wide]), EfficientNet=(dict(width_coefficient=.3, depth_coefficient=.3, hidden_dim=384), [_square,_wide]),
+    Levit=(dict(hidden_sizes=[32,48,64], num_attention_heads=[2,3,4], depths=[1,1,1], key_dim=[8,8,8], image_size=224), [(224,224)]), Cvt=(dict(embed_dim=[16,32,48], num_heads=[1,2,3], depth=[1,2,3]), [_square,_wide]), Bit=(dict(hidden_sizes=[32,64,96,128], depths=[1,1,2,1], embedding_size=32, num_groups=8), [_square,_wide]),
     SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,_wide]),
     PPLCNet=(dict(), [_square,_wide]), DINOv3ConvNext=(_s4, [_square,_wide]))
 

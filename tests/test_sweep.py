@@ -34,7 +34,7 @@ def test_finds():
     model,x,_ = sweep.build(entry_of('timm', 'test_vit'), [((96,160), dict(img_size=(96,160)))])
     lay = first(find_layers(model, x).values())
     cells = sweep.some_cells(lay.grid)
-    def judged(l): return [sweep.is_right(*sweep.follows(sweep.centers(f(model, l, x, cells)), cells, l.grid)) for f in (sweep.by_gradient,sweep.by_planting)]
+    def judged(l): return [sweep.is_right(l, *sweep.follows(sweep.centers(f(model, l, x, cells)), cells, l.grid)) for f in (sweep.by_gradient,sweep.by_planting)]
     assert (lay.kind,lay.front)==('NLC',1) and judged(lay)==[True,True]
     assert judged(scrambled(lay))==[False,False]
     want = sweep.maps_by_hand(model, lay, x)
