@@ -162,7 +162,7 @@ def _smp(name, **kwargs): return getattr(import_module('segmentation_models_pyto
 def smp_entries():
     names = dict(Unet={}, UnetPlusPlus={}, MAnet={}, Linknet={}, FPN={}, PSPNet={}, DeepLabV3={}, DeepLabV3Plus={}, PAN={}, UPerNet={}, Segformer={}, DPT=dict(encoder_name='tu-test_vit', dynamic_img_size=True))
     names['Unet, mit_b0'] = dict(encoder_name='mit_b0')
-    return [Entry('smp', n, n, functools.partial(_smp, n.split(',')[0], **kw), one((96,160) if n!='DPT' else (160,160))) for n,kw in names.items()]
+    return [Entry('smp', n, n, functools.partial(_smp, n.split(',')[0], **kw), one({'DPT':(160,160), 'PAN':(256,384)}.get(n, (128,192)))) for n,kw in names.items()]
 
 sources = dict(timm=('timm', timm_entries), torchvision=('torchvision', torchvision_entries), transformers=('transformers', hf_entries), monai=('monai', monai_entries), smp=('segmentation_models_pytorch', smp_entries))
 
