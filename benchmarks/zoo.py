@@ -35,8 +35,8 @@ timm_smaller = dict(
     tnt_s_patch16_224=dict(depth=4), xcit_nano_12_p16_224=dict(depth=4),
     eva02_tiny_patch14_224=dict(depth=4), nasnetalarge=dict(num_conv_filters=12, stem_size=24, channel_multiplier=2, num_features=4032*12//168))
 timm_square = dict(deepseek_vit_412m=126, qwen3_vit_88m=128, gemma4_vit_167m=144, naflexvit_base_patch16_gap=96, vit_small_patch14_reg4_dinov2=112, inception_v3=160, inception_v4=160, inception_resnet_v2=160,
-    nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224, efficientvim_m1=256)
-timm_oblong = dict(efficientvim_m1=(192,320), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(160,256), inception_v4=(160,256), inception_resnet_v2=(128,192))
+    nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224, efficientvim_m1=384)
+timm_oblong = dict(efficientvim_m1=(384,512), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(160,256), inception_v4=(224,320), inception_resnet_v2=(128,192))
 
 def _timm_sizes(name):
     "The model's own size, or a small one if it takes any; and one that is not square"
@@ -76,7 +76,7 @@ def torchvision_entries():
     plain = dict(alexnet='alexnet', convnext='convnext_tiny', densenet='densenet121', efficientnet='efficientnet_b0', efficientnet_v2='efficientnet_v2_s', mnasnet='mnasnet0_5', mobilenet_v2='mobilenet_v2',
         mobilenet_v3='mobilenet_v3_small', regnet='regnet_y_400mf', resnet='resnet18', shufflenet='shufflenet_v2_x0_5', squeezenet='squeezenet1_1', swin='swin_t', swin_v2='swin_v2_t', vgg='vgg11')
     res = [row(f, n) for f,n in plain.items()]
-    res += [row('googlenet', 'googlenet', aux_logits=False, init_weights=False), row('inception', 'inception_v3', ((160,160),(128,192)), aux_logits=False, init_weights=False)]
+    res += [row('googlenet', 'googlenet', aux_logits=False, init_weights=False), row('inception', 'inception_v3', ((160,160),(224,320)), aux_logits=False, init_weights=False)]
     def vit(**kwargs): return import_module('torchvision.models.vision_transformer').VisionTransformer(num_layers=3, num_heads=2, hidden_dim=64, mlp_dim=128, num_classes=n_classes, **kwargs)
     res += [Entry('torchvision', 'vision_transformer', 'VisionTransformer', functools.partial(vit, image_size=96, patch_size=16), one((96,96))),
             row('maxvit', 'maxvit_t', ((224,224),))]
@@ -106,7 +106,7 @@ hf_models = dict(
     MobileViT=(dict(image_size=128, hidden_sizes=[32,48,64], neck_hidden_sizes=[8,16,24,32,40,48,64]), [_square,_wide]), MobileViTV2=(dict(image_size=128, width_multiplier=.5), [_square,_wide]), MobileNetV1=(dict(depth_multiplier=.25), [_square,_wide]), MobileNetV2=(dict(depth_multiplier=.35), [_square,_wide]),
     ResNet=(dict(_s4, embedding_size=16), [_square,_wide]), RegNet=(dict(hidden_sizes=[16,32,48,64], depths=[1,1,2,1], embedding_size=16, groups_width=8), [_square,_wide]), EfficientNet=(dict(width_coefficient=.3, depth_coefficient=.3, hidden_dim=384), [_square,_wide]),
     Levit=(dict(hidden_sizes=[32,48,64], num_attention_heads=[2,3,4], depths=[1,1,1], key_dim=[8,8,8], image_size=224), [(224,224)]), Cvt=(dict(embed_dim=[16,32,48], num_heads=[1,2,3], depth=[1,2,3]), [_square,_wide]), Bit=(dict(hidden_sizes=[32,64,96,128], depths=[1,1,2,1], embedding_size=32, num_groups=8), [_square,_wide]),
-    SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,_wide]),
+    SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,(192,288)]),
     PPLCNet=(dict(), [_square,_wide]), DINOv3ConvNext=(_s4, [_square,_wide]))
 
 def _hf_class(name):
@@ -151,7 +151,7 @@ def monai_entries():
     rows = dict(DenseNet121=(dict(classes, init_features=8, growth_rate=8, block_config=(2,2,2)), volume), SEResNet50=(dict(se, layers=(1,1,1,1), inplanes=16), (64,64,96)),
         ResNet=(dict(block='basic', layers=[1,1,1,1], block_inplanes=[8,16,24,32], spatial_dims=3, n_input_channels=1, num_classes=n_classes), (64,64,96)), EfficientNetBN=(dict(model_name='efficientnet-b0', spatial_dims=3, in_channels=1, num_classes=n_classes), (64,64,96)),
         ViT=(dict(in_channels=1, img_size=(48,64,64), patch_size=16, hidden_size=48, mlp_dim=96, num_layers=3, num_heads=3, classification=True, num_classes=n_classes, post_activation=''), (48,64,64)),
-        UNet=(dict(classes, channels=(8,16,24), strides=(2,2)), (32,32,48)), BasicUNet=(dict(classes, features=(8,8,16,24,32,8)), (32,32,48)), AttentionUnet=(dict(classes, channels=(8,16,24), strides=(2,2)), (32,32,48)), SegResNet=(dict(classes, init_filters=8), (32,32,48)), VNet=(dict(classes), (32,32,48)),
+        UNet=(dict(classes, channels=(8,16,24), strides=(2,2)), (32,32,48)), BasicUNet=(dict(classes, features=(8,8,16,24,32,8)), (64,64,96)), AttentionUnet=(dict(classes, channels=(8,16,24), strides=(2,2)), (32,32,48)), SegResNet=(dict(classes, init_filters=8), (32,32,48)), VNet=(dict(classes), (32,32,48)),
         DynUNet=(dict(classes, kernel_size=[3,3,3], strides=[1,2,2], upsample_kernel_size=[2,2], filters=[8,16,24]), (32,32,48)), UNETR=(dict(in_channels=1, out_channels=n_classes, img_size=(32,32,48), feature_size=8, hidden_size=48, mlp_dim=96, num_heads=3), (32,32,48)), HighResNet=(dict(classes), (16,24,24)))
     rows['SwinUNETR'] = (dict(in_channels=1, out_channels=n_classes, feature_size=12, depths=(1,1,1,1)), (32,32,64))
     return [Entry('monai', n, n, functools.partial(_monai, n, **kw), one(size), channels=1) for n,(kw,size) in rows.items()]

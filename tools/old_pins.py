@@ -1,5 +1,5 @@
 "Are tsai's models explained by `learn.cam`? Prints a table; run by tools/old_pins.sh, with the versions that tsai asks for"
-import sys
+import sys, traceback
 from importlib.metadata import version
 import numpy as np, torch
 from fastai.vision.all import *
@@ -25,7 +25,7 @@ def learner(name):
 def said(f):
     "The shape of the maps, or what the error says"
     try: return 'x'.join(map(str, f().maps.shape[2:])),True
-    except (ValueError,TypeError) as e: return f'{type(e).__name__}: {e}'.split('\n')[0],True
+    except (ValueError,TypeError) as e: return f'{type(e).__name__}: {e}'.split('\n')[0],'fastcam' in traceback.extract_tb(e.__traceback__)[-1].filename
     except Exception as e: return f'FAULT {type(e).__name__}: {e}'.split('\n')[0],False
 
 if __name__=='__main__':
@@ -35,7 +35,7 @@ if __name__=='__main__':
         if not hasattr(models, name): print(f'{name}: not in this tsai'); continue
         try: X,learn = learner(name)
         except Exception as e: print(f'{name}: not built, {type(e).__name__}: {e}'.split('\n')[0]); continue
-        ways = {'dl=': lambda: learn.cam(dl=learn.dls.valid), 'ds_idx=0': lambda: learn.cam(ds_idx=0), 'array': lambda: learn.cam(X[0]), 'tensor': lambda: learn.cam(torch.tensor(X[0])), 'list': lambda: learn.cam([*X[:2]])}
+        ways = {'dl=': lambda: learn.cam(dl=learn.dls.valid), 'ds_idx=0': lambda: learn.cam(ds_idx=0), 'array': lambda: learn.cam(X[0]), 'tensor': lambda: learn.cam(torch.tensor(X[0])), 'new_dl': lambda: learn.cam(dl=learn.dls.valid.new_dl(X[:3]))}
         with learn.no_bar(): res = {k: said(f) for k,f in ways.items()}
         faults += sum(not ok for _,ok in res.values())
         print(name, *(f'{k} {o[:300]}' for k,(o,_) in res.items()), sep=' | ', flush=True)
