@@ -149,7 +149,7 @@ def monai_entries():
     volume,classes = (48,64,64),dict(spatial_dims=3, in_channels=1, out_channels=n_classes)
     se = dict(spatial_dims=3, in_channels=1, num_classes=n_classes)
     rows = dict(DenseNet121=(dict(classes, init_features=8, growth_rate=8, block_config=(2,2,2)), volume), SEResNet50=(dict(se, layers=(1,1,1,1), inplanes=16), (64,64,96)),
-        ResNet=(dict(block='basic', layers=[1,1,1,1], block_inplanes=[8,16,24,32], spatial_dims=3, n_input_channels=1, num_classes=n_classes), (64,64,96)), EfficientNetBN=(dict(model_name='efficientnet-b0', spatial_dims=3, in_channels=1, num_classes=n_classes), (64,64,96)),
+        ResNet=(dict(block='basic', layers=[1,1,1,1], block_inplanes=[8,16,24,32], spatial_dims=3, n_input_channels=1, num_classes=n_classes), (64,64,96)), EfficientNetBN=(dict(model_name='efficientnet-b0', spatial_dims=3, in_channels=1, num_classes=n_classes), (96,96,128)),
         ViT=(dict(in_channels=1, img_size=(48,64,64), patch_size=16, hidden_size=48, mlp_dim=96, num_layers=3, num_heads=3, classification=True, num_classes=n_classes, post_activation=''), (48,64,64)),
         UNet=(dict(classes, channels=(8,16,24), strides=(2,2)), (32,32,48)), BasicUNet=(dict(classes, features=(8,8,16,24,32,8)), (64,64,96)), AttentionUnet=(dict(classes, channels=(8,16,24), strides=(2,2)), (32,32,48)), SegResNet=(dict(classes, init_filters=8), (32,32,48)), VNet=(dict(classes), (32,32,48)),
         DynUNet=(dict(classes, kernel_size=[3,3,3], strides=[1,2,2], upsample_kernel_size=[2,2], filters=[8,16,24]), (32,32,48)), UNETR=(dict(in_channels=1, out_channels=n_classes, img_size=(32,32,48), feature_size=8, hidden_size=48, mlp_dim=96, num_heads=3), (32,32,48)), HighResNet=(dict(classes), (16,24,24)))

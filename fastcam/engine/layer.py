@@ -354,7 +354,7 @@ class Untracked(Standing):
             for p in ps: p.requires_grad = True
 
 class _NotZero(Standing):
-    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions and poolings, with or without a module"
+    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module"
     def __init__(self, model):
         super().__init__({})
         self.n_convs,self.resized = 0,[]
@@ -364,7 +364,7 @@ class _NotZero(Standing):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.n_convs += func in _conv_functions
         res = super().__torch_function__(func, types, args, kwargs)
-        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate', getattr(func, '__name__', '')):
+        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
 
@@ -510,10 +510,21 @@ class DryPass:
         whole = [(i,[x],x) for i,x in enumerate(self.leaves) if x is not None and x.ndim>1]
         return whole+[(i,r,x) for i,(x,r) in enumerate(zip(self.given, self.roots)) if r and sum(o.shape[1] for o in r)==x.shape[1]]
 
+def _unpadded(a, b, most=8):
+    "`a` without what was put around it for a stride, as TensorFlow's padding is, if it is `b` with no more than so much around"
+    more = [p-q for p,q in zip(a.shape[2:], b.shape[2:])]
+    if a.shape[:2]!=b.shape[:2] or not any(more) or not all(0<=o<=most for o in more): return a
+    for start in ([o//2 for o in more],[0 for _ in more]):
+        inner = a[(...,*[slice(i, i+n) for i,n in zip(start, b.shape[2:])])]
+        if torch.equal(inner, b): return inner
+    return a
+
 @torch.no_grad()
 def _is_same(a, b):
     "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean?"
-    if not isinstance(b, Tensor) or a.ndim<3 or a.shape[2:]!=b.shape[2:]: return False
+    if not isinstance(b, Tensor) or a.ndim<3: return False
+    a = _unpadded(a, b)
+    if a.shape[2:]!=b.shape[2:]: return False
     if a.shape==b.shape and torch.equal(a, b): return True
     if 2*b.shape[1]+2>a.shape[2:].numel(): return False                                  # any would fit
     a,b = (t[0].detach().flatten(1).T.double() for t in (a,b))
