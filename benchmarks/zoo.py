@@ -33,7 +33,7 @@ timm_smaller = dict(
     beit_base_patch16_224=_few, vit_small_patch14_reg4_dinov2=_few, deit_tiny_patch16_224=dict(depth=4), cait_xxs24_224=dict(depth=6), 
     samvit_base_patch16_224=dict(_few, depth=4, global_attn_indexes=[1,3]), deepseek_vit_412m=_few, qwen3_vit_88m=_few, gemma4_vit_167m=dict(_few, head_dim=32, intermediate_size=192),
     tnt_s_patch16_224=dict(depth=4), xcit_nano_12_p16_224=dict(depth=4),
-    eva02_tiny_patch14_224=dict(depth=4), nasnetalarge=dict(num_conv_filters=12, stem_size=24, channel_multiplier=2, num_features=4032*12//168))
+    mobilenetv5_300m=dict(channel_multiplier=.25), eva02_tiny_patch14_224=dict(depth=4), nasnetalarge=dict(num_conv_filters=12, stem_size=24, channel_multiplier=2, num_features=4032*12//168))
 timm_square = dict(deepseek_vit_412m=126, qwen3_vit_88m=128, gemma4_vit_167m=144, naflexvit_base_patch16_gap=96, vit_small_patch14_reg4_dinov2=112, inception_v3=160, inception_v4=160, inception_resnet_v2=160,
     nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224, efficientvim_m1=384)
 timm_oblong = dict(efficientvim_m1=(384,512), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(160,256), inception_v4=(224,320), inception_resnet_v2=(128,192))
@@ -86,9 +86,9 @@ def torchvision_entries():
         block_setting=[import_module('torchvision.models.video.mvit').MSBlockConfig(num_heads=h, input_channels=c, output_channels=d, kernel_q=[3,3,3], kernel_kv=[3,3,3], stride_q=q, stride_kv=k)
                        for h,c,d,q,k in ((1,32,32,[1,1,1],[1,4,4]),(2,32,64,[1,2,2],[1,2,2]),(2,64,64,[1,1,1],[1,2,2]),(2,64,64,[1,1,1],[1,2,2]))])
     res += [row('video', 'mvit_v2 (4 blocks)', (clip,), mvit), row('video', 's3d', ((16,224,224),))]
-    res += [row('segmentation', n, weights_backbone=None) for n in ('lraspp_mobilenet_v3_large','deeplabv3_mobilenet_v3_large')]
+    res += [row('segmentation', n, ((256,256),(256,320)), weights_backbone=None) for n in ('lraspp_mobilenet_v3_large','deeplabv3_mobilenet_v3_large')]
     res += [row('segmentation', 'fcn_resnet50', ((96,128),), weights_backbone=None)]
-    res += [row('detection', f'{n}, scores', ((128,192),), lambda n=n: Scores(_tv(n, weights_backbone=None))) for n in ('ssdlite320_mobilenet_v3_large','retinanet_resnet50_fpn')]
+    res += [row('detection', f'{n}, scores', ((128,192),), lambda n=n: Scores(_tv(n, weights_backbone=None))) for n in ('retinanet_resnet50_fpn',)]
     return res
 
 # ---- Hugging Face
