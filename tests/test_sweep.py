@@ -37,7 +37,7 @@ def test_finds():
     def judged(l): return [sweep.is_right(l, *sweep.follows(sweep.centers(f(model, l, x, cells)), cells, l.grid)) for f in (sweep.by_gradient,sweep.by_planting)]
     assert (lay.kind,lay.front)==('NLC',1) and judged(lay)==[True,True]
     assert judged(scrambled(lay))==[False,False]
-    want = sweep.maps_by_hand(model, lay, x)
+    want,_ = sweep.maps_by_hand(model, lay, x)
     assert sweep.off(cam_maps(model, x)[:,0], want['gradcam'])<=1e-5<sweep.off(cam_maps(model, x)[:,0], want['hirescam'])
 
 def test_stages_of_a_mixer():
