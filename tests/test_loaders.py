@@ -232,3 +232,26 @@ def test_rows_of_the_loader():
     "A loader that makes several rows of an item in a transform of the batch"
     dl = DataLoader(Counted(8), bs=4, num_workers=0, after_batch=lambda b: (torch.cat([b[0],b[0]]), torch.cat([b[1],b[1]])))
     with pytest.raises(ValueError, match='batch of 4 items has 8 rows'): learner_of(dl).cam()
+
+class WholeBatches(TfmdDL):
+    "Slices batches out of an array, as tsai's loaders do: no item is made by itself"
+    do_item = noops
+    def create_batch(self, b):
+        b = [i or 0 for i in b]                                      # fastai asks for None to see what there is
+        return TensorImage(self.dataset.X[b]),TensorCategory(torch.tensor([i%3 for i in b]))
+    def new_dl(self, X): return self.new(Arrays(X, 1))
+
+class Arrays(Datasets):
+    def __init__(self, X, split_idx): self.X,self.tls = X,[SimpleNamespace(split_idx=split_idx, types=None)]
+    def __len__(self): return len(self.X)
+
+def test_whole_batches():
+    "Loaders that make whole batches are read, the training set in order; items are refused with what to give"
+    x = drawn_batch(5)
+    learn = small_learner()
+    want = learn.cam(dl=[(x,)]).maps
+    dls = DataLoaders(*[WholeBatches(Arrays(x, i), bs=2, shuffle=i==0, drop_last=i==0) for i in (0,1)])
+    other = Learner(dls, learn.model, loss_func=CrossEntropyLossFlat())
+    other.remove_cbs(other.cbs.filter(lambda o: o.name=='progress'))
+    for kw in (dict(), dict(ds_idx=0), dict(dl=dls.valid), dict(dl=dls.train)): torch.testing.assert_close(other.cam(**kw).maps, want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(TypeError, match=r'make whole batches at once.*new_dl'): other.cam(x[0])

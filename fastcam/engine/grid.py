@@ -119,7 +119,8 @@ class Places:
         "No convolution has told its grid, or there are more tokens without a place than is usual"
         many = [(g,n-math.prod(g)) for g in self.grids if self.extra<n-math.prod(g)<=min(150, 2*math.prod(g))]
         if many: return many + [(g,0) for s in self.sizes[:1] for g in factor_grids(n, s)]
-        return [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if math.prod(g)>max(3, k)]
+        most = max(map(math.prod, self.grids), default=math.inf)                  # tokens are no finer than what convolutions gave: channels may be more
+        return [(g,k) for k in range(self.extra+1) for s in self.sizes for g in factor_grids(n-k, s) if max(3, k)<math.prod(g)<=most]
 
 # %% ../../nbs/engine/01_grid.ipynb #812a5827
 @register_layout

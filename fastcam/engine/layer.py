@@ -354,7 +354,7 @@ class Untracked(Standing):
             for p in ps: p.requires_grad = True
 
 class _NotZero(Standing):
-    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions and poolings, with or without a module"
+    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module"
     def __init__(self, model):
         super().__init__({})
         self.n_convs,self.resized = 0,[]
@@ -364,7 +364,7 @@ class _NotZero(Standing):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.n_convs += func in _conv_functions
         res = super().__torch_function__(func, types, args, kwargs)
-        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate', getattr(func, '__name__', '')):
+        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
 
@@ -519,10 +519,21 @@ class DryPass:
         whole = [(i,[x],x) for i,x in enumerate(self.leaves) if x is not None and x.ndim>1]
         return whole+[(i,r,x) for i,(x,r) in enumerate(zip(self.given, self.roots)) if r and sum(o.shape[1] for o in r)==x.shape[1]]
 
+def _unpadded(a, b, most=8):
+    "`a` without what was put around it for a stride, as TensorFlow's padding is, if it is `b` with no more than so much around"
+    more = [p-q for p,q in zip(a.shape[2:], b.shape[2:])]
+    if a.shape[:2]!=b.shape[:2] or not any(more) or not all(0<=o<=most for o in more): return a
+    for start in ([o//2 for o in more],[0 for _ in more]):
+        inner = a[(...,*[slice(i, i+n) for i,n in zip(start, b.shape[2:])])]
+        if torch.equal(inner, b): return inner
+    return a
+
 @torch.no_grad()
 def _is_same(a, b):
     "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean?"
-    if not isinstance(b, Tensor) or a.ndim<3 or a.shape[2:]!=b.shape[2:]: return False
+    if not isinstance(b, Tensor) or a.ndim<3: return False
+    a = _unpadded(a, b)
+    if a.shape[2:]!=b.shape[2:]: return False
     if a.shape==b.shape and torch.equal(a, b): return True
     if 2*b.shape[1]+2>a.shape[2:].numel(): return False                                  # any would fit
     a,b = (t[0].detach().flatten(1).T.double() for t in (a,b))
@@ -974,7 +985,7 @@ class Found:
         "What one item tells, where `rows` is known of layers that give several rows: `Rows` by their number"
         self.rows = rows
         with DryPass(model, xb, rows=rows) as dry:
-            self.main,self.refused = main_input(dry.given),[]
+            self.main,self.refused,self.n_refused = main_input(dry.given),[],collections.Counter()
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
             asked = self._asked(main_pred(dry.pred))
@@ -1137,12 +1148,14 @@ class Found:
         if len(seen.layouts)>1 and not seen.own_maps or seen.rows!=(first(self.rows) or 1): return False
         if self.text: return not self.mixed and seen.shape[1]!=seen.shape[2]
         layout,usual = seen.layouts[0],self.row.ndim-2
-        if not self.straight or layout.kind!='NC*' or len(layout.grid)!=usual: return False
-        if not self._is_usual(layout.grid) or not self._is_fed(seen, usual): return False
+        if not self.straight or layout.kind!='NC*' or len(layout.grid)!=usual or not self._is_fed(seen, usual): return False
+        strides = usual>1 and seen.own_maps                          # they may differ by axis, or there is no padding: a convolution's maps are where it read
+        if not strides and not self._is_usual(layout.grid): return False
         self.plain.append(tuple(seen.shape[1:]))
         return True
 
     def _is_usual(self, grid):
+        if self.row.ndim>3 and self._from_plain(grid): return True
         known = any(grid in p.grids for p in self.places) or self._from_plain(grid)
         return known and in_proportion(grid, self.row.shape[2:])
 
@@ -1168,9 +1181,10 @@ def _at_inputs(numbers, inputs):
     whole = [(torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs),x) for _,ts,x in inputs]
     return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g for g,x in whole]
 
-def _in_windows(lay):
-    "The rows of tokens that layer `lay` may hold, in the order of windows"
-    def likely(l): return type(l) in (Tokens,StepsFirst) and min(l.front, l.back)<2
+def _in_windows(lay, places):
+    "The rows of tokens that layer `lay` may hold, in the order of windows; of grids that convolutions gave, if there are any, or halvings of these"
+    known = places.grids+places.halves
+    def likely(l): return type(l) in (Tokens,StepsFirst) and min(l.front, l.back)<2 and (not known or l.grid in known)
     return [w for l in lay.shares if likely(l) for w in Windows.of(l)]
 
 def _along_one_axis(lay, places):
@@ -1182,7 +1196,7 @@ def _along_one_axis(lay, places):
 
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed"
-    return [l for l in dict.fromkeys(_in_windows(lay)+_along_one_axis(lay, places)) if l not in lay.shares]
+    return [l for l in dict.fromkeys(_in_windows(lay, places)+_along_one_axis(lay, places)) if l not in lay.shares]
 
 @patch
 def prove(self:Found,
@@ -1200,7 +1214,9 @@ def prove(self:Found,
             with suppress(Exception): self._prove(some, ask(floats=True))          # what looks numbers up takes no floats
         self.beside_itself = {}
     for lay in layers:
-        if not lay.place: self._refuse(lay)
+        if not lay.place:
+            self._refuse(lay)
+            self._take_off(lay)
         lay.looks = []                                               # layers are remembered, and there may be hundreds of looks
     if not len(self.layers): self.layers = L(self.beside.values())
     if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
@@ -1248,16 +1264,29 @@ def _settle_rows(self:Found, lay, o, dry):
     else: self._settle(lay, o[i:i+1], [(parts.sources[0], [piece], piece)])
     if lay.place=='proven': lay.axes = parts.axes_of(lay.axes)
 
+def _looks(o, inputs, layouts, n):
+    "What `n` cells of each of these layouts say, which `o` may have"
+    picks = Picks(o, layouts, n)
+    return judge(picks, _at_inputs(picks.numbers(), inputs))
+
+def _clear(o, inputs, layouts):
+    "The best of the likeliest kind, if it leaves nothing open: then channels are not asked whether they are cells, of which there may be hundreds of ways. Not of rows, where steps and features are soon taken for each other"
+    likely = [l for l in layouts if l.kind==layouts[0].kind]
+    if len(likely)==len(layouts) or min(len(l.grid) for l in layouts)<2: return None
+    best = best_look(_looks(o, inputs, likely, 12))
+    return best if best and best.n>6 and best.correlation>.98 and best.error<.03 else None
+
 @patch
 def _probe(self:Found, lay, o, inputs, layouts):
     "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
+    if lay.rows is None and (clear := _clear(o, inputs, layouts)): return clear
     few = {3:8, 5:2}.get(o.ndim, 4)                                  # of a clip each gradient is dear
     for n in (few,) if lay.place=='plain' else (12,48) if lay.rows is None else (few,12,48):
-        picks = Picks(o, layouts, n)
-        looks = judge(picks, _at_inputs(picks.numbers(), inputs))
+        looks = _looks(o, inputs, layouts, n)
         best = best_look(looks)
         if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
+        if not any(l.correlation>.3 for l in looks): break           # far from what a right one has
     lay.looks += looks
     return best
 
@@ -1306,6 +1335,13 @@ def _refuse(self:Found, lay):
         f"laid out as {'x'.join(map(str, best.layout.grid))} they follow the input with a correlation of {best.correlation:.2f} at most, where a right layout has .9")
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
     self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
+
+@patch
+def _take_off(self:Found, lay, few=4):
+    "Of many layers of one grid that are refused one after another, the last first, more and more are left out unasked: of hundreds each would take its second. By name they are still asked"
+    self.n_refused[lay.grid] += 1
+    alike = [o for o in self.layers if not o.place and o.grid==lay.grid and o.nth<lay.nth]
+    for o in alike[::-1][:max(0, self.n_refused[lay.grid]-few)]: self.layers.remove(o)
 
 def _origin(grid, rows, ends):
     "The grid among `ends` that `grid` comes of if grids of `rows` are halved again and again; None if there is none"

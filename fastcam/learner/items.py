@@ -340,6 +340,10 @@ def _numbered(dl):
         yield b,rows
 
 # %% ../../nbs/learner/01_items.ipynb #6b1d0a04
+def _makes_items(dl):
+    "Does `dl` make a batch of items, one by one? tsai's slice whole batches out of an array"
+    return type(dl).do_item is DataLoader.do_item
+
 class Batches(GetAttr):
     "A loader of any kind, read batch by batch: each is a tuple, and `rows` then has the positions of its items"
     _default = 'dl'
@@ -352,7 +356,7 @@ class Batches(GetAttr):
     def again(self):
         "Can any item be read again by its position?"
         o = self.dl
-        return isinstance(o, DataLoader) and o.indexed and not o.prebatched and o.n is not None and type(o).__iter__ is DataLoader.__iter__
+        return isinstance(o, DataLoader) and o.indexed and not o.prebatched and o.n is not None and type(o).__iter__ is DataLoader.__iter__ and _makes_items(o)
 
     @property
     def n_items(self):
@@ -433,6 +437,9 @@ def _dl_of(learn, items):
         raise ValueError(f"`items` is {tuple(items.shape)}: four dimensions are many items, here {len(items)} of three. Put one volume or clip "
                          "(channels, depth, height, width) into a list, as in `learn.cam([x])`")
     if not isinstance(learn.dls.loaders[-1].dataset, (Datasets,TfmdLists)): return [_as_batch(items)]
+    if not _makes_items(learn.dls.valid):
+        hint = "`dl=learn.dls.valid.new_dl(X)` of an array (items, channels, steps)" if hasattr(learn.dls.valid, 'new_dl') else "a loader of them, as `dl=`"
+        raise TypeError(f"These DataLoaders ({type(learn.dls.valid).__name__}) make whole batches at once, and read no items such as {type(items).__name__}: give {hint}")
     items = _as_items(learn.dls, items)
     workers = {} if len(items)>learn.dls.valid.bs else dict(num_workers=0)
     return learn.dls.test_dl(items, **workers)
@@ -449,7 +456,8 @@ def _own_dl(learn, ds_idx):
 def _read_again(learn, dl, n):
     "The fastai `DataLoader` `dl` as in validation: in order, none left out, nothing random; `Batches` where no item can be read again by its position"
     in_training = getattr(dl.dataset, 'split_idx', None)==0
-    if in_training and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
+    if in_training and not _makes_items(dl): dl = learn.dls.valid.new(dl.dataset)
+    elif in_training and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
     known = L(n, dl.n).filter(lambda o: o is not None)
     kw = dict(n=min(known)) if known and not dl.prebatched else {}
     if not Batches(dl if dl.n is not None else dl.new(**kw)).again: return Batches(dl.new(shuffle=False, drop_last=False, **kw), n)
