@@ -1027,12 +1027,20 @@ class Found:
         self._lay_out(dry)
         self._modules(dry)
         made = [(seen,new) for i,seen in enumerate(dry.outs) if (new := self._layer(i, seen)) is not None]
-        own = {id(seen.out) for seen,new in made if not self.staged and (self._is_class_map(seen, new) or self._is_predicted(new))}
         found,linear,handed = self._sorted(made, _linear_names(dry.outs))
-        self._spare_class_maps(found, own)
-        if self.rows: found,linear,handed,self.beside = {i:o for i,o in found.items() if o.rows},[o for o in linear if o.rows],[o for o in handed if o.rows],{}
+        self._spare_class_maps(found, set() if self.staged else self._answers_among(made))
+        if self.rows: found,linear,handed = self._of_parts(found, linear, handed)
         self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
         if found and self.ways: self._keep_to_the_way(dry, [o for o in handed if id(dry.outs[o.nth].out) not in found])
+
+    def _answers_among(self, made):
+        "What calls gave that is the answer itself"
+        return {id(seen.out) for seen,new in made if self._is_class_map(seen, new) or self._is_predicted(new)}
+
+    def _of_parts(self, found, linear, handed):
+        "Those whose rows are parts of an item"
+        self.beside = {}
+        return {i:o for i,o in found.items() if o.rows},[o for o in linear if o.rows],[o for o in handed if o.rows]
 
     def _sorted(self, made, lines):
         "Of the layers that calls made: those to choose from, by what they gave; those that are one linear layer each; those that hand on what others gave"
