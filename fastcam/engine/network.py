@@ -146,9 +146,7 @@ def _scale(func, *args, **kwargs):
 
 def _power(func, input, exponent, *args, **kwargs):
     is_root = isinstance(exponent, float) and abs(exponent)==.5
-    return (_scale if is_root else _called)(func, input, exponent, *args, **kwargs)
-
-def _called(func, *args, **kwargs): return func(*args, **kwargs)
+    return _scale(func, input, exponent, *args, **kwargs) if is_root else func(input, exponent, *args, **kwargs)
 
 def _values_alone(func, query, key, value, *args, **kwargs): return func(_constant(query), _constant(key), value, *args, **kwargs)
 def _attention_shared(func, query, key, value, *args, **kwargs): return func(_slower(query, .25), _slower(key, .25), _slower(value, .5), *args, **kwargs)
