@@ -29,6 +29,7 @@ def _named_actual(t, vocab):
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
+    _shares = None
     def __init__(self,
         maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
@@ -44,9 +45,10 @@ class CAMs:
         layer=None, # Where the maps are from, if those of several layers are kept apart
         reads=None, # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
         blind=False, # Are the maps the same whatever is asked, as those of Eigen-CAM?
-        how='' # Name of the method
+        how='', # Name of the method
+        shares=None # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
     ):
-        self._maps,self._idxs = L(maps),L(idxs)
+        self._maps,self._idxs,self._shares = L(maps),L(idxs),shares
         store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
@@ -57,6 +59,10 @@ class CAMs:
     def targets(self):
         "Classes explained (n, k), -1 for what is no class; an `L` where items differ in number"
         return stack_alike(self._idxs)
+    @property
+    def shares(self):
+        "What each input counted (n, k, inputs), signed, in units of what is explained, see `input_shares`; an `L` where items differ in the number of classes, None if not asked for by `shares=True`"
+        return None if self._shares is None else stack_alike(self._shares)
     @property
     def actuals(self):
         "Names of the true classes, or true values, None where not known"
@@ -99,15 +105,15 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how)
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares))
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
-    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,) and `actual` class; shows itself"
+    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,), `actual` class and `shares` of the inputs (k, inputs); shows itself"
     def __init__(self, cams):
         self._cams = cams
         self.maps,self.targets,self.labels,self.health = cams._maps[0],cams._idxs[0],cams.labels[0],cams.health[0]
-        self.preds,self.actual = (None if o is None else o[0] for o in (cams.preds,cams.actuals))
+        self.preds,self.actual,self.shares = (None if o is None else o[0] for o in (cams.preds,cams.actuals,cams.shares))
     __repr__ = basic_repr('labels,actual,targets')
 
 CAMs._item = CAMItem
@@ -319,12 +325,20 @@ def _head(self:CAMs, i, j, p):
     return head if p is None else f'{head} ({p:.2f})' if head.startswith('against ') and head not in set(map(str, ifnone(self.vocab, ()))) else f'{head} {p:.2f}'
 
 @patch
+def _counted(self:CAMs, i, j):
+    "What each input counted, as its share of all that spoke for or against, signed"
+    s = self._shares[i][j]
+    each = s/s.abs().sum().clamp(min=1e-12)
+    return ', '.join(f'input {n}: {o:.0%}' for n,o in enumerate(each.tolist()))
+
+@patch
 def _title(self:CAMs, i, j, relu=True):
     "What is explained, its probability, the true class, and the map's doubts"
     one = self._sub([i])                                                     # names and numbers of this item only
     res = [] if one.actuals is None else [f'actual: {one.actuals[0]}']
     if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
     head = self._head(i, j, one.probs[0][j])
+    if self._shares is not None: res.append(self._counted(i, j))
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
     return '\n'.join([head + ('' if relu else ', raised by red'), *res])
 
