@@ -138,6 +138,10 @@ def _check_rule(rule, method):
     raise ValueError(f"{method_name(method)!r} asks for no gradients, so there is no backward pass that rule={getattr(rule, '__name__', rule)!r} could change. "
                      "Leave `rule` out, or use a method of gradients such as 'hirescam' or 'inputxgradient'")
 
+def _is_by_channel(o, m):
+    "Are the maps `m` one for each channel of the input, `(batch, channels, *size)`?"
+    return o.at_input and not o.of_words and m.shape[1:]==o.a.shape[1:]
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -309,11 +313,12 @@ class Explainer:
     def _columns(self, o, m, n):
         "What the method gave for `n` columns of a pass, one after the other, as maps `(batch, n, *grid)`"
         bs,nd = len(o.idx),math.inf if o.layer is None else len(o.lay.grid)
-        if not isinstance(m, Tensor) or not 1<m.ndim<=1+nd or len(m)!=bs*n:
+        if not isinstance(m, Tensor) or not 1<m.ndim<=1+nd+_is_by_channel(o, m) or len(m)!=bs*n:
             _check_answers(o)
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             like = '' if o.layer is None else f", such as {(bs, *o.a.shape[2:])}"
-            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}{like}")
+            hint = '' if o.layer is None or o.a.shape[1:]!=got[1:] else ": maps by channel are those of a picture, signal or volume itself, by `layer='input'`"
+            raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}{like}{hint}")
         m = torch.as_subclass(m.detach(), Tensor).float()
         res = torch.as_subclass(m.unsqueeze(1) if n==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), TensorCAM)
         res.nd = m.ndim-1

@@ -32,18 +32,30 @@ def _filling(what, fill, a):
     except RuntimeError: raise ValueError(f"`{what}` has shape {tuple(t.shape)}, which does not broadcast over an input (batch, channels, *size) of {tuple(a.shape)}") from None
 
 # %% ../../nbs/engine/09_inputs.ipynb #ad99424c
-weight_method(lambda a,g: g, name='inputxgradient', paper='1605.01713', doc='What of the input counted, as far as the model is linear', layer='input')
+def _total(by_channel): return noop if by_channel else sum_reduce
+
+def _inputxgradient(a, g,
+    eigen=False, # First principal component of the products, instead of their sum
+    by_channel=False # A map for each channel of the input, (channels, *size)
+): return (pca_reduce if eigen else _total(by_channel))(g*a)
+
+def _inputgrad(a, g,
+    by_channel=False # A map for each channel of the input, (channels, *size)
+): return _total(by_channel)(g)
+
+map_method(_inputxgradient, name='inputxgradient', paper='1605.01713', doc='What of the input counted, as far as the model is linear', layer='input')
+map_method(_inputgrad, name='inputgrad', paper='1312.6034', doc='Where a small change would move the score', layer='input')
 weight_method(lambda a: 1/a.shape[1], name='lafam', paper='2407.06059', doc='What the layer sees at all, without a class: for bodies trained without labels')
-map_method(lambda a,g: g.sum(1), name='inputgrad', paper='1312.6034', doc='Where a small change would move the score', layer='input')
 
 @register_method('smoothgrad', paper='1706.03825', grads=True, passes='samples', layer='input', graph=False)
 def _smoothgrad(o,
     samples=16, # Noisy inputs
-    sigma=.3 # Standard deviation of the noise, in units of the normalised input
+    sigma=.3, # Standard deviation of the noise, in units of the normalised input
+    by_channel=False # A map for each channel of the input, (channels, *size)
 ):
     "The gradient at the input, averaged over noisy inputs"
     at_least_one('samples', samples)
-    return as_method('inputgrad', 'noise', samples=samples, sigma=sigma)(o)
+    return as_method('inputgrad', 'noise', samples=samples, sigma=sigma, by_channel=by_channel)(o)
 
 # %% ../../nbs/engine/09_inputs.ipynb #a4874d01
 def _gauss_legendre(steps):
@@ -51,14 +63,14 @@ def _gauss_legendre(steps):
     at,w = np.polynomial.legendre.leggauss(steps)
     return (at+1)/2,w/2
 
-def _path_means(o, a, b, steps, bs):
-    "Mean gradients on the way from `b` to `a`, times `a-b`, channels summed: a list of (batch, *grid), one for each column"
+def _path_means(o, a, b, steps, bs, total=sum_reduce):
+    "Mean gradients on the way from `b` to `a`, times `a-b`, of which `total` makes maps (batch, *grid): a list, one for each column"
     at,w = (tensor(t).to(a) for t in _gauss_legendre(steps))
     which,rows = (t.flatten() for t in torch.meshgrid(torch.arange(steps), torch.arange(len(a)), indexing='ij'))
-    res = [torch.zeros_like(a[:,0]) for _ in range(o.idx.shape[1])]
+    res = [torch.zeros_like(total(a)) for _ in range(o.idx.shape[1])]
     for s,r in zip(which.split(bs), rows.split(bs)):
         d,t = (a-b)[r],at[s].reshape(-1, *[1]*(a.ndim-1))
-        for m,g in zip(res, o.slopes(b[r]+t*d, r)[1]): m.index_add_(0, r.to(m.device), (g*d*w[s].reshape(t.shape)).sum(1))
+        for m,g in zip(res, o.slopes(b[r]+t*d, r)[1]): m.index_add_(0, r.to(m.device), total(g*d*w[s].reshape(t.shape)))
     return res
 
 def _gap(o, m, b):
@@ -71,13 +83,14 @@ def _ig(o,
     steps=20, # On the way from the baseline to the input
     baseline=0., # The empty input: a number, or a tensor that broadcasts over (batch, channels, *size)
     bs=None, # Rows asked at once; if None, as fits the input
-    check=True # Ask for the baseline's score too, and say in `health` by how much the map misses what was gained?
+    check=True, # Ask for the baseline's score too, and say in `health` by how much the map misses what was gained?
+    by_channel=False # A map for each channel of the input, (channels, *size)
 ):
     "What of the input counted: adds up to what the score gained from an empty input"
     a = o.a
     at_least_one('steps', steps)
     b = _filling('baseline', baseline, a)
-    m = o.once(lambda: _path_means(o, a, b, steps, o.rows_at_once(_rows_asked(bs, a))), 'ig')[o.j]
+    m = o.once(lambda: _path_means(o, a, b, steps, o.rows_at_once(_rows_asked(bs, a)), _total(by_channel)), 'ig')[o.j]
     if check: o.note([f"incomplete: the map misses {g:.0%} of what the score gained; try more `steps`" if g>.1 else '' for g in _gap(o, m, b)])
     return m
 
@@ -125,7 +138,8 @@ def _occlusion(o,
     window=None, # Size of what is taken away, in pixels, steps or tokens, a number or one for each axis; a token, or an eighth of a picture's sides, a twentieth of a signal, if None
     stride=None, # From one window to the next; half a window if None
     fill=0., # What stands there instead: a number, or one for each channel as a tensor that broadcasts; for a text a whole number is a token
-    bs=None # Rows asked at once; if None, as fits the input
+    bs=None, # Rows asked at once; if None, as fits the input
+    by_channel=False # Take windows away from one channel at a time? So many times the passes; a map for each, (channels, *size)
 ):
     "What is lost without a part of the input; no gradients"
     a,text = o.a,o.of_words
@@ -133,12 +147,14 @@ def _occlusion(o,
     window = _per_axis(ifnone(window, [1 if text else max(1, round(s/_windows_across.get(len(size), 5))) for s in size]), 'window', size)
     stride = _per_axis(ifnone(stride, [max(1, w//2) for w in window]), 'stride', size)
     if any(d>w for d,w in zip(stride, window)): raise ValueError(f"`stride` is {stride} and `window` {window}: cells between the windows would never be asked about; expected no more than the window")
+    cells = a[:,None] if by_channel else a                          # a channel is one more axis then
+    if by_channel: size,window,stride = tuple(a.shape[1:]),(1,*window),(1,*stride)
     spans,b = input_windows(size, window, stride),None if text and isinstance(fill, numbers.Integral) else _filling('fill', fill, a)
     def without(rows, which):
-        masks = _window_masks(spans, which, a)
-        return _replaced(o, rows, masks, fill) if b is None else o.tail(torch.where(masks[:,None], b[rows], a[rows]), rows)
+        masks = _window_masks(spans, which, cells)
+        return _replaced(o, rows, masks, fill) if b is None else o.tail(torch.where(masks if by_channel else masks[:,None], b[rows], a[rows]), rows)
     s = asked(o, torch.ones(len(a), len(spans), dtype=torch.bool, device=a.device), _rows_asked(bs, a), without, 'occlusion')
-    return _means_of_windows(o.score(o.pred).float()[:,None]-s, spans, a)
+    return _means_of_windows(o.score(o.pred).float()[:,None]-s, spans, cells)
 
 # %% ../../nbs/engine/09_inputs.ipynb #5a3284d5
 def _random_masks(which, coarse, shifts, size):

@@ -216,12 +216,13 @@ def _stacked(self:CAMs):
 
 @patch
 def pictures(self:CAMs,
-    inp=None # Which input, if the model has several; if None the one that the layer reads
+    inp=None, # Which input, if the model has several; if None the one that the layer reads
+    fs=None # Steps of a signal in a second; as the item knows it if None, see `sampling_rate`
 ) -> L:
     "The items as the model saw them, decoded: each shows itself"
     if inp is None and self._stacked(): return L(zip(*map(self._decoded, self._stacked()))).map(lambda xs: as_picture(torch.stack([x.as_subclass(Tensor) for x in xs], 1)))
     inp = self._inp(inp)
-    return self._decoded(inp).map(lambda x: as_picture(self._turned(x, inp)))
+    return self._decoded(inp).map(lambda x: as_picture(self._turned(x, inp), fs))
 
 @patch
 def _decoded(self:CAMs, inp):
@@ -267,14 +268,39 @@ def _drawn(self:CAMs, pic, m, inp, relu):
     which = strongest_slices(m, relu)
     return dict(picture=Plotted(pic.x, which), map=m, slices=which)
 
+@patch(as_prop=True)
+def by_channel(self:CAMs):
+    "Has each channel of the input a map of its own, `(k, channels, *size)`?"
+    m = first(self._maps)
+    return m is not None and self.reads is not None and m.nd>len(self.reads.axes)
+
+def _drawn_by_channel(x, m, relu, fs):
+    "What is drawn of item `x` (channels, *size) and its map: a signal in lanes; of a picture up to six bands, those where the map is strongest"
+    if m.nd==2: return dict(picture=Plotted(x, fs=ifnone(fs, sampling_rate(x)), lanes=True), map=m)
+    if m.nd>3: raise ValueError("Maps by channel are drawn of signals and pictures; of a volume draw one channel, as by `TensorCAM(item.maps[0,c], nd=3).show()`")
+    which = strongest_slices(m, relu)
+    return dict(picture=Plotted(x[None], which), map=m, slices=which)
+
+@patch
+def _panels_by_channel(self:CAMs, relu, fs):
+    "`panels` of maps by channel, on the input that they are of"
+    inp = self._inp()
+    xs = self._decoded(inp).map(partial(self._turned, inp=inp))
+    def panel(i, j):
+        if j>=max(1, len(self._maps[i])): return None
+        return Panel(**_drawn_by_channel(xs[i], self._maps[i][j], relu, fs) if j<len(self._maps[i]) else {}, title=self._title(i, j, relu))
+    return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
+
 @patch
 def panels(self:CAMs,
     relu=True, # Is only shown what speaks for the target? The titles say so if not
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
-    original=False # Draw on the items as fastai opens them
+    original=False, # Draw on the items as fastai opens them
+    fs=None # Steps of a signal in a second, see `CAMs.show`
 ) -> list: # Of `Panel`
     "What is drawn, item by item, a panel for each target; None where an item has fewer targets than others"
-    pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp),[None]*len(self))
+    if self.by_channel: return self._panels_by_channel(relu, fs)
+    pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp, fs),[None]*len(self))
     def panel(i, j):
         maps = self._maps[i]
         if j>=max(1, len(maps)): return None
@@ -302,14 +328,15 @@ def show(self:CAMs,
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear', # matplotlib's, between the cells of a map
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
-    original=False # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+    original=False, # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+    fs=None # Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
 ):
     "Draw the maps over the items, each with a title; gives the axes"
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k,cmap = cams.n_columns,ifnone(cmap, 'magma' if relu else 'RdBu_r')
-    return show_panels(cams.panels(relu, inp, original), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
+    return show_panels(cams.panels(relu, inp, original, fs), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
                        relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, **cams._brightness(scale, relu))
 
 @patch
