@@ -85,7 +85,7 @@ if __name__=='__main__':
     args = ap.parse_args()
     torch.set_num_threads(1)
     net = crepe()
-    df = None if args.best else pd.DataFrame([r for noise in (0.,.3) for r in measure(net, noise)]).round(3)
+    df = None if args.best else pd.DataFrame([r for noise in (0.,.3) for r in measure(net, noise)]).round(2)
     if df is not None: print(df.to_string())
     if args.write and df is not None: df.to_csv(Path(__file__).with_suffix('.csv'), index=False)
     for noise in (0.,.3): print('best_cam,', 'noise:' if noise else 'silence:', best(net, noise))
