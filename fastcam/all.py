@@ -7,7 +7,7 @@ from .engine.target import Above, Actual, Classes, Fn, Head, Neg, Outputs, PerIt
 from .engine.method import cam_methods, register_method, register_smooth, weight_method
 from .engine.perturb import *
 from .engine.network import *
-from .engine.explain import cam_maps
+from .engine.explain import cam_maps, input_shares
 from .learner.items import as_item
 from .learner.cams import CAMItem, CAMs
 from .learner.text import TextCAMs
@@ -22,5 +22,5 @@ from .apps.demo import demo_learner, demo_photos
 
 __all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
            'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps',
-           'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
+           'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
            'register_smooth', 'weight_method']

@@ -350,8 +350,10 @@ class UnknownKeyword(TypeError):
     def __str__(self):
         own = [] if self.to is None else [p.name for p in _keywords(self.to) if p.name!='self' and p.kind is not p.VAR_KEYWORD]
         close = dict.fromkeys(c for o in self.unknown for c in close_names(o, own+self.takes))
+        others = [n for n,f in _methods.items() if {*self.unknown}<={p.name for p in _keywords(f)[1:]}]
         return (f"Unknown keyword {', '.join(map(repr, self.unknown))}.{f' Close matches: {str(list(close))[1:-1]}.' if close else ''}"
-                f"{f' `{self.to.__name__}` takes {str(own)[1:-1]};' if own else ''} {self.what} takes {str(self.takes)[1:-1] or 'none'}")
+                f"{f' `{self.to.__name__}` takes {str(own)[1:-1]};' if own else ''} {self.what} takes {str(self.takes)[1:-1] or 'none'}"
+                f"{f'; methods that take it: {str(others)[1:-1]}' if others else ''}")
 
 @contextmanager
 def keywords_of(f):
@@ -519,14 +521,15 @@ def _known_as_pure(method, pure, grads, name, paper, doc, layer=True):
     return register_method(name, paper, grads=grads, layer=layer, blind=not grads)(method) if name else method
 
 def map_method(
-    f, # Function of activations and gradients, giving (batch, *grid)
+    f, # Function of activations and gradients, giving (batch, *grid); its keywords are the method's
     name=None, # Name to register it by; not registered if None
     paper='', # arXiv id or other source
     doc='', # What it is for, in a line
     layer=True # As in `register_method`
 ):
     "The method map = f(a, g)"
-    def _method(o): return f(o.a, o.grad(keep=False))
+    @delegates(f)
+    def _method(o, **kwargs): return f(o.a, o.grad(keep=False), **kwargs)
     _method.__name__ = name or 'map_method'
     return _known_as_pure(_method, f, True, name, paper, doc, layer)
 

@@ -158,13 +158,14 @@ class CAMCallback(HookCallback):
         every=1, # In a fit, observe every so many batches
         n_items=None, # Number of items, if known
         rule=None, # How the backward pass is made, see `as_rule`
+        shares=False, # Ask what each input counted? See `Explainer`
         **kwargs # For the method
     ):
         if every<1: raise ValueError(f"`every` is {every}: expected 1 for each batch, 2 for every other, ...")
         super().__init__(every=every, detach=False, cpu=False)
         as_rule(rule)
         as_method(method, smooth, **kwargs)                     # a wrong one is found now, also where a fit only observes
-        self.target,self.layer,self.explainer = target,layer,partial(Explainer, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=n_items, rule=rule, **kwargs)
+        self.target,self.layer,self.explainer = target,layer,partial(Explainer, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=n_items, rule=rule, shares=shares, **kwargs)
 
     def __call__(self, event_name):
         try: return super().__call__(event_name)

@@ -29,6 +29,7 @@ def _named_actual(t, vocab):
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
+    _shares = None
     def __init__(self,
         maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
@@ -44,9 +45,10 @@ class CAMs:
         layer=None, # Where the maps are from, if those of several layers are kept apart
         reads=None, # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
         blind=False, # Are the maps the same whatever is asked, as those of Eigen-CAM?
-        how='' # Name of the method
+        how='', # Name of the method
+        shares=None # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
     ):
-        self._maps,self._idxs = L(maps),L(idxs)
+        self._maps,self._idxs,self._shares = L(maps),L(idxs),shares
         store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
@@ -57,6 +59,10 @@ class CAMs:
     def targets(self):
         "Classes explained (n, k), -1 for what is no class; an `L` where items differ in number"
         return stack_alike(self._idxs)
+    @property
+    def shares(self):
+        "What each input counted (n, k, inputs), signed, in units of what is explained, see `input_shares`; an `L` where items differ in the number of classes, None if not asked for by `shares=True`"
+        return None if self._shares is None else stack_alike(self._shares)
     @property
     def actuals(self):
         "Names of the true classes, or true values, None where not known"
@@ -99,15 +105,15 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how)
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares))
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
-    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,) and `actual` class; shows itself"
+    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,), `actual` class and `shares` of the inputs (k, inputs); shows itself"
     def __init__(self, cams):
         self._cams = cams
         self.maps,self.targets,self.labels,self.health = cams._maps[0],cams._idxs[0],cams.labels[0],cams.health[0]
-        self.preds,self.actual = (None if o is None else o[0] for o in (cams.preds,cams.actuals))
+        self.preds,self.actual,self.shares = (None if o is None else o[0] for o in (cams.preds,cams.actuals,cams.shares))
     __repr__ = basic_repr('labels,actual,targets')
 
 CAMs._item = CAMItem
@@ -210,12 +216,13 @@ def _stacked(self:CAMs):
 
 @patch
 def pictures(self:CAMs,
-    inp=None # Which input, if the model has several; if None the one that the layer reads
+    inp=None, # Which input, if the model has several; if None the one that the layer reads
+    fs=None # Steps of a signal in a second; as the item knows it if None, see `sampling_rate`
 ) -> L:
     "The items as the model saw them, decoded: each shows itself"
     if inp is None and self._stacked(): return L(zip(*map(self._decoded, self._stacked()))).map(lambda xs: as_picture(torch.stack([x.as_subclass(Tensor) for x in xs], 1)))
     inp = self._inp(inp)
-    return self._decoded(inp).map(lambda x: as_picture(self._turned(x, inp)))
+    return self._decoded(inp).map(lambda x: as_picture(self._turned(x, inp), fs))
 
 @patch
 def _decoded(self:CAMs, inp):
@@ -261,14 +268,39 @@ def _drawn(self:CAMs, pic, m, inp, relu):
     which = strongest_slices(m, relu)
     return dict(picture=Plotted(pic.x, which), map=m, slices=which)
 
+@patch(as_prop=True)
+def by_channel(self:CAMs):
+    "Has each channel of the input a map of its own, `(k, channels, *size)`?"
+    m = first(self._maps)
+    return m is not None and self.reads is not None and m.nd>len(self.reads.axes)
+
+def _drawn_by_channel(x, m, relu, fs):
+    "What is drawn of item `x` (channels, *size) and its map: a signal in lanes; of a picture up to six bands, those where the map is strongest"
+    if m.nd==2: return dict(picture=Plotted(x, fs=ifnone(fs, sampling_rate(x)), lanes=True), map=m)
+    if m.nd>3: raise ValueError("Maps by channel are drawn of signals and pictures; of a volume draw one channel, as by `TensorCAM(item.maps[0,c], nd=3).show()`")
+    which = strongest_slices(m, relu)
+    return dict(picture=Plotted(x[None], which), map=m, slices=which)
+
+@patch
+def _panels_by_channel(self:CAMs, relu, fs):
+    "`panels` of maps by channel, on the input that they are of"
+    inp = self._inp()
+    xs = self._decoded(inp).map(partial(self._turned, inp=inp))
+    def panel(i, j):
+        if j>=max(1, len(self._maps[i])): return None
+        return Panel(**_drawn_by_channel(xs[i], self._maps[i][j], relu, fs) if j<len(self._maps[i]) else {}, title=self._title(i, j, relu))
+    return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
+
 @patch
 def panels(self:CAMs,
     relu=True, # Is only shown what speaks for the target? The titles say so if not
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
-    original=False # Draw on the items as fastai opens them
+    original=False, # Draw on the items as fastai opens them
+    fs=None # Steps of a signal in a second, see `CAMs.show`
 ) -> list: # Of `Panel`
     "What is drawn, item by item, a panel for each target; None where an item has fewer targets than others"
-    pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp),[None]*len(self))
+    if self.by_channel: return self._panels_by_channel(relu, fs)
+    pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp, fs),[None]*len(self))
     def panel(i, j):
         maps = self._maps[i]
         if j>=max(1, len(maps)): return None
@@ -296,14 +328,15 @@ def show(self:CAMs,
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear', # matplotlib's, between the cells of a map
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
-    original=False # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+    original=False, # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+    fs=None # Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
 ):
     "Draw the maps over the items, each with a title; gives the axes"
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k,cmap = cams.n_columns,ifnone(cmap, 'magma' if relu else 'RdBu_r')
-    return show_panels(cams.panels(relu, inp, original), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
+    return show_panels(cams.panels(relu, inp, original, fs), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
                        relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, **cams._brightness(scale, relu))
 
 @patch
@@ -319,12 +352,20 @@ def _head(self:CAMs, i, j, p):
     return head if p is None else f'{head} ({p:.2f})' if head.startswith('against ') and head not in set(map(str, ifnone(self.vocab, ()))) else f'{head} {p:.2f}'
 
 @patch
+def _counted(self:CAMs, i, j):
+    "What each input counted, as its share of all that spoke for or against, signed"
+    s = self._shares[i][j]
+    each = s/s.abs().sum().clamp(min=1e-12)
+    return ', '.join(f'input {n}: {o:.0%}' for n,o in enumerate(each.tolist()))
+
+@patch
 def _title(self:CAMs, i, j, relu=True):
     "What is explained, its probability, the true class, and the map's doubts"
     one = self._sub([i])                                                     # names and numbers of this item only
     res = [] if one.actuals is None else [f'actual: {one.actuals[0]}']
     if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
     head = self._head(i, j, one.probs[0][j])
+    if self._shares is not None: res.append(self._counted(i, j))
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
     return '\n'.join([head + ('' if relu else ', raised by red'), *res])
 

@@ -55,7 +55,7 @@ def as_cams(o, explain, rows, dl, xb=None, with_preds=True):
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
     def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
-    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how) for n,m in o.maps.items()}
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
@@ -91,6 +91,7 @@ def cam(self:Learner,
     with_preds=True, # Keep the predictions
     max_n=None, # Explain only so many items, the first
     rule=None, # How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
+    shares=False, # Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
     **kwargs # For the method and `smooth`
 ) -> CAMs:
     "Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items"
@@ -101,7 +102,7 @@ def cam(self:Learner,
         n = _n_items(read)
         target = _embedded(learn, target)
         with keywords_of(Learner.cam):
-            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), rule=rule, **kwargs)
+            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), rule=rule, shares=shares, **kwargs)
         xb = _predict(learn, read, cb)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
