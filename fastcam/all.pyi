@@ -58,7 +58,7 @@ class CAMItem(_CAMItem):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
+    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Draw the maps over the item, one column for each target; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -72,7 +72,8 @@ class CAMItem(_CAMItem):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMSummary(_CAMSummary):
     def outliers(self, n: Any = 9, cls: Any = None) -> CAMs: r"""The items whose maps are farthest from the mean of the others of their class, the farthest first; in classes of three maps at least. Distance is the share that would have to move: 0 the same, 1 nothing in common
@@ -123,9 +124,10 @@ class CAMs(_CAMs):
         - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
     @property
     def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"""
-    def pictures(self, inp: Any = None): r"""The items as the model saw them, decoded: each shows itself
+    def pictures(self, inp: Any = None, fs: Any = None): r"""The items as the model saw them, decoded: each shows itself
         
-        - inp: Which input, if the model has several; if None the one that the layer reads"""
+        - inp: Which input, if the model has several; if None the one that the layer reads
+        - fs: Steps of a signal in a second; as the item knows it if None, see `sampling_rate`"""
     def originals(self, inp: Any = None): r"""The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself
         
         - inp: Which input, if the model has several; if None the one that the layer reads"""
@@ -133,12 +135,15 @@ class CAMs(_CAMs):
     def views(self): r"""How what the model saw of each item lies on its original, an `L` of `CAMView`; batches given as tensors are their own originals"""
     @property
     def n_columns(self): r"""How many maps are drawn of an item: as many as that with the most targets has"""
-    def panels(self, relu: Any = True, inp: Any = None, original: Any = False): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
+    @property
+    def by_channel(self): r"""Has each channel of the input a map of its own, `(k, channels, *size)`?"""
+    def panels(self, relu: Any = True, inp: Any = None, original: Any = False, fs: Any = None): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
         
         - relu: Is only shown what speaks for the target? The titles say so if not
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Draw the maps over the items, each with a title; gives the axes
+        - original: Draw on the items as fastai opens them
+        - fs: Steps of a signal in a second, see `CAMs.show`"""
+    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Draw the maps over the items, each with a title; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -152,7 +157,8 @@ class CAMs(_CAMs):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
     @overload
     def __getitem__(self, i: int) -> CAMItem: ...
     @overload
@@ -173,7 +179,7 @@ class Concepts(_Concepts):
         - cmap: A colour for each concept"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
-    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Show the maps of the items `idxs`
+    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the maps of the items `idxs`
         
         - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
@@ -195,8 +201,9 @@ class Interpretation(_Interpretation):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
@@ -220,7 +227,8 @@ class Interpretation(_Interpretation):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
     def __getattr__(self, name: str) -> Any: ...
 class SanityCheck(_SanityCheck):
     def plot(self, by: Any = 'spearman', ax: Any = None, figsize: Any = ...): r"""Similarity to the maps of the trained model as more and more is randomised, with two standard errors to each side; gives the axes
@@ -347,7 +355,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
-    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
         
         - items: What to explain, a row each, see `Learner.cam`
         - methods: Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -372,7 +380,8 @@ class Learner(_Learner):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
     def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, rule: Any = None, shares: Any = False, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
         
         - items: Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
@@ -387,7 +396,7 @@ class Learner(_Learner):
         - max_n: Explain only so many items, the first
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`"""
-    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
         
         - items: What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         - max_n: Explain and show only so many items, the first; all if None
@@ -412,7 +421,8 @@ class Learner(_Learner):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
     def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
         
         - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
@@ -441,7 +451,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMFilm(_CAMFilm):
-    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Draw the items, a row each, by frames, a column each
+    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Draw the items, a row each, by frames, a column each
         
         - max_n: Show at most so many items, a row each
         - n_frames: Show at most so many frames, a column each: the first, the last, and some between
@@ -453,8 +463,9 @@ class CAMFilm(_CAMFilm):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""The film as an animation, which a notebook shows; its `data` is a GIF
         
         - fps: Frames in a second; the last stays for two seconds
         - max_n: Show at most so many items
@@ -468,8 +479,9 @@ class CAMFilm(_CAMFilm):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
-    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False): r"""Write the film to a file
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Write the film to a file
         
         - path: File to write: '.gif', or '.mp4', for which the program ffmpeg is needed
         - fps: Frames in a second
@@ -484,7 +496,8 @@ class CAMFilm(_CAMFilm):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw"""
+        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
     def __getattr__(self, name: str) -> Any: ...
 class TensorCAM(_TensorCAM):
     def normalize(self, scale: Any = 'image', relu: Any = True, clip: Any = 1.0): r"""Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, NaN stays NaN, and a map with nothing to show stays 0 everywhere
