@@ -179,6 +179,7 @@ class LookedUp(Followed):
         if self.all is None: raise ValueError(not_looked_up)
 
 # %% ../../nbs/engine/04_capture.ipynb #a5df7a93
+_open = []                                                           # captures that have not ended
 class Capture:
     "Keeps the activations of `layers` in the first call of `model` that succeeds, with a graph from there to the prediction; a context manager"
     def __init__(self,
@@ -196,6 +197,7 @@ class Capture:
         self.acts,self.masks,self.calls = {},{},{}                   # by name
         self.xb,self.pred,self.done = None,None,False
         self.modes,self.block,self.hooks = ExitStack(),ExitStack(),[]
+        _open.append(self)
         try:
             for o in (alone(self.model), as_written()): self.block.enter_context(o)
             self.block.enter_context(untouched(self.model, self.mods))
@@ -240,6 +242,12 @@ class Capture:
         "The end: no hooks, what the model keeps of its calls is as it was, and compiled modules run compiled again"
         self.unhook()
         self.block.close()
+        if self in _open: _open.remove(self)
+
+    @property
+    def has_company(self):
+        "Are there other captures of the same call, which ask its graph as well?"
+        return any(o is not self and o.model is self.model for o in list(_open))
 
     def _start(self, m, xb):
         self.first.remove()
@@ -345,7 +353,7 @@ def grads(self:Capture,
     k = which.shape[1]
     check_floats(acts)
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
-    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1, create_graph=create_graph, allow_unused=True)
+    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1 or self.has_company, create_graph=create_graph, allow_unused=True)
     with self.untracked.again(), nullcontext() if self.rule is None else self.rule():      # what checkpointing computes anew is computed as in the call
         try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
         except RuntimeError:                                         # not all that goes one by one goes at once
