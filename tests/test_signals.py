@@ -122,3 +122,16 @@ def test_spectrograms_are_the_right_way_up(mesh):
     lo,hi = ax.get_ylim()
     assert lo<hi
     plt.close('all')
+
+def test_methods_of_the_input_are_measured():
+    "`best_cam` among them looks at the input, also of a model none of whose layers keeps places"
+    learn = learner()
+    best = learn.best_cam(methods=['inputgrad','inputxgradient'], max_n=8)
+    assert best['layer']=='input' and learn.cam(max_n=1, **best).maps.shape==(1,1,160)
+    assert {l for _,l in best.ranking.index}=={'input'}
+    table = learn.cam_metrics(methods=['occlusion'], layers='input', metrics=['deletion_auc'], max_n=4)
+    lost = table['deletion_auc ↓','mean']
+    assert lost['occlusion']<lost['random']
+    flat = Learner(learn.dls, nn.Sequential(nn.Flatten(), nn.Linear(640,8), nn.ReLU(), nn.Linear(8,2)), loss_func=CrossEntropyLossFlat(), cbs=[])
+    flat.remove_cb(ProgressCallback)
+    assert flat.best_cam(methods=['inputxgradient','occlusion'], max_n=4)['layer']=='input'

@@ -209,6 +209,15 @@ def _orders(inputs, seed=0):
     return some+[o[::-1] for o in some]
 
 # %% ../../nbs/engine/09_inputs.ipynb #62aed43b
+class _Emptied(Followed):
+    "In this block what is looked up for the tokens of a text is 0; `found` if any was, all of a text or several tokens at once"
+    found = False
+    def look_up(self, at, weight, ids, *args, **kwargs):
+        e = F.embedding(ids, *args, **kwargs)
+        if ids.ndim<2: return e                                       # a column of categories
+        self.found = True
+        return e.masked_fill((at>=0)[...,None], 0)
+
 class EmptyInputs:
     "What the model of a pass says where some of its inputs are empty"
     def __init__(self,
@@ -228,11 +237,11 @@ class EmptyInputs:
         gone # Numbers of the inputs that are empty
     ):
         "The model's prediction"
-        lost = {i: LookedUp(self.o.xb[i], torch.zeros_like) for i in gone & self.texts}
+        lost = {i: _Emptied() for i in gone & self.texts}
         with ExitStack() as block:
-            for l in lost.values(): block.enter_context(l)
+            for i,l in lost.items(): block.enter_context(l).begin(self.o.xb[i])
             pred = main_pred(self.o.model(*[self._put(i) if i in gone-self.texts else x for i,x in enumerate(self.o.xb)]))
-        codes = {i for i,l in lost.items() if l.all is None}
+        codes = {i for i,l in lost.items() if not l.found}
         if not codes: return pred
         self.texts -= codes                                           # looked up one by one, as categories are
         return self.pred(gone)
