@@ -215,7 +215,7 @@ class Explainer:
         _check_places(self.target, cap)
         o = Pass(cap, self.target.ask(cap.answer, rows, yb))
         numbers,which = o.asked
-        if not math.isfinite(numbers.sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
+        if not math.isfinite(numbers.detach().sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
         maps = self._maps(o)
         return o,maps if self.fuse is None else {None: self._fused(list(maps.values()))}
 

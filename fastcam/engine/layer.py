@@ -95,7 +95,7 @@ def own_random():
 
 # %% ../../nbs/engine/02_layer.ipynb #1c0525bb
 class Reads:
-    "What a layer reads: the input number `source`, whose `axes`, counted without the items, are its places; those of `Parts.whole` where `Rows` are parts of an item. Is it a text (`tokens`)?"
+    "What a layer reads: the input number `source`, whose `axes`, counted without the items, are its places; those of the parts together where `Rows` are parts of an item. Is it a text (`tokens`)?"
     def __init__(self, source, axes, tokens=False, rows=None): store_attr()
     @property
     def parts(self):
