@@ -10,7 +10,7 @@ and a fixed seed, and is asked one at a time. Three things are looked at, none o
 - maps: Grad-CAM and HiResCAM are those that a plain forward hook on the module of that name and `torch.autograd.grad` give, to 1e-5 of the largest value
 - no warning, and no hook left behind
 
-A row is right, refused (an error that says why), WRONG, an error; or unseen: the map is right, but with random weights nobody can see where the cells look, and the layer's place is "not proven". What a model itself cannot do, as taking another size, is no row."""
+A row is right, refused (an error that says why), WRONG, an error; or unseen: the map is right, but with random weights nobody can see where the cells look: the layer's place is "not proven", or the gradient of its maps dies out. What a model itself cannot do, as taking another size, is no row."""
 import argparse, csv, fnmatch, gc, math, signal, sys, time, traceback, warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,9 +220,10 @@ def ask(model, x, row):
     if not seen:
         with Linear():
             positive(model, x)
-            q = follows(centers(by_gradient(model, lay, x, cells, True)), cells, lay.grid)
+            looks = by_gradient(model, lay, x, cells, True)
+        q = follows(centers(looks), cells, lay.grid)
         seen,row['positive'] = is_right(lay, *q),f'{q[0]:.2f} {q[1]:.2f}'
-    unseen = not seen and lay.place=='not proven'                    # as the package says itself
+    unseen = not seen and (lay.place=='not proven' or lay.kind=='NC*' and not looks.any())         # as the package says itself; or there is nothing to see
     faults = [w for w,ok in (('places', seen or unseen), ('maps', far<=1e-5), ('hooks left', n_hooks(model)==hooks), ('warns', not (ws|more)-own)) if not ok]
     row.update(status='WRONG' if faults else 'unseen' if unseen else 'right', note=', '.join(faults)+(f': {sorted((ws|more)-own)[0]}' if 'warns' in faults else ''))
 

@@ -34,9 +34,9 @@ timm_smaller = dict(
     samvit_base_patch16_224=dict(_few, depth=4, global_attn_indexes=[1,3]), deepseek_vit_412m=_few, qwen3_vit_88m=_few, gemma4_vit_167m=dict(_few, head_dim=32, intermediate_size=192),
     tnt_s_patch16_224=dict(depth=4), xcit_nano_12_p16_224=dict(depth=4),
     mobilenetv5_300m=dict(channel_multiplier=.25), eva02_tiny_patch14_224=dict(depth=4))
-timm_square = dict(gmlp_ti16_224=96, mixer_s32_224=96, resmlp_12_224=96, efficientvit_b0=224, deepseek_vit_412m=126, qwen3_vit_88m=128, gemma4_vit_167m=144, naflexvit_base_patch16_gap=96, vit_small_patch14_reg4_dinov2=112, inception_v3=160, inception_v4=160, inception_resnet_v2=160,
+timm_square = dict(gmlp_ti16_224=96, mixer_s32_224=96, resmlp_12_224=96, efficientvit_b0=256, deepseek_vit_412m=126, qwen3_vit_88m=128, gemma4_vit_167m=144, naflexvit_base_patch16_gap=96, vit_small_patch14_reg4_dinov2=112, inception_v3=160, inception_v4=160, inception_resnet_v2=160,
     nasnetalarge=160, pnasnet5large=160, legacy_xception=128, mobilenetv5_300m=128, sam2_hiera_tiny=128, volo_d1_224=224, efficientvim_m1=384)
-timm_oblong = dict(efficientvim_m1=(384,512), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(160,256), inception_v4=(224,320), inception_resnet_v2=(128,192))
+timm_oblong = dict(pnasnet5large=(224,320), efficientvim_m1=(384,512), deepseek_vit_412m=(84,126), vit_small_patch14_reg4_dinov2=(84,112), gemma4_vit_167m=(96,144), eva02_tiny_patch14_224=(84,140), inception_v3=(160,256), inception_v4=(224,320), inception_resnet_v2=(128,192))
 
 def _timm_sizes(name):
     "The model's own size, or a small one if it takes any; and one that is not square"
@@ -162,7 +162,7 @@ def _smp(name, **kwargs): return getattr(import_module('segmentation_models_pyto
 def smp_entries():
     names = dict(Unet={}, UnetPlusPlus={}, MAnet={}, Linknet={}, FPN={}, PSPNet={}, DeepLabV3={}, DeepLabV3Plus={}, PAN={}, UPerNet={}, Segformer={}, DPT=dict(encoder_name='tu-test_vit', dynamic_img_size=True))
     names['Unet, mit_b0'] = dict(encoder_name='mit_b0')
-    return [Entry('smp', n, n, functools.partial(_smp, n.split(',')[0], **kw), one({'DPT':(160,160), 'PAN':(256,384)}.get(n, (128,192)))) for n,kw in names.items()]
+    return [Entry('smp', n, n, functools.partial(_smp, n.split(',')[0], **kw), one({'DPT':(160,160), 'PAN':(512,768)}.get(n, (128,192)))) for n,kw in names.items()]
 
 sources = dict(timm=('timm', timm_entries), torchvision=('torchvision', torchvision_entries), transformers=('transformers', hf_entries), monai=('monai', monai_entries), smp=('segmentation_models_pytorch', smp_entries))
 
