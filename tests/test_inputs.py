@@ -626,8 +626,8 @@ def test_unreadable(learn, tmp_path):
     (Loose,           dict(layer='body'), ValueError, 'No gradient leads'),
     (Loose,           {}, ValueError, 'No gradient leads'),
     (lambda: NaNs([2]), {}, ValueError, 'NaN.* 2[^0-9]'),
-    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(48*48*3, 3)), {}, ValueError, 'grid'),
-    (lambda: nn.Sequential(nn.Conv2d(3,3,48), nn.Flatten()), {}, ValueError, 'grid'),
+    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(48*48*3, 3)), dict(method='gradcam'), ValueError, 'grid'),
+    (lambda: nn.Sequential(nn.Conv2d(3,3,48), nn.Flatten()), dict(method='gradcam'), ValueError, 'grid'),
     (lambda: nn.Conv2d(3,2,3,padding=1), dict(layer=''), ValueError, 'layer'),
 ], ids=['off','loose','loose default','nan','flat','one cell','model'])
 def test_bad_models(model, kw, error, said):

@@ -758,9 +758,9 @@ def originals(self:SavedCAMs, inp=None):
     return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
 
 @patch
-def pictures(self:SavedCAMs, inp=None):
+def pictures(self:SavedCAMs, inp=None, fs=None):
     "The items as the model saw them: decoded by the learner's DataLoaders, or without a learner cut out of their files, with black where these end"
-    return CAMs.pictures.__get__(self)(inp) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
+    return CAMs.pictures.__get__(self)(inp, fs) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
 
 # %% ../../nbs/apps/00_export.ipynb #1dd777f0
 def load_cams(

@@ -1373,7 +1373,7 @@ def _source(dry, lay, main):
     if out is None or not out.requires_grad or not inputs: return main
     grads = _at_inputs((out*torch.randn(out.shape, generator=torch.Generator().manual_seed(0)).to(out)).sum()[None], inputs)
     read = [i for (i,_,x),g in zip(inputs, grads) if g.any() and x.ndim>len(lay.grid)]
-    return main if main in read else first(read, default=main)
+    return main if main in read else ifnone(first(read), main)
 
 def _known_reads(xb, lay):
     "`Reads` of layer `lay`, whose source is known"
