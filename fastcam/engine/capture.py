@@ -179,7 +179,7 @@ class LookedUp(Followed):
         if self.all is None: raise ValueError(not_looked_up)
 
 # %% ../../nbs/engine/04_capture.ipynb #a5df7a93
-_open = []                                                           # captures that have not ended
+_open = weakref.WeakSet()                                            # captures that have not ended
 class Capture:
     "Keeps the activations of `layers` in the first call of `model` that succeeds, with a graph from there to the prediction; a context manager"
     def __init__(self,
@@ -197,7 +197,7 @@ class Capture:
         self.acts,self.masks,self.calls = {},{},{}                   # by name
         self.xb,self.pred,self.done = None,None,False
         self.modes,self.block,self.hooks = ExitStack(),ExitStack(),[]
-        _open.append(self)
+        _open.add(self)
         try:
             for o in (alone(self.model), as_written()): self.block.enter_context(o)
             self.block.enter_context(untouched(self.model, self.mods))
@@ -242,7 +242,7 @@ class Capture:
         "The end: no hooks, what the model keeps of its calls is as it was, and compiled modules run compiled again"
         self.unhook()
         self.block.close()
-        if self in _open: _open.remove(self)
+        _open.discard(self)
 
     @property
     def has_company(self):
