@@ -65,9 +65,9 @@ def test_gradients_are_not_kept(monkeypatch):
     model,most = net(7),[]
     monkeypatch.setattr(fastcam.engine.method, '_at_once', 2*len(x)*16*12*12)
     real = Capture.grads
-    def grads(self, numbers, which=None, create_graph=False):
+    def grads(self, numbers, which=None, create_graph=False, keep=True):
         most.append(which.shape[1])
-        return real(self, numbers, which, create_graph)
+        return real(self, numbers, which, create_graph, keep)
     monkeypatch.setattr(Capture, 'grads', grads)
     cam_maps(model, x, list(range(7)), '0.3')
     assert most==[2,2,2,1]

@@ -301,9 +301,13 @@ def test_outputs(how, get):
     its = valid(learn)[:3]
     was = snapshot(learn)
     cams = learn.cam(its, target=get)
-    assert torch.allclose(cams.maps, plain.cam(its, target=1).maps) and cams.preds is None
+    want = plain.cam(its, target=1)
+    assert torch.allclose(cams.maps, want.maps)
+    assert torch.allclose(cams.preds, want.preds, atol=1e-6) if how=='dict' else cams.preds is None      # logits are known by their name
     assert torch.allclose(learn.cam(target=get).maps[:3], cams.maps, atol=1e-6)                          # the validation set, with its loss
-    with pytest.raises(TypeError, match=f'(?s){how}.*target=.*function'): learn.cam(its)
+    if how=='dict': assert torch.allclose(learn.cam(its).maps, plain.cam(its).maps)
+    else:
+        with pytest.raises(TypeError, match=f'(?s){how}.*target=.*function'): learn.cam(its)
     assert not changed(was, snapshot(learn))
     learn.show_cam(its, target=get)
     plt.close('all')

@@ -710,6 +710,12 @@ def _last_of(parts):
     graphs = [graph_of([n]) if (n := node_of(t)) is not None else {} for _,t in parts]
     return [(p,t) for i,(p,t) in enumerate(parts) if not any(j!=i and node_of(t) in g for j,g in enumerate(graphs))]
 
+def _without_features(parts):
+    "Those but for maps and tokens that others are made of. Of numbers that others are made of, such as their sum, nobody knows which is the answer"
+    end = [t for _,t in _last_of(parts)]
+    def is_feature(t): return t.ndim>2 or any(o.ndim==t.ndim==2 and o.shape!=t.shape for o in end)
+    return [(p,t) for p,t in parts if any(t is o for o in end) or not is_feature(t)]
+
 def are_stages(pred):
     "Is a prediction of several maps, each made of the one before, as `features_only=True` in timm gives them?"
     parts = tensors_by_path(pred)
@@ -721,7 +727,7 @@ def answer_path(
     "Where the answer is in a prediction; `()` if it is one tensor"
     if isinstance(pred, Tensor): return ()
     parts = [(p,t) for p,t in tensors_by_path(pred) if t.ndim]
-    for fewer in (_with_gradient, _by_name, _last_of):
+    for fewer in (_with_gradient, _by_name, _without_features):
         if len(parts)>1: parts = fewer(parts) or parts
     return parts[0][0] if len(parts)==1 else None
 
