@@ -109,10 +109,15 @@ hf_models = dict(
     SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,(192,288)]),
     PPLCNet=(dict(), [_square,_wide]), DINOv3ConvNext=(_s4, [_square,_wide]))
 
+@functools.cache
+def _hf_configs():
+    import transformers
+    return {k.lower():k for k in dir(transformers) if k.endswith('Config')}
+
+@functools.cache
 def _hf_class(name):
     import transformers
-    known = {k.lower():k for k in dir(transformers) if k.endswith('Config')}
-    config = known.get(f'{name}config'.lower())
+    config = _hf_configs().get(f'{name}config'.lower())
     if config is None: return None
     stem = config.removesuffix('Config')
     cls = getattr(transformers, f'{stem}ForImageClassification', None)
