@@ -245,8 +245,9 @@ def row_of(entry, ways):
     row.update(seconds=f'{time.process_time()-t:.1f}', note=' '.join(row['note'].split())[:400])
     return row
 
+def sizes_of(entry): return entry.sizes() if callable(entry.sizes) else entry.sizes
 def rows_of(entry):
-    for ways in (entry.sizes() if callable(entry.sizes) else entry.sizes): yield row_of(entry, ways)
+    for ways in sizes_of(entry): yield row_of(entry, ways)
 
 # ---- the table
 def read():

@@ -107,12 +107,17 @@ hf_models = dict(
     ResNet=(dict(_s4, embedding_size=16), [_square,_wide]), RegNet=(dict(hidden_sizes=[16,32,48,64], depths=[1,1,2,1], embedding_size=16, groups_width=8), [_square,_wide]), EfficientNet=(dict(width_coefficient=.3, depth_coefficient=.3, hidden_dim=384), [_square,_wide]),
     Levit=(dict(hidden_sizes=[32,48,64], num_attention_heads=[2,3,4], depths=[1,1,1], key_dim=[8,8,8], image_size=224), [(224,224)]), Cvt=(dict(embed_dim=[16,32,48], num_heads=[1,2,3], depth=[1,2,3]), [_square,_wide]), Bit=(dict(hidden_sizes=[32,64,96,128], depths=[1,1,2,1], embedding_size=32, num_groups=8), [_square,_wide]),
     SwiftFormer=(dict(embed_dims=[16,24,32,48], depths=[1,1,2,1]), [_square,_wide]), TextNet=(dict(), [_square,_wide]), HGNetV2=(dict(hidden_sizes=[32,64,96,128], stem_channels=[3,8,16], stage_in_channels=[16,32,64,96], stage_mid_channels=[8,16,24,32], stage_out_channels=[32,64,96,128], embedding_size=16), [_square,(192,288)]),
-    PPLCNet=(dict(), [_square,_wide]), DINOv3ConvNext=(_s4, [_square,_wide]))
+    PPLCNet=(dict(), [(192,192),(192,288)]), DINOv3ConvNext=(_s4, [_square,_wide]))
 
+@functools.cache
+def _hf_configs():
+    import transformers
+    return {k.lower():k for k in dir(transformers) if k.endswith('Config')}
+
+@functools.cache
 def _hf_class(name):
     import transformers
-    known = {k.lower():k for k in dir(transformers) if k.endswith('Config')}
-    config = known.get(f'{name}config'.lower())
+    config = _hf_configs().get(f'{name}config'.lower())
     if config is None: return None
     stem = config.removesuffix('Config')
     cls = getattr(transformers, f'{stem}ForImageClassification', None)
