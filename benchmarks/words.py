@@ -50,11 +50,15 @@ def gru(df):
     dls = loaders(df)
     return trained(Learner(dls, Pooled(len(dls.vocab[0]), nn.GRU(32, 16, 2, batch_first=True, bidirectional=True)), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 10, 5e-3)
 
-def encoder(df):
-    """Also of reviews that are neither. With two classes alone it may learn that all is good without a bad word, and then no word decides: for a third of the seeds, leaving out the
-    word that we mean changes nothing"""
+def with_neither(df):
+    """With reviews that are neither. With two classes alone a transformer may learn that all is good without a bad word, and then no word decides: for a third of the seeds, leaving out
+    the word that we mean changes nothing"""
     rng = random.Random(len(df))
-    dls = loaders(pd.concat([df, pd.DataFrame([(' '.join(rng.choices(rest, k=rng.randint(5, 41))),'neither') for _ in range(len(df)//2)], columns=df.columns)], ignore_index=True))
+    more = [(' '.join(rng.choices(rest, k=rng.randint(5, 41))),'neither') for _ in range(len(df)//2)]
+    return pd.concat([df, pd.DataFrame(more, columns=df.columns)], ignore_index=True)
+
+def encoder(df):
+    dls = loaders(with_neither(df))
     enc = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, dropout=.1), 2, enable_nested_tensor=False)
     return trained(Learner(dls, Pooled(len(dls.vocab[0]), enc, n_out=3, at=nn.Embedding(64, 32)), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 10, 3e-3)
 
@@ -72,12 +76,13 @@ class Logits(nn.Module):
 
 def hugging_face(df):
     import transformers as tf
+    df = with_neither(df)
     tok = Numbers(df.text)
     model = tf.BertForSequenceClassification(tf.BertConfig(vocab_size=len(tok.vocab), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-                                                           max_position_embeddings=64, num_labels=2))
+                                                           max_position_embeddings=64, num_labels=3))
     block = DataBlock((TransformBlock(type_tfms=tok, dl_type=SortedDL, dls_kwargs=dict(before_batch=partial(pad_input, pad_idx=0))), CategoryBlock),
                       get_x=ColReader('text'), get_y=ColReader('label'), splitter=RandomSplitter(.2, seed=0))
-    return trained(Learner(block.dataloaders(df, bs=16, num_workers=0), Logits(model), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 6, 3e-3)
+    return trained(Learner(block.dataloaders(df, bs=16, num_workers=0), Logits(model), loss_func=CrossEntropyLossFlat(), metrics=accuracy), 10, 3e-3)
 
 kinds = dict(awd_lstm=awd_lstm, gru=gru, encoder=encoder, hugging_face=hugging_face)
 
