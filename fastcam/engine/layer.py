@@ -1351,7 +1351,7 @@ def _refuse(self:Found, lay):
     self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
 
 @patch
-def _take_off(self:Found, lay, few=4):
+def _take_off(self:Found, lay, few=12):
     "Of many layers of one grid that are refused one after another, the last first, more and more are left out unasked: of hundreds each would take its second. By name they are still asked"
     self.n_refused[lay.grid] += 1
     alike = [o for o in self.layers if not o.place and o.grid==lay.grid and o.nth<lay.nth]
