@@ -583,9 +583,9 @@ def test_columns_one_by_one():
 def test_no_column_is_asked_for_in_vain(monkeypatch, kw, n):
     "Where each column has passes of its own, gradients are those of that column"
     asked,real = [],Capture.grads
-    def grads(self, numbers, which=None, create_graph=False):
+    def grads(self, numbers, which=None, create_graph=False, keep=True):
         asked.append(which.shape[1])
-        return real(self, numbers, which, create_graph)
+        return real(self, numbers, which, create_graph, keep)
     monkeypatch.setattr(Capture, 'grads', grads)
     cam_maps(net(7), x, list(range(7)), '0.3', **kw)
     assert asked.count(1)>=7*max(n, 1) and sum(asked)<=7*(n+1)
