@@ -1,20 +1,15 @@
 "Texts: which words decide, whatever the length, the position and the batch; encoders of fastai and of Hugging Face; words, errors and no trace"
 import pytest
 from utils import *
+from conftest import root
 from fastai.text.all import TextDataLoaders, text_classifier_learner, AWD_LSTM, BaseTokenizer, TensorText, SortedDL, pad_input
 from fastcam.learner.text import join_tokens
 
-good,bad = ['superb','moving','funny'],['dull','awful','silly']
-rest = 'the film was about a man and his dog in town who said that it would rain on them all day'.split()
+sys.path.append(str(root/'benchmarks'))
+import words as bench
+from words import good, bad, rest, deciding
 
-def review(rng, lo=4, hi=30):
-    ws,y = rng.choices(rest, k=rng.randint(lo, hi)),rng.choice(['bad','good'])
-    ws.insert(rng.randint(0, len(ws)), rng.choice(good if y=='good' else bad))
-    return ' '.join(ws),y
-
-def reviews(n, seed, *size):
-    rng = random.Random(seed)
-    return pd.DataFrame([review(rng, *size) for _ in range(n)], columns=['text','label'])
+def reviews(n, seed, lo=4, hi=30): return bench.reviews(n, seed, lo, hi)
 
 def plain(learn):
     learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
@@ -31,7 +26,6 @@ def text_learner(bptt=12, max_len=36):
     return learn
 
 def top_words(cams): return [w.word[w.iloc[:,2].idxmax()] for w in cams.words()]
-def deciding(text): return next(w for w in text.split() if w in good+bad)
 
 # ---- which word decides
 @pytest.mark.parametrize('method', ['gradcam','hirescam','elementwise','layercam'])

@@ -109,7 +109,7 @@ def input_windows(
     window, # Size of a window, a number or one for each axis
     stride # How far from one to the next
 ) -> list: # Of slices, one for each axis
-    "Windows that cover an input; the last of each axis ends with it"
+    "Windows that cover an input; the last along an axis may reach over its end"
     starts = [range(0, max(1, -(-(n-w)//d)*d+1), d) for n,w,d in zip(size, window, stride)]
     return [tuple(slice(i, i+w) for i,w in zip(at, window)) for at in itertools.product(*starts)]
 

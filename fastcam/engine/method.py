@@ -307,23 +307,24 @@ def register_method(
         return f
     return _f
 
+def _known_in(table, name):
+    "Decorator: make a function known in `table`"
+    def _f(f):
+        table[name] = f
+        return f
+    return _f
+
 def register_smooth(
     name # Name to call it by
 ):
     "Decorator: make a function of a method and a `Pass`, giving `(batch, *grid)`, known as a `smooth`"
-    def _f(f):
-        _smooths[name] = f
-        return f
-    return _f
+    return _known_in(_smooths, name)
 
 def register_rule(
     name # Name to call it by
 ):
     "Decorator: make a function that gives a context known as a `rule`: in it a model runs forward as ever, and its backward pass is another"
-    def _f(f):
-        _rules[name] = f
-        return f
-    return _f
+    return _known_in(_rules, name)
 
 # %% ../../nbs/engine/06_method.ipynb #63ca966d
 def cam_methods() -> pd.DataFrame:

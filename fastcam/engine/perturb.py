@@ -31,8 +31,7 @@ def asked(
     which, # Mask (batch, n): what of each item is asked
     bs, # Rows asked at once
     ask, # Function of rows (items of the pass) and numbers below n, giving the model's prediction
-    *key, # What tells these questions from others of the method
-    score=None # Function of a prediction and rows, giving numbers (rows, k); `o.scores` if None
+    *key # What tells these questions from others of the method
 ) -> Tensor: # (batch, n), 0 where nothing was asked
     "What the model says to each question, for the pass's column; asked once for all columns"
     def scores():
@@ -41,7 +40,7 @@ def asked(
         n = o.rows_at_once(bs)
         todo = list(zip(rows.split(n), chs.split(n)))
         loud = len(todo)>=20 and (IN_NOTEBOOK or sys.stdout.isatty())
-        s = [(score or o.scores)(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
+        s = [o.scores(ask(r, c), r).float() for r,c in (progress_bar(todo, leave=False) if loud else todo)]
         res = torch.zeros(*which.shape, o.idx.shape[1], dtype=torch.float32, device=which.device)
         return res.index_put((rows, chs), torch.cat(s)) if s else res
     return o.once(scores, *key)[...,o.j]
