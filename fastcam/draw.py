@@ -167,7 +167,7 @@ class Plotted:
         return middles[:,None]+(self.x-mid)*.45/(self.x-mid).abs().max().clamp(min=1e-8)
     def show(self, ctx=None, **kwargs):
         if self.x.ndim==4:
-            x = self.x if len(self.x)==3 else self.x.mean(0, keepdim=True)                      # three channels are colours
+            x = self.x if len(self.x)==3 else self.x.mean(0, keepdim=True)                      # three channels are colors
             x = (x-x.min())/(x.max()-x.min()).clamp(min=1e-8)
             return show_image(torch.stack([side_by_side(o, self.slices) for o in x]), ctx=ctx, cmap='gray', **kwargs)
         ctx = ifnone(ctx, plt.gca())
@@ -342,7 +342,7 @@ def plot_lines(
     for name,(y,e) in lines.items():
         line, = ax.plot(steps, y, marker='o', ms=4, label=name)
         ax.fill_between(range_of(steps), y-e, y+e, color=line.get_color(), alpha=.15, lw=0)
-    if level is not None: ax.axhline(level, color='grey', ls=':', lw=1)
+    if level is not None: ax.axhline(level, color='gray', ls=':', lw=1)
     ax.tick_params(axis='x', rotation=30 if max(map(len, steps))>7 else 0)
     ax.set(ylim=None if ylim is None else (min(ylim[0], ax.get_ylim()[0]), ylim[1]), **kwargs)
     ax.legend(loc='upper left', bbox_to_anchor=(1,1), frameon=False)

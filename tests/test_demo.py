@@ -84,7 +84,7 @@ boxes = dict(chelsea=(0,0,224,224), coffee=(40,40,145,125), camera=(70,95,185,22
 
 @pytest.mark.parametrize('path', photos, ids=lambda o: o.stem)
 def test_picture(learn, pics, path):
-    "What is drawn over the photo are the colours of the map: bright where it is hot, black where it is cold; it is hottest on the thing itself"
+    "What is drawn over the photo are the colors of the map: bright where it is hot, black where it is cold; it is hottest on the thing itself"
     cams = learn.cam(path)
     photo = cams.inputs[0].cpu().numpy().transpose(1,2,0)*.5+.5
     heat = cams.maps[0,0].normalize().resize(224).cpu().numpy()

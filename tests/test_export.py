@@ -395,7 +395,7 @@ def hostile(d):
     put('animated.gif', save_all=True, append_images=[im.rotate(90), im.rotate(180)])
     put('animated.webp', save_all=True, append_images=[im.rotate(180)])
     put('cmyk.jpg', im=im.convert('CMYK'))
-    put('grey.png', im=im.convert('L'))
+    put('gray.png', im=im.convert('L'))
     put('alpha.png', im=im.convert('RGBA'))
     put('palette.png', im=im.convert('P'))
     put('bits1.png', im=im.convert('1'))

@@ -44,7 +44,7 @@ def flat(o):
 def after(learn):
     "All that a training leaves behind"
     rec = learn.recorder
-    return dict(weights=flat(learn.model.state_dict()), optimiser=flat(learn.opt.state_dict()), grads=flat([p.grad for p in learn.model.parameters()]),
+    return dict(weights=flat(learn.model.state_dict()), optimizer=flat(learn.opt.state_dict()), grads=flat([p.grad for p in learn.model.parameters()]),
                 modes=[m.training for m in learn.model.modules()], frozen=[p.requires_grad for p in learn.model.parameters()],
                 hooks=[len(m._forward_hooks)+len(m._forward_pre_hooks)+len(m._backward_hooks) for m in learn.model.modules()],
                 recorder=flat([rec.values, rec.losses, rec.lrs, rec.iters, rec.metric_names, [v for v in rec.log if not isinstance(v, str)], rec.smooth_loss.value]),
@@ -86,7 +86,7 @@ def without(fit):
 @pytest.mark.parametrize('fit', fits)
 @pytest.mark.parametrize('every', ['epoch', 1])
 def test_same_bits(fit, every):
-    "Weights, statistics, optimiser, recorder, metrics, random states, modes, callbacks: all as without a film"
+    "Weights, statistics, optimizer, recorder, metrics, random states, modes, callbacks: all as without a film"
     was,learn,film = without(fit),learner(),CAMFilm(drawn_files()[0][:3], every=every)
     quiet(fits[fit], learn, film)
     assert len(film.frames)>2
@@ -100,7 +100,7 @@ def test_same_bits_fails():
             with torch.no_grad(): self.model.train()(self.xb[0])
     learn.add_cb(Careless())
     quiet(fits['one_cycle'], learn)
-    assert {'weights','recorder','optimiser'} <= set(changed(without('one_cycle'), after(learn)))
+    assert {'weights','recorder','optimizer'} <= set(changed(without('one_cycle'), after(learn)))
 
 @pytest.mark.parametrize('kw', [dict(method='scorecam', n=4), dict(method='gradcam', smooth='noise'), dict(layer=[-1,-2], target=['level','upright']), dict(method='hirescam', layer='0.3')], ids=str)
 def test_same_bits_any_choice(kw):

@@ -55,7 +55,7 @@ def test_signal_is_drawn():
 
 @pytest.mark.parametrize('kind', ['volume','clip'])
 def test_volume_is_drawn(kind):
-    "As six slices in a row, a clip in its colours, under the slices of the map: the brightest lies on the slice and at the place of the bump"
+    "As six slices in a row, a clip in its colors, under the slices of the map: the brightest lies on the slice and at the place of the bump"
     learn,(d,h,w) = trained(kind),kinds_of[kind]['size']
     learn.show_cam(max_n=3, ncols=1)
     for i,ax in zip(learn.dls.valid.items, plt.gcf().axes):

@@ -102,7 +102,7 @@ def test_modes(learn, mode, tmp_path):
         same(learn.cam(o).maps, want.maps)
         assert seen(o)==was
 
-def test_grey_arrays(learn, tmp_path):
+def test_gray_arrays(learn, tmp_path):
     a = arr(f)[...,0]
     Image.fromarray(a).save(tmp_path/'g.png')
     for o in (a, tensor(a), tensor(a)[None], a[...,None]): same(learn.cam(o).maps, learn.cam(tmp_path/'g.png').maps)
@@ -528,7 +528,7 @@ bad = {
     'no picture':         (dict(items=b'no picture'), OSError, 'item 0: cannot identify image file$'),
     'no picture array':   (dict(items=np.zeros(5)), ValueError, r'\(5,\)'),
     'channels':           (dict(items=np.zeros((9,9,7))), ValueError, r'\(9, 9, 7\)'),
-    'normalised':         (dict(items=x5), ValueError, 'dl='),
+    'normalized':         (dict(items=x5), ValueError, 'dl='),
     'empty list':         (dict(items=[]), ValueError, 'empty'),
     'empty L':            (dict(items=L()), ValueError, 'empty'),
     'empty tensor':       (dict(items=torch.zeros(0,3,48,48)), ValueError, 'empty'),
@@ -690,7 +690,7 @@ def test_batches_are_drawn():
     for o in (b, b[:1]):
         learn.show_cam(dl=[o])
         got = [ax.get_images()[0].get_array() for ax in plt.gcf().axes if ax.get_images()]
-        for g,w in zip(got, want, strict=True): np.testing.assert_allclose(g, w, atol=1)       # of 255: normalised and back
+        for g,w in zip(got, want, strict=True): np.testing.assert_allclose(g, w, atol=1)       # of 255: normalized and back
     plt.close('all')
 
 def test_volume_alone():

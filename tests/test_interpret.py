@@ -186,7 +186,7 @@ def test_compare_targets():
     assert len(axes())==6 and [i for i,t in enumerate(titles()) if 'actual: ' in t]==[0,3]
 
 def test_compare_shared_scale():
-    "'shared' is over all columns: only the largest value of all is at the end of the colours"
+    "'shared' is over all columns: only the largest value of all is at the end of the colors"
     learn,f = interp().learn,interp().dl.items[0]
     learn.compare_cams(f, layers=[-1,-2], scale='shared')
     tops = [learn.cam(f, layer=l).maps.max().item() for l in (-1,-2)]

@@ -505,7 +505,7 @@ def out_of_place(model):
 
 @pytest.mark.parametrize('inplace', [True,False])
 def test_guidedbackprop(inplace):
-    "Colours summed; the peers know no in-place ReLUs, ours gives the same with them"
+    "Colors summed; the peers know no in-place ReLUs, ours gives the same with them"
     for model,x,classes in ((small_net().eval(),drawn_batch(3),[2,0,1]), (setting('resnet18')[:3])):
         got = raw(model if inplace else out_of_place(model), x, classes, 'guidedbackprop')
         with warnings.catch_warnings():
@@ -712,7 +712,7 @@ def test_table():
 
 @pytest.mark.parametrize('method', [o for o in every if o not in ('cam','headcam')])
 def test_batch_is_its_items(method):
-    "In any order, with another target for each, with very bright and dark neighbours"
+    "In any order, with another target for each, with very bright and dark neighbors"
     model,x = on(method)
     classes = tensor([2,0,3])
     alone = torch.cat([explain(model, x[i:i+1], c.item(), method) for i,c in enumerate(classes)])

@@ -84,7 +84,7 @@ def test_fill_is_quantus(quiet):
             close(_fill(x()[0], gone), tensor(ref).float(), 1e-4)
 
 def test_fill_keeps_and_averages():
-    "By the definition: what is there stays, and each missing place is the weighted mean of the neighbours that exist"
+    "By the definition: what is there stays, and each missing place is the weighted mean of the neighbors that exist"
     for size in ((40,),(12,10),(5,6,7)):
         t,gone = torch.randn(2, *size, generator=torch.Generator().manual_seed(0)),torch.rand(size, generator=torch.Generator().manual_seed(1))<.6
         res = _fill(t, gone)

@@ -120,7 +120,7 @@ def test_learner():
 # ---- a batch is its items
 @pytest.mark.parametrize('method,layer', [('gradcam','0.7'), ('gradcam','0.6'), ('hirescam','0.6'), ('headcam','0.7')])
 def test_batch_is_its_items(method, layer):
-    "In any order, with any neighbours: very bright, very dark, itself"
+    "In any order, with any neighbors: very bright, very dark, itself"
     model,x,classes,_ = case('resnet18')
     alone = torch.cat([cam_maps(model, x[i:i+1], c, layer, method) for i,c in enumerate(classes)]).as_subclass(Tensor)
     for rows in ([0,1,2,3], [3,1,0,2], [2,2], [1,3,1]):

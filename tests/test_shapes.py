@@ -18,7 +18,7 @@ def test_finds_the_shape(method):
     assert hits(learn, cams, masks).mean()>=.9
 
 def test_box_finds_the_shape():
-    "So does the box around what is hot: its centre lies in the shape"
+    "So does the box around what is hot: its center lies in the shape"
     learn,(_,masks) = trained_learner(),drawn_files(240)
     boxes = learn.cam(target=Actual()).maps[:,0].bbox(.5, size=48)
     mid = ((boxes[:,:2]+boxes[:,2:])/2).long()

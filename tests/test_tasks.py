@@ -2,20 +2,20 @@
 import pytest
 from utils import *
 
-# ---- scenes: discs of up to three colours on noise, none overlapping another; what is asked about them differs from task to task
-size,r,colours = 48,6,dict(red=(230,60,60), green=(60,200,60), blue=(80,90,240))
+# ---- scenes: discs of up to three colors on noise, none overlapping another; what is asked about them differs from task to task
+size,r,colors = 48,6,dict(red=(230,60,60), green=(60,200,60), blue=(80,90,240))
 
 @cache
 def scene(i, only=None):
-    "Picture `i` (PIL) and where its discs are: a dict of colour to centre (x,y). `only`: one disc of one of these colours, and a grey one"
+    "Picture `i` (PIL) and where its discs are: a dict of color to center (x,y). `only`: one disc of one of these colors, and a gray one"
     rng = np.random.default_rng(i)
-    names = [rng.choice(only)] if only else [c for c in colours if rng.random()<.6] or [list(colours)[i%3]]
+    names = [rng.choice(only)] if only else [c for c in colors if rng.random()<.6] or [list(colors)[i%3]]
     im = Image.fromarray(rng.integers(0, 70, (size,size,3), dtype=np.uint8))
     d,at = ImageDraw.Draw(im),{}
-    for name,c in zip([*names, 'grey'], rng.permutation(9)):
+    for name,c in zip([*names, 'gray'], rng.permutation(9)):
         x,y = (int(16*o+8+rng.integers(-1,2)) for o in divmod(c, 3))
-        d.ellipse([x-r,y-r,x+r,y+r], fill=colours.get(name, (150,150,150)))
-        if name!='grey': at[name] = (x,y)
+        d.ellipse([x-r,y-r,x+r,y+r], fill=colors.get(name, (150,150,150)))
+        if name!='gray': at[name] = (x,y)
     return im,at
 
 def picture(i, only=None): return PILImage.create(np.array(scene(i, only)[0]))
@@ -54,12 +54,12 @@ def titles(o):
 
 @cache
 def one_label():
-    only = tuple(colours)
+    only = tuple(colors)
     return trained(scenes(CategoryBlock, lambda i: first(scene(i, only)[1]), get_x=partial(picture, only=only)), pooled(3), metrics=accuracy)
 
 def test_single_label():
-    "The predicted class by default, the true one by `Actual()`: both on the disc, and what speaks for another colour is not"
-    learn,only = one_label(),tuple(colours)
+    "The predicted class by default, the true one by `Actual()`: both on the disc, and what speaks for another color is not"
+    learn,only = one_label(),tuple(colors)
     assert learn.validate()[1]>.95
     its,cams = valid(learn),learn.cam(target=Actual())
     assert cams.actuals==L(first(scene(i, only)[1]) for i in its) and cams.labels==cams.actuals.map(lambda o: [o])
@@ -188,7 +188,7 @@ class Dense(nn.Module):
         self.body,self.head = body(),nn.Sequential(ConvLayer(32,32,1), nn.Conv2d(32,n,1))
     def forward(self, x): return F.interpolate(self.head(self.body(x)), size=x.shape[-2:], mode='bilinear')
 
-codes = ['background',*colours]
+codes = ['background',*colors]
 def mask(i):
     res = Image.new('L', (size,size))
     for c,(x,y) in scene(i)[1].items(): ImageDraw.Draw(res).ellipse([x-r,y-r,x+r,y+r], fill=codes.index(c))
@@ -264,7 +264,7 @@ def test_unet():
 # ---- embeddings
 
 def test_similar():
-    "A query in one colour, pictures with two: what makes them alike is the disc of that colour"
+    "A query in one color, pictures with two: what makes them alike is the disc of that color"
     learn = one_label()
     dls = scenes(CategoryBlock, lambda i: 'any')
     embed = Learner(dls, nn.Sequential(learn.model[0], learn.model[1][:2]), loss_func=CrossEntropyLossFlat())
@@ -319,7 +319,7 @@ class Twin(nn.Module):
 
 def test_inputs():
     "`layer='body@1'` explains the second input, `inp=1` draws it"
-    plain,only = one_label(),tuple(colours)
+    plain,only = one_label(),tuple(colors)
     block = DataBlock((ImageBlock,ImageBlock,CategoryBlock), n_inp=2, get_items=range, splitter=RandomSplitter(.2, seed=0), batch_tfms=Normalize.from_stats(*imagenet_stats),
                       getters=[partial(picture, only=only), lambda i: picture(i+1000, only), lambda i: first(scene(i+1000, only)[1])])
     learn = Learner(block.dataloaders(50, bs=5, num_workers=0), Twin(plain.model), loss_func=CrossEntropyLossFlat())

@@ -177,7 +177,7 @@ def test_html_is_escaped():
 @pytest.mark.parametrize('relu', [True, False])
 @pytest.mark.parametrize('scale', ['image', 'shared'])
 def test_drawn(relu, scale):
-    "The deciding word has the strongest colour, in HTML and on axes"
+    "The deciding word has the strongest color, in HTML and on axes"
     cams = text_learner().cam(['a superb film', 'the man was dull'], target='good')
     spans = re.findall(r'rgba\((\d+),\d+,\d+,([\d.]+)\)[^>]*>([^<]+)<', cams[0].html(scale=scale, relu=relu))
     assert max(spans, key=lambda o: float(o[1]))[2]=='superb' and spans[2][0]=='251'
@@ -290,7 +290,7 @@ def test_interpretation():
     plt.close('all')
 
 def test_nothing_to_explain():
-    "Texts that nothing is asked about are shown without colours"
+    "Texts that nothing is asked about are shown without colors"
     cams = text_learner().cam()[:2]
     cams._maps,cams._idxs,cams.labels,cams.health = cams._maps.map(lambda m: m[:0]),cams._idxs.map(lambda o: o[:0]),L([[],[]]),L([[],[]])
     for scale in ('image','shared'):

@@ -65,15 +65,15 @@ def test_nothing_speaks():
     pred,actual = [ax.get_title() for ax in plt.gcf().axes[:2]]
     assert 'nothing speaks' in actual and 'nothing speaks' not in pred
 
-@pytest.mark.parametrize('grey', [0, 235, 255])
-def test_unseen_is_marked(grey):
+@pytest.mark.parametrize('gray', [0, 235, 255])
+def test_unseen_is_marked(gray):
     "On the dark and on the light: what the model did not see differs from the picture, by a tenth of white in half of its pixels at least"
     ax = plt.subplots()[1]
-    PILImage.create(np.full((40,80,3), grey, dtype=np.uint8)).show(ctx=ax)
+    PILImage.create(np.full((40,80,3), gray, dtype=np.uint8)).show(ctx=ax)
     CAMView((40,40), (40,80), tensor([[1.,0,-20],[0,1,0]]), (20,0,60,40)).shade(ax)
     a = ax.get_images()[-1].get_array()
-    over = a[...,0]*a[...,3]+grey/255*(1-a[...,3])
-    assert (abs(over-grey/255)[:,:18]>.1).mean()>=.45 and (a[:,22:58,3]==0).all()
+    over = a[...,0]*a[...,3]+gray/255*(1-a[...,3])
+    assert (abs(over-gray/255)[:,:18]>.1).mean()>=.45 and (a[:,22:58,3]==0).all()
 
 def test_dollars_and_glyphs():
     "Names that are no formula, and letters that the font lacks: drawn as they are, without a warning before that"

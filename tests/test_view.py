@@ -54,8 +54,8 @@ def shown(dl, i):
     x = first(dl.new(get_idxs=lambda: [i], n=1, bs=1))[0][0].mean(0).as_subclass(Tensor)
     return (x-x.min())/(x.max()-x.min())
 
-def centre(m):
-    "Centre of mass (x,y) of a map (height, width)"
+def center(m):
+    "Center of mass (x,y) of a map (height, width)"
     y,x = torch.meshgrid(*[torch.arange(o)+.5 for o in m.shape], indexing='ij')
     return torch.stack([(m*x).sum(), (m*y).sum()])/m.sum()
 
@@ -71,7 +71,7 @@ def test_marker(name):
         assert (view.size,view.orig)==(tuple(x.shape),pic.shape)
         m = view.onto(TensorCAM((x-.6).relu())).as_subclass(Tensor).nan_to_num()
         a = view.M[:,:2].abs().amax()                                   # pixels of the view for one of the original
-        assert (centre(m)-tensor(p)).abs().max()*a<.5
+        assert (center(m)-tensor(p)).abs().max()*a<.5
         assert view.seen()[int(p[1]),int(p[0])]
 
 @pytest.mark.parametrize('name', [o for o in tfms if o not in ('small','negative')])
@@ -99,7 +99,7 @@ def test_seen(name):
     else: assert 0<seen.mean()<1
 
 def test_sizes():
-    "Whatever the size a large picture is squeezed to, no corner is off by more than a quarter of a pixel: also where a pixel is one grey value of the ramp"
+    "Whatever the size a large picture is squeezed to, no corner is off by more than a quarter of a pixel: also where a pixel is one gray value of the ramp"
     pic = PILImage.create(marked((1400,1000)))
     for n in (16,85,127,168,170,204,217,255):
         view = find_view(dls_of([pic], Resize(n, 'squish')).valid)
@@ -113,7 +113,7 @@ def test_much_padding():
         close(corners @ view.M[:,:2].T+view.M[:,2], (corners+(m-tensor(size))/2)*128/m, eps=.25)
 
 def test_small_part():
-    "A few pixels of a large picture, unscaled: one grey value of the first ramp covers most of them"
+    "A few pixels of a large picture, unscaled: one gray value of the first ramp covers most of them"
     view = find_view(dls_of([PILImage.create(marked((2000,1500)))], CropPad(24)).valid)
     close(view.points([[0,0],[24,24]]), tensor([[988,738],[1012,762]]), eps=.25)
 
@@ -135,11 +135,11 @@ def _file(path, kind):
     exif = Image.Exif()
     exif[0x0112] = 6                                                    # to be turned by 90 degrees when shown
     f = path/f"{kind}.{dict(cmyk='jpg', exif='jpg').get(kind, 'png')}"
-    dict(rgb=lambda: im.save(f), grey=lambda: im.convert('L').save(f), rgba=lambda: im.convert('RGBA').save(f), palette=lambda: im.convert('P').save(f), bits=lambda: im.convert('1').save(f),
+    dict(rgb=lambda: im.save(f), gray=lambda: im.convert('L').save(f), rgba=lambda: im.convert('RGBA').save(f), palette=lambda: im.convert('P').save(f), bits=lambda: im.convert('1').save(f),
          deep=lambda: Image.fromarray(np.asarray(im.convert('L')).astype(np.uint16)*257).save(f), cmyk=lambda: im.convert('CMYK').save(f), exif=lambda: im.save(f, exif=exif))[kind]()
     return f
 
-kinds_of_file = 'rgb grey rgba palette bits deep cmyk exif'.split()
+kinds_of_file = 'rgb gray rgba palette bits deep cmyk exif'.split()
 
 @pytest.mark.parametrize('kind', kinds_of_file)
 @pytest.mark.parametrize('cls', [PILImage,PILImageBW])

@@ -24,7 +24,7 @@ from fastcam.apps.export import *
 
 torch.set_num_threads(1)                                         # the models are small: threads would only wait for each other
 
-# ---- pictures: a striped shape at a known place, its stripes are its class; plain shapes and strokes of the same colours elsewhere
+# ---- pictures: a striped shape at a known place, its stripes are its class; plain shapes and strokes of the same colors elsewhere
 kinds = ['checked', 'level', 'upright']
 
 def _stripes(kind, size):
@@ -33,7 +33,7 @@ def _stripes(kind, size):
 
 def draw(kind, rng, size=48):
     "A picture (PIL) with a shape of stripes of this `kind`, and the mask (size, size) of where that is"
-    colour = lambda: tuple(rng.randint(100,255) for _ in range(3))
+    color = lambda: tuple(rng.randint(100,255) for _ in range(3))
     im = Image.fromarray(np.random.default_rng(rng.randint(0,2**31)).integers(0, 60, (size,size,3), dtype=np.uint8))
     d,placed = ImageDraw.Draw(im),[]
     def place(r):
@@ -46,10 +46,10 @@ def draw(kind, rng, size=48):
     mask = Image.new('1', (size,size))
     getattr(ImageDraw.Draw(mask), shape)(box if shape=='ellipse' else [box[0]+2,box[1]+2,box[2]-2,box[3]-2], fill=1)
     mask = np.array(mask)
-    getattr(d, rng.choice(['ellipse','rectangle']))(place(5), fill=colour())
-    for _ in range(2): d.line(place(4), fill=colour(), width=2)
+    getattr(d, rng.choice(['ellipse','rectangle']))(place(5), fill=color())
+    for _ in range(2): d.line(place(4), fill=color(), width=2)
     a = np.array(im)
-    a[mask & _stripes(kind, size)] = colour()
+    a[mask & _stripes(kind, size)] = color()
     return Image.fromarray(a),mask
 
 _dirs = {}
@@ -66,7 +66,7 @@ def drawn_files(n=24, seed=0):
 
 @cache
 def drawn_batch(n=5):
-    "The first `n` drawn pictures, normalised"
+    "The first `n` drawn pictures, normalized"
     x = torch.stack([tensor(Image.open(f)).permute(2,0,1)/255. for f in drawn_files()[0][:n]])
     return (x-tensor(imagenet_stats[0])[:,None,None])/tensor(imagenet_stats[1])[:,None,None]
 

@@ -51,7 +51,7 @@ class Arch:
 
 @cache
 def noise_dls(size): # (height, width)
-    "DataLoaders of pictures with coloured blots, in 5 classes; an item is a number"
+    "DataLoaders of pictures with colored blots, in 5 classes; an item is a number"
     def blots(i): return PILImage.create(np.random.default_rng(i).integers(0, 256, (6,6,3), dtype=np.uint8)).resize(size[::-1])
     block = DataBlock((ImageBlock,CategoryBlock(range(5))), get_items=range, get_x=blots, get_y=lambda i: i%5, splitter=IndexSplitter(range(5)),
                       batch_tfms=Normalize.from_stats(*imagenet_stats))

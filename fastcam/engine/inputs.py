@@ -50,7 +50,7 @@ weight_method(lambda a: 1/a.shape[1], name='lafam', paper='2407.06059', doc='Wha
 @register_method('smoothgrad', paper='1706.03825', grads=True, passes='samples', layer='input', graph=False)
 def _smoothgrad(o,
     samples=16, # Noisy inputs
-    sigma=.3, # Standard deviation of the noise, in units of the normalised input
+    sigma=.3, # Standard deviation of the noise, in units of the normalized input
     by_channel=False # A map for each channel of the input, (channels, *size)
 ):
     "The gradient at the input, averaged over noisy inputs"

@@ -451,7 +451,7 @@ def grid_sum(
 
 # %% ../../nbs/engine/06_method.ipynb #5424ee4f
 def _cells(wa):
-    "(batch, cells, channels), each channel centred over the cells; in double precision where there is any, since singular values may lie close"
+    "(batch, cells, channels), each channel centered over the cells; in double precision where there is any, since singular values may lie close"
     x = wa.flatten(2).transpose(1, 2)
     if x.device.type!='mps': x = x.double()
     return x - x.mean(1, keepdim=True)

@@ -130,7 +130,7 @@ def _iscam(o,
 @register_method('smoothgradcampp', paper='1908.01224', passes='samples', grads=True)
 def _smoothgradcampp(o,
     samples=4, # Noisy inputs
-    sigma=.3, # Standard deviation of the noise, in units of the normalised input
+    sigma=.3, # Standard deviation of the noise, in units of the normalized input
     eigen=False # First principal component of the weighted activations, instead of their sum
 ):
     "Grad-CAM++ averaged over noisy inputs"
@@ -152,7 +152,7 @@ def _tta(method, o,
 @register_smooth('noise')
 def _noisy(method, o,
     samples=8, # Noisy inputs
-    sigma=.3 # Standard deviation of the noise, in units of the normalised input
+    sigma=.3 # Standard deviation of the noise, in units of the normalized input
 ):
     x = o.x
     return sum(method(o.near(x+noise_like((1,*x.shape[1:]), sigma, x, i))) for i in range(samples))/samples

@@ -171,7 +171,7 @@ def _curve_area(o, a, b, steps):
 @delegates(Scorer)
 def deletion_auc(model, xb, maps,
     steps=None, # In how many steps; if None as many as the picture is wide, for 224 x 224 pixels 224 of 224
-    base=0., # What a place becomes: a number, or a tensor that broadcasts to the input; 0 is the mean colour of a normalised picture
+    base=0., # What a place becomes: a number, or a tensor that broadcasts to the input; 0 is the mean color of a normalized picture
     **kwargs
 ) -> Tensor: # (batch,), or (batch, k) for k targets
     "Probability while the most relevant places go: how soon it falls"
@@ -214,7 +214,7 @@ def _fill(
     x, # (channels, *size)
     gone # Mask (*size) of what is missing
 ):
-    "`x` with each missing place the weighted mean of its neighbours; zero where nothing is left"
+    "`x` with each missing place the weighted mean of its neighbors; zero where nothing is left"
     if not gone.any() or gone.all(): return x*~gone
     px,hole,n = np.pad(x.double().cpu().numpy(), [(0,0)]+[(1,1)]*gone.ndim),gone.cpu().numpy(),int(gone.sum())
     idx = np.full(hole.shape, -1)                                    # of the unknowns; -1 what is known, -2 outside

@@ -324,7 +324,7 @@ def show(self:CAMs,
     scale='image', # 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
     relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
     clip=None, # See `TensorCAM.show`
-    cmap=None, # Colours of the maps: 'magma', or 'RdBu_r' for both signs
+    cmap=None, # Colors of the maps: 'magma', or 'RdBu_r' for both signs
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear', # matplotlib's, between the cells of a map
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads

@@ -80,10 +80,10 @@ def show(self:Concepts,
     max_n=9, # Show at most so many items
     ncols=None, # Columns of the grid
     figsize=None, # Size of the figure in inches
-    alpha=0.7, # How much the colours cover the pictures, 0..1
-    cmap='tab10' # A colour for each concept
+    alpha=0.7, # How much the colors cover the pictures, 0..1
+    cmap='tab10' # A color for each concept
 ):
-    "Colour each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes"
+    "Color each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes"
     axs = show_panels(self.panels(max_n), ncols=ncols, figsize=figsize, alpha=alpha, cmap=cmap)
     legend(axs[0].figure, [f'{i}: {l} {p:.2f}' for i,(l,p) in enumerate(zip(self.labels, self.probs.tolist()))], cmap)
     return axs

@@ -57,7 +57,7 @@ def _bits8(a, whole):
     "The array `a` in 8 bits, from values 0..255, or 0..1 in floats"
     if not (a.min()>=0 and a.max()<=255):
         raise ValueError(f"A picture of {a.shape[-1]} bands has values 0..255: divide those of 16 bits by 257" if whole else
-                         "A picture's values are 0..1 or 0..255. For a batch that is normalised already, use `dl=[(xb,)]`")
+                         "A picture's values are 0..1 or 0..255. For a batch that is normalized already, use `dl=[(xb,)]`")
     return (a if whole or a.max()>1 else a*255).round().astype(np.uint8)
 
 def _to_pil(a, mode):

@@ -75,7 +75,7 @@ class _Names:
         return self.hf.convert_tokens_to_string(toks).strip() or toks[0] if self.hf else _piece(toks)
 
 class TextCAMs(CAMs):
-    "Maps of many texts, one value for each token that was scored: a list of items, which show themselves as coloured words"
+    "Maps of many texts, one value for each token that was scored: a list of items, which show themselves as colored words"
     @property
     def inputs(self):
         "Numbers of the tokens of each text, as the model was given them"
@@ -133,7 +133,7 @@ TextCAMs._item = TextCAMItem
 # %% ../../nbs/learner/04_text.ipynb #1ea00017
 @patch
 def _scaled(self:TextCAMs, scale, relu, clip):
-    "Maps as they are coloured, -1..1"
+    "Maps as they are colored, -1..1"
     if scale not in ('image','shared'):
         raise ValueError(f"`scale` is {scale!r}, expected 'image', each text by its own largest value, or 'shared', all by the largest of all")
     if scale=='image': return [m.normalize('image', relu, ifnone(clip, 1.)) for m in self._maps]
@@ -163,11 +163,11 @@ def panels(self:TextCAMs,
 
 @patch
 def html(self:TextCAMs,
-    scale='image', # 'image' colours each text by its own largest value, 'shared' all by the largest of all, so that they compare
+    scale='image', # 'image' colors each text by its own largest value, 'shared' all by the largest of all, so that they compare
     relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
     clip=None # See `TensorCAM.normalize`
 ) -> str:
-    "The texts as coloured words, each under a title"
+    "The texts as colored words, each under a title"
     relu = ifnone(relu, not self.signed)
     head = [] if self.layer is None else [f'<b>layer {escape(self.layer)}</b>']
     return '\n'.join(head+[p.html() for p in self.panels(relu, scale, clip) if p is not None])
@@ -178,11 +178,11 @@ def show(self:TextCAMs,
     max_n=9, # Show at most so many texts, the first; all if None
     ctxs=None, # Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
     figsize=None, # Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
-    scale='image', # 'image' colours each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
+    scale='image', # 'image' colors each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
     relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
     clip=None # See `TensorCAM.normalize`
 ):
-    "Show the texts as coloured words, each under a title; gives the axes, or None for HTML"
+    "Show the texts as colored words, each under a title; gives the axes, or None for HTML"
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
@@ -193,11 +193,11 @@ def show(self:TextCAMs,
 @patch
 @delegates(TextCAMs.show)
 def show(self:TextCAMItem, **kwargs):
-    "Show the text as coloured words; gives the axes, or None for HTML"
+    "Show the text as colored words; gives the axes, or None for HTML"
     return self._cams.show(**kwargs)
 
 @patch
 @delegates(TextCAMs.html)
 def html(self:TextCAMItem, **kwargs) -> str:
-    "The text as coloured words"
+    "The text as colored words"
     return self._cams.html(**kwargs)

@@ -126,8 +126,8 @@ def find_original(
     return _opened(dl, i, inp)[0]
 
 # %% ../../nbs/learner/02_view.ipynb #b209930e
-def _grey(pic, v, d=0.):
-    "A grey picture of the kind of `pic`, of values `v` (height, width) in 0..1; where it holds integers, `d` in 0..1 decides which way they are rounded"
+def _gray(pic, v, d=0.):
+    "A gray picture of the kind of `pic`, of values `v` (height, width) in 0..1; where it holds integers, `d` in 0..1 decides which way they are rounded"
     if isinstance(pic, Tensor): lo,hi,whole = pic.min().item(),pic.max().item(),not pic.is_floating_point()
     else:
         whole = pic.mode!='F'
@@ -149,8 +149,8 @@ def _probes(pic, *ends):
     "Black, white, and ramps like `pic`: from `lo` to `hi` of `ends[0]` along x, the other way, and the same of `ends[1]` along y; what rounding adds to one it takes from its other"
     h,w = pic.shape[-2:]
     r,c = (np.arange(h,dtype=np.float32)+.5)[:,None],(np.arange(w,dtype=np.float32)+.5)[None]
-    ramps = [_grey(pic, ((t-a)/(b-a)).clip(0,1), d*.618%1) for t,d,(lo,hi) in zip((c,r), (r,c), ends) for a,b in ((lo,hi),(hi,lo))]
-    return [_grey(pic, 0.), _grey(pic, 1.), *ramps]
+    ramps = [_gray(pic, ((t-a)/(b-a)).clip(0,1), d*.618%1) for t,d,(lo,hi) in zip((c,r), (r,c), ends) for a,b in ((lo,hi),(hi,lo))]
+    return [_gray(pic, 0.), _gray(pic, 1.), *ramps]
 
 # %% ../../nbs/learner/02_view.ipynb #0408c6b4
 def _sent(dl, inp, item, pics, n=1):
