@@ -68,7 +68,7 @@ class CAMItem(_CAMItem):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -153,7 +153,7 @@ class CAMs(_CAMs):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -170,13 +170,13 @@ class Concepts(_Concepts):
     def panels(self, max_n: Any = 9): r"""Each item with its concepts, each of them scaled by its largest value over all items
         
         - max_n: At most so many items"""
-    def show(self, max_n: Any = 9, ncols: Any = None, figsize: Any = None, alpha: Any = 0.7, cmap: Any = 'tab10'): r"""Colour each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes
+    def show(self, max_n: Any = 9, ncols: Any = None, figsize: Any = None, alpha: Any = 0.7, cmap: Any = 'tab10'): r"""Color each place by the concept there is most of, the stronger the less transparent, with a legend: its number, what the head calls it and with what probability; gives the axes
         
         - max_n: Show at most so many items
         - ncols: Columns of the grid
         - figsize: Size of the figure in inches
-        - alpha: How much the colours cover the pictures, 0..1
-        - cmap: A colour for each concept"""
+        - alpha: How much the colors cover the pictures, 0..1
+        - cmap: A color for each concept"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
     def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the maps of the items `idxs`
@@ -197,7 +197,7 @@ class Interpretation(_Interpretation):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -223,7 +223,7 @@ class Interpretation(_Interpretation):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -376,7 +376,7 @@ class Learner(_Learner):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -417,7 +417,7 @@ class Learner(_Learner):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -436,17 +436,17 @@ class TextCAMs(_TextCAMs, CAMs):
         - relu: Is only shown what speaks for the target?
         - scale: See `TextCAMs.show`
         - clip: See `TensorCAM.normalize`"""
-    def html(self, scale: Any = 'image', relu: Any = None, clip: Any = None) -> str: r"""The texts as coloured words, each under a title
+    def html(self, scale: Any = 'image', relu: Any = None, clip: Any = None) -> str: r"""The texts as colored words, each under a title
         
-        - scale: 'image' colours each text by its own largest value, 'shared' all by the largest of all, so that they compare
+        - scale: 'image' colors each text by its own largest value, 'shared' all by the largest of all, so that they compare
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.normalize`"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None): r"""Show the texts as coloured words, each under a title; gives the axes, or None for HTML
+    def show(self, max_n: Any = 9, ctxs: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None): r"""Show the texts as colored words, each under a title; gives the axes, or None for HTML
         
         - max_n: Show at most so many texts, the first; all if None
         - ctxs: Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
         - figsize: Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
-        - scale: 'image' colours each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
+        - scale: 'image' colors each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
@@ -459,7 +459,7 @@ class CAMFilm(_CAMFilm):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -475,7 +475,7 @@ class CAMFilm(_CAMFilm):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
@@ -492,7 +492,7 @@ class CAMFilm(_CAMFilm):
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
         - clip: See `TensorCAM.show`
-        - cmap: Colours of the maps: 'magma', or 'RdBu_r' for both signs
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
