@@ -1,7 +1,8 @@
 "Which input a layer reads, and along which axes: what changes an input, goes to it or draws it acts on that one"
 import pytest
 from utils import *
-from fastcam.engine.layer import reads_of, shared_inputs
+from fastcam.engine.dry import shared_inputs
+from fastcam.engine.layer import reads_of
 
 def same(got, want, tol=1e-5):
     got,want = (o.as_subclass(Tensor) for o in (got,want))

@@ -1,7 +1,8 @@
 "What is said where no layer can be shown, the table of layers, and models whose places are known from another source"
 import pytest
 from utils import *
-from fastcam.engine.layer import DryPass, Found, reads_of
+from fastcam.engine.dry import DryPass
+from fastcam.engine.layer import Found, reads_of
 from fastcam.engine.grid import *
 
 def convs(channels=3): return nn.Sequential(nn.Conv2d(channels,8,3,2,1), nn.ReLU(), nn.Conv2d(8,16,3,2,1), nn.ReLU())

@@ -3,7 +3,7 @@ import json, runpy, sys
 import pytest
 from utils import *
 import fastcam.engine.method, fastcam.engine.perturb
-from fastcam.engine.layer import all_modules, own_random
+from fastcam.engine.dry import all_modules, own_random
 from fastcam.engine.tail import _learned, is_alone, pooled, shortcuts, tail, without
 
 x = drawn_batch(4)

@@ -5,7 +5,7 @@ from copy import deepcopy
 from concurrent.futures import ThreadPoolExecutor
 from utils import *
 from fastcam.engine.trace import alone, own_hooks
-from fastcam.engine.layer import own_random
+from fastcam.engine.dry import own_random
 
 methods = ['gradcam','gradcampp','shapleycam','eigencam','ablationcam','headcam','scorecam','guidedbackprop']
 

@@ -8,6 +8,7 @@ from fastai.vision.all import *
 from fastcam.all import *
 from fastcam.core import *
 from fastcam.draw import *
+from fastcam.engine.dry import *
 from fastcam.engine.layer import *
 from fastcam.engine.target import *
 from fastcam.engine.capture import *

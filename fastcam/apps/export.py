@@ -9,7 +9,7 @@ __all__ = ['rank_world', 'folder_items', 'SavedCAMs', 'load_cams']
 from fastai.vision.all import *
 from ..core import *
 from ..draw import *
-from ..engine.layer import *
+from ..engine.dry import *
 from ..engine.method import *
 from ..engine.explain import *
 from ..learner.calls import *

@@ -610,17 +610,20 @@ class Parts:
         w = self.whole({i: g[i].flatten(0,1) for i in self.sources}).square()
         return w.movedim(self.axis+1, 1).flatten(2).sum(2).unflatten(0, g[self.sources[0]].shape[:2])
 
+def _inputs_alike(shapes, n):
+    "`Parts` that are `n` inputs of one shape"
+    alike = [tuple(i for i,o in enumerate(shapes) if o==s) for s in dict.fromkeys(shapes) if s]
+    return [Parts(n, o) for o in alike if len(o)==n]
+
 def ways_to_cut(
     shapes, # Of the inputs, without the items; None for one that takes no gradient
     n # Parts
 ) -> list: # Of `Parts`, the simplest first
     "The ways in which items of these shapes may be cut into `n` parts"
-    known = [(i,s) for i,s in enumerate(shapes) if s]
-    whole = [Parts(n, (i,), a) for i,s in known for a,k in enumerate(s) if k==n]
-    alike = [tuple(i for i,o in known if o==s) for s in dict.fromkeys(s for _,s in known)]
-    each = [Parts(n, o) for o in alike if len(o)==n]
-    more = [(i,a,k//n) for i,s in known for a,k in enumerate(s) if k>n and k%n==0]
-    return whole + each + [p for i,a,k in more for p in (Parts(n, (i,), a, (a,(n,k))), Parts(n, (i,), a+1, (a,(k,n))))]
+    axes = [(i,a,k) for i,s in enumerate(shapes) for a,k in enumerate(s or ())]
+    whole = [Parts(n, (i,), a) for i,a,k in axes if k==n]
+    more = [(i,a,k//n) for i,a,k in axes if k>n and k%n==0]
+    return whole + _inputs_alike(shapes, n) + [p for i,a,k in more for p in (Parts(n, (i,), a, (a,(n,k))), Parts(n, (i,), a+1, (a,(k,n))))]
 
 # %% ../../nbs/engine/01_grid.ipynb #7d519e2b
 class Rows:

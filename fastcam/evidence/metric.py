@@ -12,6 +12,7 @@ __all__ = ['usual_methods', 'Scorer', 'register_metric', 'metrics_table', 'delet
 from fastai.vision.all import *
 from ..core import *
 from ..engine.trace import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.capture import *

@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..core import *
 from ..draw import *
 from ..engine.trace import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.method import *

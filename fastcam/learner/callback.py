@@ -8,6 +8,7 @@ __all__ = ['task_target', 'names_of', 'probs_of', 'asked_target', 'answered_by',
 # %% ../../nbs/learner/05_callback.ipynb #589cd173
 from fastai.vision.all import *
 from ..engine.trace import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.capture import *

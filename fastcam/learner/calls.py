@@ -8,7 +8,7 @@ __all__ = ['as_before', 'in_words', 'check_max_n', 'check_fused']
 # %% ../../nbs/learner/00_calls.ipynb #139df913
 from fastai.vision.all import *
 from ..engine.trace import *
-from ..engine.layer import *
+from ..engine.dry import *
 from ..engine.capture import *
 import inspect, numbers, threading
 from functools import cache, wraps

@@ -9,6 +9,7 @@ __all__ = ['CAMs', 'CAMItem']
 from fastai.vision.all import *
 from ..core import *
 from ..draw import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.explain import *

@@ -9,7 +9,7 @@ __all__ = ['Concepts']
 from fastai.vision.all import *
 from ..core import *
 from ..draw import *
-from ..engine.layer import *
+from ..engine.dry import *
 from ..engine.target import *
 from .calls import *
 from .items import *

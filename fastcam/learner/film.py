@@ -9,7 +9,7 @@ __all__ = ['CAMFilm']
 from fastai.vision.all import *
 from ..draw import *
 from ..engine.trace import *
-from ..engine.layer import *
+from ..engine.dry import *
 from ..engine.capture import *
 from ..engine.method import *
 from ..engine.explain import *

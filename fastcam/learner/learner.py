@@ -7,6 +7,7 @@ __all__ = ['check_asked', 'unburied', 'as_cams', 'to_show']
 
 # %% ../../nbs/learner/06_learner.ipynb #3e9f5c5e
 from fastai.vision.all import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.target import *
 from ..engine.method import *

@@ -9,7 +9,7 @@ __all__ = ['CAMView', 'find_original', 'find_view']
 from fastai.vision.all import *
 from ..core import *
 from ..draw import *
-from ..engine.layer import *
+from ..engine.dry import *
 from fastcore.basics import basic_repr
 from scipy import ndimage
 from weakref import WeakKeyDictionary
