@@ -179,7 +179,7 @@ class Concepts(_Concepts):
         - cmap: A color for each concept"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
-    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the maps of the items `idxs`
+    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the maps of the items `idxs`
         
         - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
@@ -190,6 +190,7 @@ class Interpretation(_Interpretation):
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
         - nrows: Rows of the grid
         - ncols: Columns of the grid; several targets give a column each
@@ -203,7 +204,7 @@ class Interpretation(_Interpretation):
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
-    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
@@ -216,6 +217,7 @@ class Interpretation(_Interpretation):
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
         - nrows: Rows of the grid
         - ncols: Columns of the grid; several targets give a column each
@@ -248,7 +250,7 @@ class SanityCheck(_SanityCheck):
         - relu: Show only what speaks for the target"""
     def __getattr__(self, name: str) -> Any: ...
 class ClassificationInterpretation(_ClassificationInterpretation, Interpretation):
-    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = None, smooth: Any = None, rule: Any = None, shares: Any = False): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted
+    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = None, smooth: Any = None, rule: Any = None, shares: Any = False, size: Any = None): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted
         
         - min_val: Leave out pairs of classes that were confused less often
         - max_n: Show at most so many pairs, the most confused
@@ -258,10 +260,11 @@ class ClassificationInterpretation(_ClassificationInterpretation, Interpretation
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
-        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`"""
+        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
     def __getattr__(self, name: str) -> Any: ...
 class Learner(_Learner):
-    def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
+    def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, size: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
         
         - path: Folder for the maps: a new one, or one that was begun with the same settings, where the run goes on
         - items: See `Learner.cam`; also a folder, of which all pictures are explained
@@ -273,11 +276,12 @@ class Learner(_Learner):
         - fuse: See `Learner.cam`
         - smooth: See `Learner.cam`
         - max_n: Explain only so many items, the first
+        - size: See `Learner.cam`
         - shard: Items in a file, rounded up to whole batches; what is lost at most when a run is killed
         - dtype: 'float16': maps divided by their largest absolute value; 'float32': as they are
         - views: Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
         - overlays: Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them"""
-    def cam_localize(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, methods: Any = ..., original: Any = True, tol: Any = 0.03, max_n: Any = None, *, target: Any = None, layer: Any = None, fuse: Any = 'mean', smooth: Any = None, rule: Any = None, shares: Any = False) -> DataFrame: r"""Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`
+    def cam_localize(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, methods: Any = ..., original: Any = True, tol: Any = 0.03, max_n: Any = None, *, target: Any = None, layer: Any = None, fuse: Any = 'mean', smooth: Any = None, rule: Any = None, shares: Any = False, size: Any = None) -> DataFrame: r"""Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`
         
         - items: See `Learner.cam`
         - dl: See `Learner.cam`
@@ -292,7 +296,8 @@ class Learner(_Learner):
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
-        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`"""
+        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
     def cam_metrics(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, metrics: Any = None, target: Any = None, max_n: Any = 32, quick: Any = True, bs: Any = 16, **kwargs) -> DataFrame: r"""How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs
         
         - items: See `Learner.cam`
@@ -330,7 +335,7 @@ class Learner(_Learner):
         - least: Rank correlation above which maps count as the same
         - show_n: Keep maps of so many items for `SanityCheck.show`
         - bs: Items that are held at once"""
-    def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
+    def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
         
         - items: See `Learner.cam`
         - dl: See `Learner.cam`
@@ -346,7 +351,8 @@ class Learner(_Learner):
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
-        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`"""
+        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
     def concepts(self, items: Any = None, k: Any = 4, layer: Any = None, dl: Any = None, ds_idx: Any = 1, max_n: Any = None) -> Concepts: r"""Factor the layer's activations over the items into `k` concepts, each labelled by the head
         
         - items: See `Learner.cam`; a set that has something in common says most
@@ -355,7 +361,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
-    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
         
         - items: What to explain, a row each, see `Learner.cam`
         - methods: Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -372,6 +378,7 @@ class Learner(_Learner):
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
@@ -382,7 +389,7 @@ class Learner(_Learner):
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
-    def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, rule: Any = None, shares: Any = False, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
+    def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, rule: Any = None, shares: Any = False, size: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
         
         - items: Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
         - dl: fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
@@ -395,8 +402,9 @@ class Learner(_Learner):
         - with_preds: Keep the predictions
         - max_n: Explain only so many items, the first
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
-        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`"""
-    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+        - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
         
         - items: What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         - max_n: Explain and show only so many items, the first; all if None
@@ -410,6 +418,7 @@ class Learner(_Learner):
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
         - nrows: Rows of the grid
         - ncols: Columns of the grid; several targets give a column each
@@ -553,7 +562,7 @@ def text_classifier_learner(dls, arch, seq_len: Any = 72, config: Any = None, ba
     - train_bn: Train frozen normalization layers
     - moms: Default momentum for schedulers
     - default_cbs: Include default `Callback`s"""
-def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, rule: Any = None, **kwargs) -> TensorCAM: r"""Class activation maps of `model` for a batch, in plain PyTorch
+def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, rule: Any = None, size: Any = None, **kwargs) -> TensorCAM: r"""Class activation maps of `model` for a batch, in plain PyTorch
     
     - model: Any PyTorch model; it is put in eval mode for the call, and back
     - xb: Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
@@ -562,7 +571,8 @@ def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = Non
     - method: How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
     - fuse: How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
     - smooth: Average over variants of the input: 'tta', 'noise', 'windows', a function
-    - rule: How the backward pass is made: 'guided', 'libragrad', 'attnlrp', a function; as autograd makes it if None"""
+    - rule: How the backward pass is made: 'guided', 'libragrad', 'attnlrp', a function; as autograd makes it if None
+    - size: Explain at another size of the input, for finer maps: pixels of its shorter side, or (height, width); as it is if None"""
 def demo_learner() -> Learner: r"""The packaged ImageNet EfficientNet-Lite0, ready to explain; the random state stays as it is"""
 def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAMs`, each read when it is asked for
     

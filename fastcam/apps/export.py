@@ -158,7 +158,7 @@ def _claimed(path, launch):
 
 # %% ../../nbs/apps/00_export.ipynb #5a2624db
 _versioned = ['fastcam','fastai','torch']
-_same = ['items','batch','shard','target','layer','method','fuse','smooth','options','dtype','views','overlays','transforms','model',
+_same = ['items','batch','shard','target','layer','method','fuse','smooth','size','options','dtype','views','overlays','transforms','model',
          'vocab', *_versioned]
 _own_names = ('maps','errors','overlays','gallery.html')
 
@@ -607,6 +607,7 @@ def export_cams(self:Learner,
     fuse='mean', # See `Learner.cam`
     smooth=None, # See `Learner.cam`
     max_n=None, # Explain only so many items, the first
+    size=None, # See `Learner.cam`
     shard=1024, # Items in a file, rounded up to whole batches; what is lost at most when a run is killed
     dtype='float16', # 'float16': maps divided by their largest absolute value; 'float32': as they are
     views=True, # Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
@@ -622,6 +623,7 @@ def export_cams(self:Learner,
     with _undone(path), as_before(self) as learn, _alone() as (rank,world):
         dl = explained_dl(learn, items, dl, ds_idx, max_n)
         _check_indexed(dl)
+        dl,layer = at_size(learn, dl, size, layer, _readable(dl))
         idxs = list(dl.get_idxs())
         target = asked_target(learn, target)
         n_items = min(len(dl.dataset), ifnone(max_n, math.inf))
@@ -633,7 +635,7 @@ def export_cams(self:Learner,
         mine = range(rank, len(shards), world)
         path.mkdir(parents=True, exist_ok=True)
         with _claimed(path, launch) as scratch:
-            saved = dict(dtype=dtype, views=views, overlays=overlays)
+            saved = dict(dtype=dtype, views=views, overlays=overlays, size=_described(size))
             _check_manifest(path, scratch, _manifest(learn, dl, idxs, _shard_size(shard, dl.bs), len(shards), asked, saved))
             _make_folders(path, scratch, overlays, len(shards))
             if todo := {s: [idxs[p] for p in shards[s]] for s in mine if not _is_done(path, s)}:
@@ -729,7 +731,9 @@ class SavedCAMs(CAMs):
     def dl(self):
         if self.learn is None: raise ValueError("What the model was given is read by its DataLoaders: give the learner, `load_cams(path, learn)`")
         self._check_files()
-        return explained_dl(self.learn, list(self.files))
+        dl,size = explained_dl(self.learn, list(self.files)),self.manifest.get('size')
+        if size is None: return dl
+        with as_before(self.learn) as learn: return dl_at_size(dl, first_input(learn, dl), size)
 
 # %% ../../nbs/apps/00_export.ipynb #9c4baa27
 def _seen(pic, view):

@@ -13,6 +13,7 @@ from .dry import *
 from .layer import *
 from .target import *
 from .capture import *
+from .size import *
 from .method import *
 from .network import *
 from .inputs import *
@@ -340,6 +341,13 @@ def stack_alike(
     return torch.stack(list(ts)) if not isinstance(ts, Tensor) and len(ts) and len({t.shape for t in ts})==1 else ts
 
 # %% ../../nbs/engine/11_explain.ipynb #81358162
+def _at_size(model, xb, size, explain):
+    "`model` and its inputs at another size, where the layers of the `Explainer` are looked for"
+    with torch.inference_mode(False), own_random(), evaluating(model):
+        big = inputs_at(model, xb, size)
+        explain.layer = layer_names(model, explain.layer)
+        return model_at(model, xb, big),big
+
 def cam_maps(
     model:nn.Module, # Any PyTorch model; it is put in eval mode for the call, and back
     xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
@@ -349,6 +357,7 @@ def cam_maps(
     fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
     smooth=None, # Average over variants of the input: 'tta', 'noise', 'windows', a function
     rule=None, # How the backward pass is made: 'guided', 'libragrad', 'attnlrp', a function; as autograd makes it if None
+    size=None, # Explain at another size of the input, for finer maps: pixels of its shorter side, or (height, width); as it is if None
     **kwargs # For the method and `smooth`
 ) -> TensorCAM: # `(batch, targets, *grid)`, raw: signed, float32, at the layer's resolution; an `L` of `(targets, *grid)` where items differ in their number
     "Class activation maps of `model` for a batch, in plain PyTorch"
@@ -358,6 +367,13 @@ def cam_maps(
                         "files and arrays")
     with keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=n_items(xb), rule=rule, **kwargs)
     if not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
+    with alone(model):
+        if size is not None: model,xb = _at_size(model, xb, size, explain)
+        maps = _maps_of(model, xb, explain)
+    return maps if fuse is None else maps[None]
+
+def _maps_of(model, xb, explain):
+    "The maps of an `Explainer` for a batch, by layer"
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
             with explain.capture(model, xb, mods=mods) as cap:
@@ -368,8 +384,7 @@ def cam_maps(
                 e.add_note(f"`xb` is {tuple(xb[0].shape)}: expected a batch (batch, channels, *size); of one picture it is `x[None]`")
             raise
         keep = o.idx!=-2
-        maps = {n: stack_alike(_asked_for(m, keep)) for n,m in maps.items()}
-        return maps if fuse is None else maps[None]
+        return {n: stack_alike(_asked_for(m, keep)) for n,m in maps.items()}
 
 # %% ../../nbs/engine/11_explain.ipynb #5f9a53e7
 def input_shares(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['types_of', 'vocab_of', 'pad_of', 'as_item', 'first_list', 'as_texts', 'whole_texts', 'ItemReader', 'Batches',
-           'explained_dl', 'first_input']
+           'Changed', 'explained_dl', 'first_input']
 
 # %% ../../nbs/learner/01_items.ipynb #827960b6
 from fastai.vision.all import *
@@ -382,6 +382,23 @@ class Batches(GetAttr):
             at += len(b[0])
             yield b
             if at>=end: return
+
+# %% ../../nbs/learner/01_items.ipynb #01c400ab
+class Changed(Batches):
+    "`Batches` of which each is what `f` makes of it"
+    again = False
+    def __init__(self,
+        read:Batches, # Of any loader
+        f # Function of a batch, a tuple
+    ):
+        super().__init__(read.dl, read.n)
+        self.read,self.f = read,f
+    @property
+    def n_items(self): return self.read.n_items
+    def __iter__(self):
+        for b in self.read:
+            self.rows = self.read.rows
+            yield self.f(b)
 
 # %% ../../nbs/learner/01_items.ipynb #25e9806c
 def _is_batch(o):
