@@ -58,7 +58,7 @@ class CAMItem(_CAMItem):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Draw the maps over the item, one column for each target; gives the axes
+    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -72,8 +72,11 @@ class CAMItem(_CAMItem):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMSummary(_CAMSummary):
     def outliers(self, n: Any = 9, cls: Any = None) -> CAMs: r"""The items whose maps are farthest from the mean of the others of their class, the farthest first; in classes of three maps at least. Distance is the share that would have to move: 0 the same, 1 nothing in common
@@ -137,13 +140,14 @@ class CAMs(_CAMs):
     def n_columns(self): r"""How many maps are drawn of an item: as many as that with the most targets has"""
     @property
     def by_channel(self): r"""Has each channel of the input a map of its own, `(k, channels, *size)`?"""
-    def panels(self, relu: Any = True, inp: Any = None, original: Any = False, fs: Any = None): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
+    def panels(self, relu: Any = True, inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
         
         - relu: Is only shown what speaks for the target? The titles say so if not
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them
-        - fs: Steps of a signal in a second, see `CAMs.show`"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Draw the maps over the items, each with a title; gives the axes
+        - fs: Steps of a signal in a second, see `CAMs.show`
+        - slices: Which slices of a volume, see `CAMs.show`"""
+    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the items, each with a title, red where the prediction is wrong; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -157,8 +161,31 @@ class CAMs(_CAMs):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
+    def animate(self, fps: Any = 6, slices: Any = None, max_n: Any = 4, ncols: Any = None, figsize: Any = None, dpi: Any = 80, kind: Any = 'gif', *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, contour: Any = None, colorbar: Any = False): r"""Clips frame by frame, and volumes slice by slice, under their maps, as an animation that a notebook shows; its `data` are the bytes
+        
+        - fps: Frames in a second
+        - slices: Which frames of a clip, or slices of a volume: numbers, or how many at even depths; all if None
+        - max_n: Show at most so many items
+        - ncols: Columns of the grid
+        - figsize: Size of the figure in inches
+        - dpi: Dots to an inch
+        - kind: 'gif' or 'webp'
+        - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
+        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - clip: See `TensorCAM.show`
+        - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
+        - alpha: How much the maps cover the pictures, 0..1
+        - interpolation: matplotlib's, between the cells of a map
+        - inp: Which input to draw, if the model has several; if None the one that the layer reads
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
     @overload
     def __getitem__(self, i: int) -> CAMItem: ...
     @overload
@@ -179,7 +206,7 @@ class Concepts(_Concepts):
         - cmap: A color for each concept"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
-    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the maps of the items `idxs`
+    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the maps of the items `idxs`
         
         - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
@@ -202,9 +229,12 @@ class Interpretation(_Interpretation):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
-    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
@@ -229,8 +259,11 @@ class Interpretation(_Interpretation):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
     def __getattr__(self, name: str) -> Any: ...
 class SanityCheck(_SanityCheck):
     def plot(self, by: Any = 'spearman', ax: Any = None, figsize: Any = ...): r"""Similarity to the maps of the trained model as more and more is randomised, with two standard errors to each side; gives the axes
@@ -361,7 +394,7 @@ class Learner(_Learner):
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
-    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
         
         - items: What to explain, a row each, see `Learner.cam`
         - methods: Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -387,8 +420,11 @@ class Learner(_Learner):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
     def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, rule: Any = None, shares: Any = False, size: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
         
         - items: Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
@@ -404,7 +440,7 @@ class Learner(_Learner):
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
-    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
         
         - items: What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         - max_n: Explain and show only so many items, the first; all if None
@@ -430,8 +466,11 @@ class Learner(_Learner):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
     def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
         
         - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
@@ -460,7 +499,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMFilm(_CAMFilm):
-    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Draw the items, a row each, by frames, a column each
+    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the items, a row each, by frames, a column each
         
         - max_n: Show at most so many items, a row each
         - n_frames: Show at most so many frames, a column each: the first, the last, and some between
@@ -472,9 +511,12 @@ class CAMFilm(_CAMFilm):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
-    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""The film as an animation, which a notebook shows; its `data` is a GIF
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
+    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
         
         - fps: Frames in a second; the last stays for two seconds
         - max_n: Show at most so many items
@@ -488,11 +530,14 @@ class CAMFilm(_CAMFilm):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
-    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None): r"""Write the film to a file
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
+    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Write the film to a file
         
-        - path: File to write: '.gif', or '.mp4', for which the program ffmpeg is needed
+        - path: File to write: '.gif'; '.webp', which has all colors; or '.mp4', for which the program ffmpeg is needed
         - fps: Frames in a second
         - max_n: Show at most so many items
         - dpi: Dots to an inch
@@ -505,8 +550,11 @@ class CAMFilm(_CAMFilm):
         - alpha: How much the maps cover the pictures, 0..1
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
-        - original: Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None"""
+        - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+        - colorbar: Show what the colors mean?"""
     def __getattr__(self, name: str) -> Any: ...
 class TensorCAM(_TensorCAM):
     def normalize(self, scale: Any = 'image', relu: Any = True, clip: Any = 1.0): r"""Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, NaN stays NaN, and a map with nothing to show stays 0 everywhere
@@ -527,7 +575,7 @@ class TensorCAM(_TensorCAM):
         - thresh: What is hot, see `TensorCAM.mask`
         - size: Size of the picture (height, width); the map's own grid if None
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, ctx: Any = None, scale: Any = 'image', relu: Any = True, clip: Any = None, figsize: Any = None, title: Any = None, view: Any = None, slices: Any = None, **kwargs): r"""Show one map on `ctx`, over the picture or the lines of a signal that are there; a volume is drawn as slices in a row. Gives the axes
+    def show(self, ctx: Any = None, scale: Any = 'image', relu: Any = True, clip: Any = None, figsize: Any = None, title: Any = None, view: Any = None, slices: Any = None, contour: Any = None, **kwargs): r"""Show one map on `ctx`, over the picture or the lines of a signal that are there; of a volume, slices beside each other. Gives the axes
         
         - ctx: Axes to draw on; where a picture is drawn there already, the map covers it
         - scale: See `TensorCAM.normalize`; None shows the numbers as they are
@@ -536,7 +584,8 @@ class TensorCAM(_TensorCAM):
         - figsize: Size in inches, if the axes are made here
         - title: Title of the axes
         - view: `CAMView`, to draw the map on the original picture: NaN, which is not drawn, where the model did not see it
-        - slices: Numbers of the slices of a volume that are drawn as they are; if None six at even depths, interpolated"""
+        - slices: Of a volume that has no picture on `ctx`: which are drawn, see `chosen_slices`
+        - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares"""
     def __getattr__(self, name: str) -> Any: ...
 def vision_learner(dls, arch, normalize: Any = True, n_out: Any = None, pretrained: Any = True, weights: Any = None, loss_func: Any = None, opt_func: Any = ..., lr: Any = 0.001, splitter: Any = None, cbs: Any = None, metrics: Any = None, path: Any = None, model_dir: Any = 'models', wd: Any = None, wd_bn_bias: Any = False, train_bn: Any = True, moms: Any = ..., cut: Any = None, init: Any = ..., custom_head: Any = None, concat_pool: Any = True, pool: Any = True, lin_ftrs: Any = None, ps: Any = 0.5, first_bn: Any = True, bn_final: Any = False, lin_first: Any = False, y_range: Any = None, *, n_in: Any = 3) -> Learner: r"""Build a vision learner from `dls` and `arch`
     

@@ -274,7 +274,7 @@ def test_mp4(tmp_path, monkeypatch):
     film().save(tmp_path/'film.mp4', max_n=1)
     size = (tmp_path/'film.mp4').stat().st_size
     assert size==4*160*160*4
-    with pytest.raises(ValueError, match="'.gif' or '.mp4'"): film().save(tmp_path/'film.mov')
+    with pytest.raises(ValueError, match="'.gif', '.webp' or '.mp4'"): film().save(tmp_path/'film.mov')
 
 def test_empty():
     for f in (CAMFilm.show, CAMFilm.animate):

@@ -55,15 +55,40 @@ def test_signal_is_drawn():
 
 @pytest.mark.parametrize('kind', ['volume','clip'])
 def test_volume_is_drawn(kind):
-    "As six slices in a row, a clip in its colors, under the slices of the map: the brightest lies on the slice and at the place of the bump"
+    "As slices beside each other, a volume's about square and a clip's in a row and in its colors, under the slices of the map: the brightest lies on the slice and at the place of the bump"
     learn,(d,h,w) = trained(kind),kinds_of[kind]['size']
     learn.show_cam(max_n=3, ncols=1)
     for i,ax in zip(learn.dls.valid.items, plt.gcf().axes):
         pic,over = ax.get_images()
-        assert pic.get_array().shape==((h,6*w,3) if kind=='clip' else (h,6*w)) and pic.get_extent()==over.get_extent()
-        y,x = np.array(np.unravel_index(over.get_array().argmax(), over.get_array().shape))*[h,6*w]/over.get_array().shape
-        z,x = x//w,x%w
-        assert np.abs(np.array([(z+.5)*d/6, y, x])-place(i, (d,h,w))).max()<=4
+        m,a = pic.montage,over.get_array()
+        assert (m.nrows==1 and m.ncols==6 and pic.get_array().shape==(*m.shape,4)) if kind=='clip' else (.5<m.shape[0]/m.shape[1]<2 and len(m.which)==min(12, d) and pic.get_array().shape==m.shape)
+        assert pic.get_extent()==over.get_extent() and a.shape==m.shape
+        assert [t.get_text() for t in ax.texts]==list(map(str, m.which))
+        y,x = np.unravel_index(np.nanargmax(a), a.shape)
+        n = first(n for n,(t,l) in enumerate(m.corners) if t<=y<t+h and l<=x<l+w)
+        assert np.abs(np.array([m.which[n], y-m.corners[n][0], x-m.corners[n][1]])-place(i, (d,h,w))).max()<=4
+
+def test_slices_are_chosen():
+    "By number, from the end, or so many; those that are not there are named; a picture has none"
+    learn = trained('volume')
+    d = kinds_of['volume']['size'][0]
+    cams = learn.cam(max_n=1)
+    for slices,want in (([2,-1],[2,d-1]), (3,[d//6,d//2,5*d//6])): assert [t.get_text() for t in cams.show(slices=slices)[0].texts]==list(map(str, want))
+    with pytest.raises(IndexError, match=f'no slice {d}'): cams.show(slices=[d])
+    with pytest.raises(ValueError, match='at least one'): cams.show(slices=0)
+    with pytest.raises(ValueError, match='this item is none'): trained('signal').cam(max_n=1).show(slices=2)
+    plt.close('all')
+
+@pytest.mark.parametrize('kind', ['volume','clip'])
+def test_slices_are_animated(kind):
+    "A frame for each slice, in which the map is largest where it is in the montage of all"
+    learn,(d,h,w) = trained(kind),kinds_of[kind]['size']
+    cams = learn.cam(max_n=2)
+    im = Image.open(io.BytesIO(cams.animate(dpi=30).data))
+    assert im.n_frames==d
+    assert Image.open(io.BytesIO(cams.animate(slices=3, kind='webp', dpi=30).data)).n_frames==3
+    with pytest.raises(TypeError, match='these items have none'): trained('signal').cam(max_n=1).animate()
+    assert not plt.get_fignums()
 
 @pytest.mark.parametrize('kind', kinds_of)
 def test_everything_else(kind):

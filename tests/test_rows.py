@@ -381,9 +381,10 @@ def test_shown():
     for i,ax in zip(items, plt.gcf().axes):
         t,(r,c) = blob(i)[1:]
         pic,over = ax.get_images()
-        assert pic.get_array().shape==(32,6*32,3) and pic.get_extent()==over.get_extent()
-        y,x = np.array(np.unravel_index(over.get_array().argmax(), over.get_array().shape))*[32,6*32]/over.get_array().shape
-        assert x//32==t and abs(x%32-c-4)<=6 and abs(y-r-4)<=6
+        m,a = pic.montage,over.get_array()
+        assert pic.get_array().shape==(*m.shape,4) and a.shape==m.shape and m.size==(32,32) and m.ncols==6 and pic.get_extent()==over.get_extent()
+        y,x = np.unravel_index(np.nanargmax(a), a.shape)
+        assert m.which[x//(32+m.gap)]==t and abs(x%(32+m.gap)-c-4)<=6 and abs(y-r-4)<=6
     plt.close('all')
 
 def test_many_parts_are_drawn():
@@ -394,10 +395,10 @@ def test_many_parts_are_drawn():
     with learn.no_bar(): cams = learn.cam(target=1)
     assert cams.frames==24
     ax, = cams.show()
-    assert ax.get_images()[0].get_array().shape==(32,6*32,3)
+    pic,over = ax.get_images()
     top = cams.maps[0,0].flatten(1).amax(1).argmax().item()
-    over = ax.get_images()[1].get_array()
-    assert over.argmax()%over.shape[1]*6//over.shape[1]==top//4
+    a,m = over.get_array(),pic.montage
+    assert len(m.which)==6 and m.which[np.nanargmax(a)%a.shape[1]//(32+m.gap)]==top
     plt.close('all')
 
 class PairLearner(nn.Module):
@@ -422,7 +423,7 @@ def test_pairs():
     side = cams.maps[:,0].relu().as_subclass(Tensor).flatten(2).sum(2).argmax(1)
     assert (side==cams.targets[:,0]).float().mean()>.9
     pic,over = cams[:1].show()[0].get_images()
-    assert pic.get_array().shape==(32,64,3) and pic.get_extent()==over.get_extent()
+    assert pic.montage.which==[0,1] and pic.get_array().shape==(*pic.montage.shape,4) and pic.get_extent()==over.get_extent()
     for k in (0,1):
         pic,over = cams[:1].show(inp=k)[0].get_images()
         assert pic.get_array().shape[:2]==(32,32) and over.get_array().shape==(8,8)

@@ -73,7 +73,8 @@ def test_a_lane_for_each_channel_in_seconds():
         ax, = learn.cam(max_n=1).show(**kw)
         assert (ax.get_xlabel(), ax.axison, *ax.get_images()[0].get_extent()[:2])==('seconds', True, 0, 159/80)
     ax, = learner().cam(max_n=1).show()
-    assert (ax.get_xlabel(), ax.axison)==('', False)                                      # in steps, as ever
+    assert (ax.get_xlabel(), ax.axison, ax.get_xlim())==('step', True, (0,159))
+    assert [t.get_text() for t in ax.get_legend().get_texts()]==list('0123')
     plt.close('all')
 
 def test_bands_of_a_picture():
@@ -87,7 +88,7 @@ def test_bands_of_a_picture():
     assert cams.maps.shape==(2,1,8,12,10)
     ax = cams.show()[0]
     pic,heat = ax.get_images()
-    assert pic.get_array().shape[:2]==(12,60) and heat.get_extent()==pic.get_extent()
+    assert len(pic.montage.which)==6 and pic.montage.size==(12,10) and heat.get_extent()==pic.get_extent() and heat.get_array().shape==pic.get_array().shape
     plt.close('all')
 
 class LowFirst(TensorImageBase):

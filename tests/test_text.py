@@ -294,7 +294,7 @@ def test_nothing_to_explain():
     cams = text_learner().cam()[:2]
     cams._maps,cams._idxs,cams.labels,cams.health = cams._maps.map(lambda m: m[:0]),cams._idxs.map(lambda o: o[:0]),L([[],[]]),L([[],[]])
     for scale in ('image','shared'):
-        assert 'rgba(107,174,214,0.0)' in cams.html(scale=scale) and 'nothing to explain' in cams.html(scale=scale)
+        assert 'rgba(30,110,200,0.0)' in cams.html(scale=scale) and 'nothing to explain' in cams.html(scale=scale)
 
 def test_repeated_word_is_broken():
     "A word that is repeated comes as one: it goes on in the next line, and nothing is outside of the axes"

@@ -16,7 +16,7 @@ from ..engine.explain import *
 from .calls import *
 from .items import *
 from .view import *
-import operator
+import copy, operator
 from fastcore.basics import basic_repr
 
 # %% ../../nbs/learner/03_cams.ipynb #43be93db
@@ -261,13 +261,14 @@ def n_columns(self:CAMs):
     return max([1, *map(len, self._maps)])
 
 @patch
-def _drawn(self:CAMs, pic, m, inp, relu):
+def _drawn(self:CAMs, pic, m, inp, relu, slices=None):
     "What is drawn of a picture and its map. Where items are cut into parts: up to six of them, or the map of input `inp`, if that is a part"
-    if m is None or getattr(self.reads, 'parts', None) is None: return dict(picture=pic, map=m)
-    if inp in self._stacked(): return dict(picture=pic, map=TensorCAM(m[self._stacked().index(inp)], nd=m.nd-1))
-    if m.nd<3 or not isinstance(pic, Plotted): return dict(picture=pic, map=m)
-    which = strongest_slices(m, relu)
-    return dict(picture=Plotted(pic.x, which), map=m, slices=which)
+    parts = m is not None and getattr(self.reads, 'parts', None) is not None
+    if parts and inp in self._stacked(): return dict(picture=pic, map=TensorCAM(m[self._stacked().index(inp)], nd=m.nd-1))
+    deep = isinstance(pic, Plotted) and pic.x.ndim==4
+    if slices is not None and not deep: raise ValueError("`slices` chooses among those of volumes, clips and other stacks: this item is none")
+    if deep and slices is None and parts and m.nd==3: slices = strongest_slices(m, relu)
+    return dict(picture=Plotted(pic.x, slices) if deep else pic, map=m)
 
 @patch(as_prop=True)
 def by_channel(self:CAMs):
@@ -275,21 +276,20 @@ def by_channel(self:CAMs):
     m = first(self._maps)
     return m is not None and self.reads is not None and m.nd>len(self.reads.axes)
 
-def _drawn_by_channel(x, m, relu, fs):
+def _drawn_by_channel(x, m, relu, fs, slices=None):
     "What is drawn of item `x` (channels, *size) and its map: a signal in lanes; of a picture up to six bands, those where the map is strongest"
     if m.nd==2: return dict(picture=Plotted(x, fs=ifnone(fs, sampling_rate(x)), lanes=True), map=m)
     if m.nd>3: raise ValueError("Maps by channel are drawn of signals and pictures; of a volume draw one channel, as by `TensorCAM(item.maps[0,c], nd=3).show()`")
-    which = strongest_slices(m, relu)
-    return dict(picture=Plotted(x[None], which), map=m, slices=which)
+    return dict(picture=Plotted(x[None], ifnone(slices, strongest_slices(m, relu))), map=m)
 
 @patch
-def _panels_by_channel(self:CAMs, relu, fs):
+def _panels_by_channel(self:CAMs, relu, fs, slices=None):
     "`panels` of maps by channel, on the input that they are of"
     inp = self._inp()
     xs = self._decoded(inp).map(partial(self._turned, inp=inp))
     def panel(i, j):
         if j>=max(1, len(self._maps[i])): return None
-        return Panel(**_drawn_by_channel(xs[i], self._maps[i][j], relu, fs) if j<len(self._maps[i]) else {}, title=self._title(i, j, relu))
+        return Panel(**_drawn_by_channel(xs[i], self._maps[i][j], relu, fs, slices) if j<len(self._maps[i]) else {}, title=self._title(i, j, relu), wrong=self._is_wrong(i))
     return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
 
 @patch
@@ -297,15 +297,16 @@ def panels(self:CAMs,
     relu=True, # Is only shown what speaks for the target? The titles say so if not
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
     original=False, # Draw on the items as fastai opens them
-    fs=None # Steps of a signal in a second, see `CAMs.show`
+    fs=None, # Steps of a signal in a second, see `CAMs.show`
+    slices=None # Which slices of a volume, see `CAMs.show`
 ) -> list: # Of `Panel`
     "What is drawn, item by item, a panel for each target; None where an item has fewer targets than others"
-    if self.by_channel: return self._panels_by_channel(relu, fs)
+    if self.by_channel: return self._panels_by_channel(relu, fs, slices)
     pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp, fs),[None]*len(self))
     def panel(i, j):
         maps = self._maps[i]
         if j>=max(1, len(maps)): return None
-        return Panel(**self._drawn(pics[i], maps[j] if len(maps) else None, inp, relu), title=self._title(i, j, relu), view=views[i])
+        return Panel(**self._drawn(pics[i], maps[j] if len(maps) else None, inp, relu, slices), title=self._title(i, j, relu), view=views[i], wrong=self._is_wrong(i))
     return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
 
 @patch
@@ -329,16 +330,33 @@ def show(self:CAMs,
     alpha=0.6, # How much the maps cover the pictures, 0..1
     interpolation='bilinear', # matplotlib's, between the cells of a map
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
-    original=False, # Draw on the items as fastai opens them, with what the model did not see shaded; if False on what the model saw
-    fs=None # Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+    original=False, # Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
+    fs=None, # Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+    slices=None, # Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
+    contour=None, # Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
+    colorbar=False # Show what the colors mean?
 ):
-    "Draw the maps over the items, each with a title; gives the axes"
+    "Draw the maps over the items, each with a title, red where the prediction is wrong; gives the axes"
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k,cmap = cams.n_columns,ifnone(cmap, 'magma' if relu else 'RdBu_r')
-    return show_panels(cams.panels(relu, inp, original, fs), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
-                       relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, **cams._brightness(scale, relu))
+    axs = show_panels(cams.panels(relu, inp, original, fs, slices), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
+                      note=cams._advice(relu), relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, contour=contour, **cams._brightness(scale, relu))
+    if colorbar: add_colorbar(axs, relu, scale in ('image','shared'))
+    return axs
+
+@patch
+def _advice(self:CAMs, relu=True):
+    "What to try where a map means little, each advice once"
+    return '\n'.join(dict.fromkeys(f'({h[0].lower()}{h[1:]})' for hs in self.health for h in hs if ':' in h and (relu or not h.startswith('negative'))))
+
+@patch
+def _is_wrong(self:CAMs, i):
+    "Is it known that the class predicted for item `i` is not the true one?"
+    one = self._sub([i])                                                     # names of this item only
+    if one.actuals is None or (p := one.predicted[0]) is None: return False
+    return one.actuals[0] not in (None, p)
 
 @patch
 def _top(self:CAMs, relu=True):
@@ -375,3 +393,34 @@ def _title(self:CAMs, i, j, relu=True):
 def show(self:CAMItem, **kwargs):
     "Draw the maps over the item, one column for each target; gives the axes"
     return self._cams.show(**kwargs)
+
+# %% ../../nbs/learner/03_cams.ipynb #5494049b
+@patch
+@delegates(CAMs.show, but=['ctxs','nrows','slices'])
+@in_words
+def animate(self:CAMs,
+    fps=6, # Frames in a second
+    slices=None, # Which frames of a clip, or slices of a volume: numbers, or how many at even depths; all if None
+    max_n=4, # Show at most so many items
+    ncols=None, # Columns of the grid
+    figsize=None, # Size of the figure in inches
+    dpi=80, # Dots to an inch
+    kind='gif', # 'gif' or 'webp'
+    **kwargs # For `CAMs.show`
+):
+    "Clips frame by frame, and volumes slice by slice, under their maps, as an animation that a notebook shows; its `data` are the bytes"
+    check_max_n(max_n)
+    cams,relu = self[:max_n],ifnone(kwargs.pop('relu', None), not self.signed)
+    panels = cams.panels(relu, *(kwargs.pop(k, d) for k,d in (('inp',None),('original',False))))
+    deep = [p.picture.x.shape[1] for p in panels if p is not None and isinstance(p.picture, Plotted) and p.picture.x.ndim==4]
+    if not deep: raise TypeError("An animation goes through the frames of clips or the slices of volumes: these items have none")
+    which = chosen_slices(max(deep), ifnone(slices, max(deep)))
+    scale = cams._brightness(kwargs.pop('scale', 'image'), relu)
+    how = dict(relu=relu, cmap=kwargs.pop('cmap', None) or ('magma' if relu else 'RdBu_r'), **scale, **kwargs)
+    def at(p, i):
+        p = copy.copy(p)
+        p.picture = p.picture.of([min(i, p.picture.x.shape[1]-1)])
+        return p
+    def draw(n, axs): return show_panels([p and at(p, which[n]) for p in panels], axs, **how)
+    titles = [p.title for p in panels if p is not None]
+    return Animation(frames(len(panels), [f'{i+1} of {max(deep)}' for i in which], draw, titles, ncols or min(4, len(panels)), figsize, dpi), fps, kind)

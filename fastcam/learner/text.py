@@ -157,7 +157,7 @@ def panels(self:TextCAMs,
     def panel(i, j, words):
         if j>=max(1, len(self.labels[i])): return None
         title = self._title(i, j, relu).replace('\n', ' · ')
-        return WordPanel([(w, tokens, v[j] if j<len(v) else 0.) for w,tokens,v in words], title, ' · '.join(filter(None, (means, _notes(words)))))
+        return WordPanel([(w, tokens, v[j] if j<len(v) else 0.) for w,tokens,v in words], title, ' · '.join(filter(None, (means, _notes(words)))), self._is_wrong(i))
     texts = enumerate(self._words(self._scaled(scale, relu, clip)))
     return [panel(i, j, words) for i,words in texts for j in range(self.n_columns)]
 
