@@ -26,6 +26,7 @@ from fastcam.engine.target import Neg as Neg
 from fastcam.engine.target import Outputs as Outputs
 from fastcam.engine.target import PerItem as PerItem
 from fastcam.engine.target import Prob as Prob
+from fastcam.engine.prompt import Prompt as Prompt
 from fastcam.engine.target import ReST as ReST
 from fastcam.engine.target import Region as Region
 from fastcam.engine.target import Several as Several
@@ -627,4 +628,4 @@ def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAM
     
     - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
     - learn: Learner that reads the items again; without it they are drawn from their files"""
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']

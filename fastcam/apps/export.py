@@ -625,7 +625,7 @@ def export_cams(self:Learner,
         _check_indexed(dl)
         dl,layer = at_size(learn, dl, size, layer, _readable(dl))
         idxs = list(dl.get_idxs())
-        target = asked_target(learn, target)
+        target = asked_target(learn, take_part(learn, target))
         n_items = min(len(dl.dataset), ifnone(max_n, math.inf))
         how = dict(layer=layer, method=method, fuse=fuse, smooth=smooth)
         choices = dict(target=target, **how, n_items=n_items, **kwargs)

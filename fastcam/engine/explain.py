@@ -161,6 +161,7 @@ class Explainer:
         self.shares = shares
         self.fuse = None if fuse is None else named_choice('fuse', fuse, _fuses)
         self.target,self.layer,self.vocab = as_target(target, vocab, n_items),layer,vocab
+        self.names = self.target.names_of(vocab)
         self.method,self.open = as_method(method, smooth, **kwargs),None if method is not None else dict(smooth=smooth, **kwargs)
         self.blind,self.asks,self.rule = is_blind(method, smooth),asks_layer(method) if layer is None else True,as_rule(rule)
         self.usual = layer is None and method is None and smooth is None and not kwargs         # nothing was chosen but what is explained
@@ -259,7 +260,7 @@ class Explainer:
         "What is kept of the prediction for the question `q`, probabilities where there are any"
         p,heads = q.summary(pred),q.heads
         if p is None: return None
-        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(q.answer(pred)) else act(p.float())
+        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(q.answer(pred)) else q.sure(p.float(), act)
         return p.float() if q.by_place(pred) else heads.probs(p.float())
 
     def _true(self, yb):
@@ -361,13 +362,14 @@ def cam_maps(
     **kwargs # For the method and `smooth`
 ) -> TensorCAM: # `(batch, targets, *grid)`, raw: signed, float32, at the layer's resolution; an `L` of `(targets, *grid)` where items differ in their number
     "Class activation maps of `model` for a batch, in plain PyTorch"
-    xb,model = tuplify(xb),unwrap(model)
+    xb,whole = tuplify(xb),unwrap(model)
     if not all(isinstance(x, Tensor) for x in xb):
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
-    with keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=n_items(xb), rule=rule, **kwargs)
     if not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
-    with alone(model):
+    with alone(whole):
+        target,model = bound_target(target, whole)
+        with keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=n_items(xb), rule=rule, **kwargs)
         if size is not None: model,xb = _at_size(model, xb, size, explain)
         maps = _maps_of(model, xb, explain)
     return maps if fuse is None else maps[None]
@@ -394,8 +396,13 @@ def input_shares(
     empty=None # What stands for an empty input, one for each: a number, a tensor that broadcasts, None for 0; of a text a whole number is a token
 ) -> Tensor: # (batch, targets, inputs), in units of what is explained, signed; an `L` of (targets, inputs) where items differ in their number
     "What each input counted: Shapley values, which add up to what was gained from empty inputs. Of n inputs in 2**n-1 more passes"
-    xb,model = tuplify(xb),unwrap(model)
-    target = as_target(target, None, n_items(xb))
+    xb,whole = tuplify(xb),unwrap(model)
+    with alone(whole):
+        target,model = bound_target(target, whole)
+        return _shares_of_inputs(model, xb, as_target(target, None, n_items(xb)), empty)
+
+def _shares_of_inputs(model, xb, target, empty):
+    "What `input_shares` gives"
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods, Capture(model, {}, mods=mods) as cap:
         model(*xb)
         cap.unhook()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['as_plain', 'ClassNames', 'HeadsOf', 'class_index', 'is_dense', 'with_answers', 'Target', 'TopK', 'Above', 'Outputs',
            'Classes', 'Head', 'PerItem', 'Actual', 'Fn', 'Similar', 'Region', 'Prob', 'Neg', 'ReST', 'Versus',
-           'Several', 'as_target']
+           'Several', 'bound_target', 'as_target']
 
 # %% ../../nbs/engine/04_target.ipynb #db215956
 from fastai.vision.all import *
@@ -204,14 +204,28 @@ class Target:
         for p in list(ps)[1:]:
             v = getattr(self, p.name, p.default)
             if p.kind is p.VAR_POSITIONAL: args += map(_said, getattr(self, p.name, ()))
-            elif p.kind is not p.VAR_KEYWORD and v is not p.default: args.append(('' if len(args)==list(ps).index(p)-1 else f'{p.name}=')+_said(v))
+            elif p.kind is not p.VAR_KEYWORD and v is not p.default: args.append(('' if p.kind is not p.KEYWORD_ONLY and len(args)==list(ps).index(p)-1 else f'{p.name}=')+_said(v))
         return f"{type(self).__name__}({', '.join(args)})"
+    def bound(self,
+        model:nn.Module # The model that is explained
+    ) -> tuple:
+        "This target for `model`, and the module that is called with the items: the model, or a part of it"
+        return self,model
     def setup(self,
         vocab=None, # The classes, if they have names
         n=None # Number of items, if known
     ):
         "Turn names into indices, before anything is run"
         return self
+    def names_of(self, vocab=None):
+        "Names of what `summary` holds, column by column; the classes, if they have names"
+        return vocab
+    def sure(self,
+        p, # What `summary` gave
+        act # What makes outputs probabilities
+    ):
+        "Of a question: probabilities of what `summary` gave"
+        return act(p)
     def answer(self, pred):
         "The tensor that is asked about, in a prediction of several; all of it where that is not known, or where heads are read one by one"
         if isinstance(pred, Tensor) or self.vocab is not None and len(self.vocab.heads)>1: return pred
@@ -515,11 +529,18 @@ class Region(Target):
 class _Of(Target):
     "A number of the classes that another target picks"
     def __init__(self, target=None): store_attr()
+    def bound(self, model):
+        of,called = bound_target(self.target, model)
+        return _like(self, target=of),called
     def setup(self, vocab=None, n=None):
         self.of = as_target(self.target, vocab, n)
         if type(self.of).scores is not Target.scores:
             raise TypeError(f"{type(self).__name__} is about classes: it cannot wrap {type(self.of).__name__}, which is a number already")
+        self.vocab = self.of.vocab
         return self
+    def names_of(self, vocab=None): return self.of.names_of(vocab)
+    def sure(self, p, act): return self.of.sure(p, act)
+    def doubts(self, pred): return _like(self.of, idx=self.idx).doubts(pred)
     def read(self, pred): return super().read(pred) if type(self.of).read is Target.read else _like(self.of, heads=self.heads).read(pred)
     def idxs(self, pred, rows, yb):
         if pred.shape[1]<2: raise ValueError(f"{type(self).__name__} compares classes, and this model has one output: leave it out")
@@ -533,13 +554,14 @@ class Prob(_Of):
     def doubts(self, pred):
         sure = self.scores(pred)>.9999
         why = 'saturated probability: the model is so sure that nothing moves it; explain the output itself, without `Prob`'
-        return [[why if s else '' for s in o] for o in sure.tolist()]
+        return [[d or (why if s else '') for s,d in zip(*o)] for o in zip(sure.tolist(), super().doubts(pred))]
 
 class Neg(_Of):
     "What speaks against what `target` picks"
     name = 'against {}'
     def setup(self, vocab=None, n=None):
         self.of = as_target(self.target, vocab, n)
+        self.vocab = self.of.vocab
         return self
     def ask(self, pred, rows, yb=()):
         of = self.of.ask(pred, rows, yb)
@@ -601,16 +623,25 @@ class Versus(_Of):
 class Several(Target):
     "Several targets side by side: what a list becomes that holds more than classes"
     def __init__(self, *targets): self.targets = targets
+    def bound(self, model):
+        ts,called = bound_target(list(self.targets), model)
+        return _like(self, targets=tuple(ts)),called
     @property
     def signed(self): return any(t.signed for t in self.ts)
     @property
     def places(self): return sum([t.places for t in self.ts], [])
     def setup(self, vocab=None, n=None):
         self.ts = [as_target(t, vocab, n) for t in self.targets]
+        self.vocab = self.ts[0].vocab
         return self
+    def names_of(self, vocab=None): return self.ts[0].names_of(vocab)
+    def sure(self, p, act): return self.ts[0].sure(p, act)
+    def read(self, pred): return super().read(pred) if self.names_of() is None else self.ts[0].read(pred)
     def ask(self, pred, rows, yb=()):
         ts = [t.ask(pred, rows, yb) for t in self.ts]
-        return self.question(pred, ts=ts, idx=torch.cat([t.idx for t in ts], 1))
+        names = self.names_of()
+        idx = [t.idx if t.names_of()==names else t.idx.clamp(max=-1) for t in ts]          # numbers of other classes than those of the first are none
+        return self.question(pred, ts=ts, idx=torch.cat(idx, 1))
     def scores(self, pred, rows=slice(None)): return torch.cat([t.scores(pred, rows) for t in self.ts], 1)
     def title(self, i, j, vocab=None):
         ts = [(t,c) for t in self.ts for c in range(t.idx.shape[1])]
@@ -624,6 +655,16 @@ def _per_item(idxs):
     if idxs.ndim not in (1,2): raise ValueError(f"`target` has shape {tuple(idxs.shape)}, expected one index for each item (n,), or k of them (n,k)")
     if 'int' not in str(idxs.dtype): raise TypeError(f"`target` holds {idxs.dtype}, expected class indices; use PerItem([...]) for names")
     return PerItem(idxs)
+
+def bound_target(
+    target, # See `as_target`
+    model:nn.Module # The model that is explained
+) -> tuple:
+    "`target` for `model`, as `Target.bound` gives it, and the module that is called with the items"
+    if isinstance(target, Target): return target.bound(model)
+    if not is_listy(target) or not any(isinstance(t, Target) for t in target): return target,model
+    ts,called = zip(*[bound_target(t, model) for t in target])
+    return list(ts),first(o for o in called if o is not model) or model
 
 def as_target(
     target=None, # None: the predicted class; a class or index; a list of them; a tensor or array of indices (n,) or (n,k); a `Target`; a function of the prediction

@@ -212,7 +212,7 @@ def item_truths(cams, truth, original):
 
 def class_names(cams):
     "For each item the names of the classes explained, None for what has none"
-    return [[None if c<0 or cams.vocab is None else cams.vocab[c] for c in o.tolist()] for o in cams._idxs]
+    return [[None if c<0 or cams.names is None else cams.names[c] for c in o.tolist()] for o in cams._idxs]
 
 def _held(cams, truths, sizes, thresh, tol):
     rows,files = [],cams.files

@@ -478,6 +478,7 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
         if dup := [k for k,n in Counter(map(choice_name, o)).items() if n>1]: raise ValueError(f"{dup[0]!r} comes twice: each row needs a name of its own")
     bar,vals,cost,rows = progress_of(learn),defaultdict(list),defaultdict(lambda: np.zeros(3)),[]
     with as_before(learn) as learn, learn.no_bar():
+        target = take_part(learn, target)
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=layers or [None], target=target, **kwargs)
         cams = learn.cam(dl=dl, target=target, layer=first(layers), method=activation_sum, with_preds=False)
         pairs = list(itertools.product(layers, methods)) if layers else _usual_pairs(methods, len(stages(grid_layers(learn.model, cams[:1].inputs))))

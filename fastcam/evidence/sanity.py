@@ -192,6 +192,7 @@ def sanity_check(self:Learner,
     with keywords_of(Learner.sanity_check): named = _named_methods(methods, kwargs)
     bar,rows = progress_of(self),[]
     with as_before(self) as learn, learn.no_bar():
+        target = take_part(learn, target)
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], target=target, **kwargs)
         asked = _by_layer(methods, named, layer)
         cams = learn.cam(dl=dl, target=target, layer=first(asked), method=activation_sum, with_preds=False)

@@ -30,7 +30,7 @@ def _named_actual(t, vocab):
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
-    _shares = None
+    _shares,_names = None,None
     def __init__(self,
         maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
@@ -47,9 +47,10 @@ class CAMs:
         reads=None, # `Reads` of that layer: which input the maps lie on, and along which axes; the first as it is if None
         blind=False, # Are the maps the same whatever is asked, as those of Eigen-CAM?
         how='', # Name of the method
-        shares=None # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
+        shares=None, # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
+        names=None # Names of what `preds` and `targets` are about where that is not the classes, as of prompts; those of the classes if None
     ):
-        self._maps,self._idxs,self._shares = L(maps),L(idxs),shares
+        self._maps,self._idxs,self._shares,self._names = L(maps),L(idxs),shares,names
         store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
@@ -65,6 +66,10 @@ class CAMs:
         "What each input counted (n, k, inputs), signed, in units of what is explained, see `input_shares`; an `L` where items differ in the number of classes, None if not asked for by `shares=True`"
         return None if self._shares is None else stack_alike(self._shares)
     @property
+    def names(self):
+        "Names of the columns of `preds`: the classes, or the prompts that were asked for; None where they have none"
+        return ifnone(self._names, self.vocab)
+    @property
     def actuals(self):
         "Names of the true classes, or true values, None where not known"
         return None if self.targs is None else L(_named_actual(t, self.vocab) for t in self.targs)
@@ -73,9 +78,15 @@ class CAMs:
         "`L` of k numbers for each item: the prediction, a probability for a classifier, of each class explained; None where there is none"
         return L([None if c<0 or self.preds is None else self.preds[i][c].item() for c in t.tolist()] for i,t in enumerate(self._idxs))
 
+    def _best_named(self):
+        "The most probable of `names`"
+        return L(None if p is None or len(p)<2 else self._names[p.argmax().item()] for p in ifnone(self.preds, [None]*len(self)))
+
     @property
     def predicted(self):
-        "Names of the most probable classes; None where there is no single one"
+        "Names of the most probable classes, or prompts; None where there is no single one"
+        return self._best_class() if self._names is None else self._best_named()
+    def _best_class(self):
         several = isinstance(self.vocab, ClassNames) and len(self.vocab.heads)>1
         if several and self.preds is not None: return L(', '.join(self.vocab[c] for c in self.vocab.predicted(p)) for p in self.preds)
         single = (self.preds is not None and TensorMultiCategory not in types_of(self.dl) and
@@ -106,7 +117,7 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares))
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names)
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
@@ -130,7 +141,7 @@ def _check_known(what, vals):
 def _named(self:CAMs, what, vals, names):
     "The classes of each item, and whether one of `names` is among them"
     _check_known(what, vals)
-    vocab = set(map(str, ifnone(self.vocab, [])))
+    vocab = {str(c) for o in (self.vocab,self.names) for c in ifnone(o, [])}
     def each(o):
         "Of several true classes all, and each"
         if is_listy(o): return o
@@ -368,7 +379,7 @@ def _head(self:CAMs, i, j, p):
     "What is explained, with its probability `p`; in brackets that of a class it speaks against"
     if self.blind: return 'whatever is asked'
     head = self.labels[i][j]
-    return head if p is None else f'{head} ({p:.2f})' if head.startswith('against ') and head not in set(map(str, ifnone(self.vocab, ()))) else f'{head} {p:.2f}'
+    return head if p is None else f'{head} ({p:.2f})' if head.startswith('against ') and head not in set(map(str, ifnone(self.names, ()))) else f'{head} {p:.2f}'
 
 @patch
 def _counted(self:CAMs, i, j):
