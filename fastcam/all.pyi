@@ -214,7 +214,7 @@ class Interpretation(_Interpretation):
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
@@ -244,7 +244,7 @@ class Interpretation(_Interpretation):
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
@@ -292,7 +292,7 @@ class ClassificationInterpretation(_ClassificationInterpretation, Interpretation
         - figsize: Size of the figure in inches
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
@@ -328,7 +328,7 @@ class Learner(_Learner):
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
@@ -382,7 +382,7 @@ class Learner(_Learner):
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
@@ -408,7 +408,7 @@ class Learner(_Learner):
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
@@ -435,7 +435,7 @@ class Learner(_Learner):
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - with_preds: Keep the predictions
         - max_n: Explain only so many items, the first
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
@@ -451,7 +451,7 @@ class Learner(_Learner):
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
         - fuse: How the maps of several layers become one; None gives a dict of `CAMs` by layer
-        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+        - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
@@ -620,7 +620,7 @@ def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = Non
     - layer: Where, see `find_layers`: the last that makes a good map if None, of a text its embeddings; an index from the end, a name, a module, a list; 'input' is the input itself
     - method: How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
     - fuse: How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
-    - smooth: Average over variants of the input: 'tta', 'noise', 'windows', a function
+    - smooth: Average over variants of the input: 'tta', 'noise', 'scales', 'windows', a function
     - rule: How the backward pass is made: 'guided', 'libragrad', 'attnlrp', a function; as autograd makes it if None
     - size: Explain at another size of the input, for finer maps: pixels of its shorter side, or (height, width); as it is if None"""
 def demo_learner() -> Learner: r"""The packaged ImageNet EfficientNet-Lite0, ready to explain; the random state stays as it is"""

@@ -188,3 +188,33 @@ def test_two_pictures():
     big = [F.interpolate(o, (48,48), mode='bilinear') for o in (a,b)]
     model = Two()
     close(cam_maps(model, (a,b,t), 1, size=48), cam_maps(model, (*big,t), 1), eps=1e-5)
+
+# ---- several sizes fused
+def test_scales_of_one_size_are_plain():
+    x = torch.randn(2,3,48,48)
+    for model in (small_net(), Patches()):
+        close(cam_maps(model, x, [0,2], smooth='scales', scales=(1,), flips=False), cam_maps(model, x, [0,2]), eps=1e-6)
+        want = cam_maps(model, x, [0,2], size=96)
+        close(cam_maps(model, x, [0,2], smooth='scales', scales=(2,), flips=False), want, eps=1e-5)
+
+def test_scales_by_hand():
+    "The mean over sizes and flips, each map as a density on the finest grid; the model is as it was"
+    model,x = Patches(),torch.randn(2,3,48,48)
+    was = snapshot(model)
+    got = cam_maps(model, x, 1, method='hirescam', smooth='scales', scales=(1,2))
+    assert not changed(was, snapshot(model))
+    def plain(x, **kw): return cam_maps(model, x, 1, method='hirescam', **kw)
+    fine = plain(x, size=96)+plain(x.flip(-1), size=96).flip(-1)
+    coarse = plain(x)+plain(x.flip(-1)).flip(-1)
+    close(got, (fine+coarse.resize(12)/4)/4, eps=1e-5)
+
+def test_scales_in_a_learner():
+    "A batch is its items, whatever the layer, and the maps lie on what the model saw"
+    learn = pic_learner(Resize(48))
+    cams = learn.cam(smooth='scales', scales=(1,1.5), layer=['0.1','0.3'], target=[0,1])
+    equal(cams.inputs.shape, (8,3,48,48))
+    close(learn.cam(dl=learn.dls.valid.new(bs=1), smooth='scales', scales=(1,1.5), layer=['0.1','0.3'], target=[0,1]).maps, cams.maps, eps=1e-5)
+
+def test_scales_need_a_size():
+    with expect_fail(ValueError, "does not take an input of 96x96"):
+        cam_maps(nn.Sequential(nn.Conv2d(3,4,3,2,1), nn.ReLU(), nn.Flatten(), nn.Linear(4*24*24,3)), torch.randn(1,3,48,48), smooth='scales', scales=(1,2))

@@ -151,7 +151,7 @@ class Explainer:
         layer=None, # See `find_layers`; the last that makes a good map if None
         method=None, # See `as_method`; if None Grad-CAM where the answer is about the whole picture, what is best where it belongs to a place, see `method_for`
         fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function of the list of maps, or None to keep them apart
-        smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
+        smooth=None, # 'tta', 'noise', 'scales', 'windows' or a function, see `as_method`
         vocab=None, # Names of the classes
         n_items=None, # Number of items, if known
         rule=None, # How the backward pass is made, see `as_rule`: 'guided', 'libragrad', 'attnlrp'; as autograd makes it if None
@@ -166,7 +166,7 @@ class Explainer:
         self.blind,self.asks,self.rule = is_blind(method, smooth),asks_layer(method) if layer is None else True,as_rule(rule)
         self.usual = layer is None and method is None and smooth is None and not kwargs         # nothing was chosen but what is explained
         self.check_rule = partial(_check_rule, rule)
-        if smooth in (None,'tta','noise'): self.check_rule(self.method)                # another smoother may ask for gradients
+        if smooth in (None,'tta','noise','scales'): self.check_rule(self.method)                # another smoother may ask for gradients
 
     def method_at(self,
         place, # As `Target.place`
@@ -356,7 +356,7 @@ def cam_maps(
     layer=None, # Where, see `find_layers`: the last that makes a good map if None, of a text its embeddings; an index from the end, a name, a module, a list; 'input' is the input itself
     method=None, # How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
     fuse='mean', # How the maps of several layers become one: 'mean', 'max', 'product', 'tanhmax', a function; None gives a dict by layer
-    smooth=None, # Average over variants of the input: 'tta', 'noise', 'windows', a function
+    smooth=None, # Average over variants of the input: 'tta', 'noise', 'scales', 'windows', a function
     rule=None, # How the backward pass is made: 'guided', 'libragrad', 'attnlrp', a function; as autograd makes it if None
     size=None, # Explain at another size of the input, for finer maps: pixels of its shorter side, or (height, width); as it is if None
     **kwargs # For the method and `smooth`

@@ -15,6 +15,7 @@ from .layer import *
 from .target import *
 from .capture import *
 from .tail import *
+from .size import *
 from torch.nn.attention import sdpa_kernel, SDPBackend
 from contextlib import nullcontext
 import inspect, weakref
@@ -197,10 +198,20 @@ class Pass:
         a[torch.arange(len(rows)),chs] = 0
         return self.tail(a, rows)
 
+    def _for_inputs(self, xb):
+        "The model, its layers and its modules for inputs `xb`: this pass's own, or where they are of another size those that take it, with the layers found there"
+        sizes,own = [[tuple(x.shape[1:]) for x in b if isinstance(x, Tensor)] for b in (xb,self.cap.xb)]
+        if sizes==own: return self.model,self.cap.layers,self.cap.mods
+        def find():
+            model = model_at(self.model, self.cap.xb, xb)
+            return model,{n: input_layer(model, xb) if is_input(l) else first(find_layers(model, xb, n).values()) for n,l in self.cap.layers.items()},None
+        return self.once(find, 'for inputs', tuple(sizes))
+
     def again(self, *xb):
-        "The same question (layer, classes) asked of other inputs of the same number: another pass"
+        "The same question (layer, classes) asked of other inputs of the same number, perhaps of another size: another pass"
         if self.rows is not None: xb = [n if i in self.shared else x.index_copy(0, self.rows, n) for i,(x,n) in enumerate(zip(self.cap.xb, xb))]
-        with Capture(self.model, self.cap.layers, self.cap.pad, self.cap.mods, self.cap.rule) as cap: self.model(*xb)
+        model,layers,mods = self._for_inputs(xb)
+        with Capture(model, layers, self.cap.pad, mods, self.cap.rule) as cap: model(*xb)
         cap.answered_by = self.cap.answered_by
         res = Pass(cap, self.target).at(self.layer, self.j)
         res.at_once,res.lone = 1,True                                  # of the other columns nobody asks this pass
@@ -376,7 +387,7 @@ def _check_keywords(kwargs, params, what):
 
 def as_method(
     method, # A registered name, or a function of a `Pass`; Grad-CAM if None
-    smooth=None, # Average over variants of the input, 'tta', 'noise', 'windows', or a function of a method and a `Pass`
+    smooth=None, # Average over variants of the input, 'tta', 'noise', 'scales', 'windows', or a function of a method and a `Pass`
     **kwargs # For the method, and for `smooth`
 ):
     "The function of a `Pass` that these stand for; ValueError for an unknown name, TypeError for a keyword that nothing takes"
@@ -429,7 +440,7 @@ def is_blind(
     smooth=None # As in `as_method`
 ) -> bool:
     "Is the map the same whatever is asked, as far as the method says so?"
-    return getattr(_unwrapped(method), 'blind', False) and smooth in (None,'tta','noise')         # windows of the input count by their score
+    return getattr(_unwrapped(method), 'blind', False) and smooth in (None,'tta','noise','scales')         # windows of the input count by their score
 
 # %% ../../nbs/engine/07_method.ipynb #03e82d2a
 def grid_dims(

@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..core import *
 from .target import *
 from .tail import *
+from .size import *
 from .method import *
 import itertools, sys
 
@@ -155,6 +156,20 @@ def _noisy(method, o,
 ):
     x = o.x
     return sum(method(o.near(x+noise_like((1,*x.shape[1:]), sigma, x, i))) for i in range(samples))/samples
+
+@register_smooth('scales')
+def _scales(method, o,
+    scales=(1., 9/7, 11/7), # Sizes of the input, as multiples of its own
+    flips=True # Flipped as well?
+):
+    size,ms = tuple(o.reads.of(o.xb).shape[2:]),[]
+    for s in scales:
+        xb = inputs_at(o.model, o.xb, tuple(round(n*s) for n in size))
+        ms.append(method(o if s==1 else o.again(*xb)))
+        if flips: ms.append(method(o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)))).flip(-1))
+    grid = max((m.shape[1:] for m in ms), key=math.prod)
+    def dense(m): return TensorCAM(m, nd=len(grid)).resize(grid).as_subclass(Tensor)*(m[0].numel()/math.prod(grid))
+    return sum(m if m.shape[1:]==grid else dense(m) for m in ms)/len(ms)
 
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
 

@@ -155,7 +155,7 @@ class CAMCallback(HookCallback):
         layer=None, # Where, see `find_layers`
         method=None, # How, see `as_method`; what the task asks for if None
         fuse='mean', # How the maps of several layers become one, see `Explainer`
-        smooth=None, # 'tta', 'noise', 'windows' or a function, see `as_method`
+        smooth=None, # 'tta', 'noise', 'scales', 'windows' or a function, see `as_method`
         every=1, # In a fit, observe every so many batches
         n_items=None, # Number of items, if known
         rule=None, # How the backward pass is made, see `as_rule`

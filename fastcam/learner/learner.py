@@ -130,7 +130,7 @@ def cam(self:Learner,
     layer=None, # Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
     method=None, # How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
     fuse='mean', # How the maps of several layers become one; None gives a dict of `CAMs` by layer
-    smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'windows', a function
+    smooth=None, # Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
     with_preds=True, # Keep the predictions
     max_n=None, # Explain only so many items, the first
     rule=None, # How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
