@@ -8,6 +8,7 @@ from .engine.method import cam_methods, register_method, register_smooth, weight
 from .engine.perturb import *
 from .engine.network import *
 from .engine.explain import cam_maps, input_shares
+from .engine.objects import Detections
 from .engine.prompt import Prompt
 from .learner.items import as_item
 from .learner.cams import CAMItem, CAMs
@@ -21,7 +22,7 @@ from .evidence import BestCAM, CAMSummary, SanityCheck, metrics_table, register_
 from .apps.export import load_cams
 from .apps.demo import demo_learner, demo_photos
 
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Detections', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
            'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps',
            'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
            'register_smooth', 'weight_method']

@@ -19,6 +19,7 @@ from fastcam.engine.target import Actual as Actual
 from fastcam.evidence.metric import BestCAM as BestCAM
 from fastcam.learner.callback import CAMCallback as CAMCallback
 from fastcam.engine.target import Classes as Classes
+from fastcam.engine.objects import Detections as Detections
 from fastcam.engine.target import Fn as Fn
 from fastcam.engine.target import Head as Head
 from fastcam.engine.grid import Layout as Layout
@@ -99,7 +100,7 @@ class CAMs(_CAMs):
     def files(self): r"""`L` of the items' files; None for what has none"""
     def localize(self, truth: Any = None, original: Any = True, thresh: Any = 0.2, tol: Any = 0.03) -> DataFrame: r"""Hold each map against what is true: where do methods miss?
         
-        - truth: What is true of each item, see `object_mask`: a function of the item, as it stands in the dataset, that gives it; a list; if None the items' own targets
+        - truth: What is true of each item, see `object_mask`: a function of the item, as it stands in the dataset, that gives it; a list; if None the items' own targets, or the boxes of the objects that are explained
         - original: Is the truth measured on the original picture? False: on the picture shown; the items' own targets always are
         - thresh: What is hot, see `TensorCAM.mask`
         - tol: See `pointing_game`"""
@@ -113,7 +114,7 @@ class CAMs(_CAMs):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def to_df(self, thresh: Any = 0.2, original: Any = True, components: Any = 'largest') -> DataFrame: r"""File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box
+    def to_df(self, thresh: Any = 0.2, original: Any = True, components: Any = 'largest') -> DataFrame: r"""File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box. Of an object its own box as well
         
         - thresh: What is hot, see `TensorCAM.mask`
         - original: Boxes in pixels of the original file, rather than of the picture shown
@@ -127,7 +128,7 @@ class CAMs(_CAMs):
         - prob: (lowest, highest) probability of the first class explained
         - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
     @property
-    def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"""
+    def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
     def pictures(self, inp: Any = None, fs: Any = None): r"""The items as the model saw them, decoded: each shows itself
         
         - inp: Which input, if the model has several; if None the one that the layer reads
@@ -320,7 +321,7 @@ class Learner(_Learner):
         - items: See `Learner.cam`
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
-        - truth: What is true of each item, see `CAMs.localize`: a function of the item (such as its file), a list; if None the items' own targets
+        - truth: What is true of each item, see `CAMs.localize`: a function of the item (such as its file), a list; if None the items' own targets, or the boxes of the objects that are explained
         - methods: Names of methods, or functions, a row each; two baselines come with them: Random, and the middle of the picture
         - original: See `CAMs.localize`
         - tol: See `pointing_game`
@@ -615,7 +616,7 @@ def text_classifier_learner(dls, arch, seq_len: Any = 72, config: Any = None, ba
 def cam_maps(model, xb, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, rule: Any = None, size: Any = None, **kwargs) -> TensorCAM: r"""Class activation maps of `model` for a batch, in plain PyTorch
     
     - model: Any PyTorch model; it is put in eval mode for the call, and back
-    - xb: Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
+    - xb: Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device; for a detector also a list of pictures (channels, height, width)
     - target: What is explained, see `as_target`: the predicted class if None, class indices, a function of the prediction
     - layer: Where, see `find_layers`: the last that makes a good map if None, of a text its embeddings; an index from the end, a name, a module, a list; 'input' is the input itself
     - method: How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
@@ -628,4 +629,4 @@ def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAM
     
     - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
     - learn: Learner that reads the items again; without it they are drawn from their files"""
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['wrong_color', 'room_of', 'in_lines', 'titled', 'edged', 'chosen_slices', 'strongest_slices', 'Montage', 'faded',
            'Plotted', 'sampling_rate', 'as_picture', 'shaded', 'title_size', 'axes_grid', 'close_figure', 'loose_row',
-           'loose_axes', 'noted', 'add_colorbar', 'Panel', 'show_panels', 'Colored', 'legend', 'plot_lines',
+           'loose_axes', 'noted', 'add_colorbar', 'Box', 'Panel', 'show_panels', 'Colored', 'legend', 'plot_lines',
            'WordPanel', 'word_axes', 'display_html', 'frames', 'Animation', 'save_mp4']
 
 # %% ../nbs/01_draw.ipynb #a1b889d1
@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap, Normalize as ColorScale
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.textpath import text_to_path
 from base64 import b64encode
@@ -415,6 +415,27 @@ def add_colorbar(
     bar.set_label(f'{says}, as a share of the largest' if share else says, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
+class Box:
+    "The box of an object over a picture, in a color of its own, and what it is"
+    def __init__(self,
+        box, # x1, y1, x2, y2 in pixels of the picture
+        said, # Written at its corner
+        number=0, # Of its color in matplotlib's cycle
+        size=None # (height, width) of the picture that it is measured in; of what is drawn if None
+    ): store_attr()
+    def show(self,
+        ctx # Axes with a picture
+    ):
+        "Draw it on `ctx`; gives the axes"
+        im,color = ctx.get_images()[0],f'C{self.number%10}'
+        left,right,bottom,top = im.get_extent()
+        h,w = ifnone(self.size, im.get_array().shape[:2])
+        (x1,x2),(y1,y2) = [[a+o/n*(b-a) for o in ends] for a,b,n,ends in ((left,right,w,self.box[::2]), (top,bottom,h,self.box[1::2]))]
+        ctx.add_patch(Rectangle((x1,y1), x2-x1, y2-y1, fill=False, ec=color, lw=2))
+        tag = dict(boxstyle='square,pad=.15', fc=color, ec='none')
+        ctx.text(x1, y1, self.said, color='w', fontsize=7, va='bottom', clip_on=True, parse_math=False, bbox=tag)
+        return ctx
+
 class Panel:
     "What one axes shows: a picture, a map over it, a title. The picture and the map show themselves; each may be None"
     def __init__(self,
@@ -422,7 +443,8 @@ class Panel:
         map=None, # Has `show(ctx=..., view=..., **kwargs)`, as a `TensorCAM`
         title='', # Above both
         view=None, # `CAMView`, where the picture is the original and the model saw a part of it
-        wrong=False # Is the prediction wrong? The title is red then, as fastai's `show_results` has it
+        wrong=False, # Is the prediction wrong? The title is red then, as fastai's `show_results` has it
+        box=None # `Box` of the object that is explained
     ): store_attr()
     @property
     def inches(self):
@@ -437,6 +459,7 @@ class Panel:
         if self.picture is not None: self.picture.show(ctx=ctx)
         if self.view is not None: self.view.shade(ctx)
         if self.map is not None: self.map.show(ctx=ctx, view=self.view, **kwargs)
+        if self.box is not None: self.box.show(ctx)
         return titled(ctx, self.title, size, **dict(color=wrong_color) if self.wrong else {}) if self.title else ctx
 
 def _size_for(panels, ncols, nrows):

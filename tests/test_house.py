@@ -5,7 +5,7 @@ from conftest import root
 
 floors = dict(zip(['', 'engine', 'learner', 'evidence', 'apps'], map(str.split, [
     'core draw',
-    'trace grid dry layer target capture tail size method perturb network inputs explain prompt',
+    'trace grid dry layer target capture tail size method perturb network inputs explain prompt objects',
     'calls items view cams text callback learner interpret film concept',
     'metric localize sanity summary',
     'export cli demo'])))

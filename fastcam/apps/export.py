@@ -35,7 +35,7 @@ def _schema(pa, dtype):
     "The columns of a shard, and those of its errors"
     maps = dict(item=pa.int64(), file=pa.string(), column=pa.int16(), target=pa.int32(), label=pa.string(), prob=pa.float32(), predicted=pa.string(), actual=pa.string(),
                 health=pa.string(), grid=pa.list_(pa.int32()), cam=pa.list_(pa.type_for_alias(dtype)), peak=pa.float32(),
-                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()))
+                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()), object=pa.list_(pa.float32()))
     return pa.schema(maps),pa.schema(dict(item=pa.int64(), file=pa.string(), reason=pa.string()))
 
 # %% ../../nbs/apps/00_export.ipynb #51d67c42
@@ -353,6 +353,7 @@ def _table(
         health=cams.health.concat(),
         grid=each([list(m.grid) for m in cams._maps]),
         peak=peak,
+        object=[None]*sum(counts) if cams.boxes is None else [b.tolist() for o in cams.boxes for b in o],
         **{name: each([None if v is None else col(v) for v in views]) for name,col in _view_cols.items()})
     cols = {name: pa.array(list(vals), schema.field(name).type) for name,vals in cols.items()}
     return pa.table({**cols, 'cam':cam}, schema)
@@ -701,6 +702,10 @@ class SavedCAMs(CAMs):
     @cached_property
     def probs(self): return self._each(self._col('prob'))
     @property
+    def _objects(self):
+        if 'object' not in self.table.column_names or self.table['object'].null_count==len(self.table): return None
+        return L(tensor([[*b,p] for b,p in zip(*o)]).reshape(-1,5) for o in zip(self._each(self._col('object')), self.probs))
+    @property
     def files(self): return self._one('file').map(lambda o: None if o is None else Path(o))
     @property
     def actuals(self): return None if self.table['actual'].null_count==len(self.table) else self._one('actual')
@@ -776,7 +781,9 @@ def load_cams(
     if not (path/'manifest.json').exists(): raise FileNotFoundError(f"{path} holds no maps: give a folder that `learn.export_cams` made")
     manifest = json.loads((path/'manifest.json').read_text())
     schema = _schema(pa, manifest['dtype'])[0]
-    fs,cols = sorted((path/'maps').glob('*.parquet')),[o for o in schema.names if o!='cam']
+    fs = sorted((path/'maps').glob('*.parquet'))
+    has = pa.parquet.read_schema(fs[0]).names if fs else schema.names             # fewer columns where an earlier version wrote it
+    cols = [o for o in schema.names if o!='cam' and o in has]
     ts = [pa.parquet.read_table(f, columns=cols) for f in fs]
     ts = [t.append_column('shard', pa.array([f.name]*len(t), pa.string()).dictionary_encode()).append_column('row', pa.array(range(len(t)))) for f,t in zip(fs, ts)]
     table = pa.concat_tables(ts) if ts else pa.schema([*[schema.field(o) for o in cols], ('shard',pa.string()), ('row',pa.int64())]).empty_table()

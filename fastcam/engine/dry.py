@@ -581,9 +581,9 @@ def ways_of(
 def main_pred(
     pred # What a model gave
 ):
-    "The prediction among what a model of text gives"
+    "The prediction among what a model of text gives, or one of transformers"
     if isinstance(pred, tuple) and len(pred)==3 and all(isinstance(o, Tensor) for o in pred) and pred[0].ndim<3==pred[1].ndim==pred[2].ndim: return pred[0]
-    return getattr(pred, 'logits', pred)
+    return pred if getattr(pred, 'pred_boxes', None) is not None else getattr(pred, 'logits', pred)          # without its boxes, an object's class says little
 
 # %% ../../nbs/engine/02_dry.ipynb #3a1f60c7
 _named_so = 'out','output','logits','pred','prediction'

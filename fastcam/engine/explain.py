@@ -17,7 +17,8 @@ from .size import *
 from .method import *
 from .network import *
 from .inputs import *
-import sys, warnings, weakref
+from typing import get_origin
+import inspect, sys, warnings, weakref
 
 # %% ../../nbs/engine/11_explain.ipynb #2d128bfd
 def _finest(maps, relu=False):
@@ -25,7 +26,13 @@ def _finest(maps, relu=False):
     grid = max((m.grid for m in maps), key=np.prod)
     return torch.stack([m.normalize(relu=relu).resize(grid) for m in maps])
 
+def _added(maps):
+    "The maps added up, at the finest of their grids; what a map holds on the whole stays what it is"
+    grid = max((m.grid for m in maps), key=np.prod)
+    return sum(m.resize(grid)*(np.prod(m.grid)/np.prod(grid)) for m in maps)
+
 _fuses = dict(
+    sum = _added,
     mean = lambda maps: _finest(maps).mean(0),
     max = lambda maps: _finest(maps).amax(0),
     product = lambda maps: _finest(maps, relu=True).prod(0),
@@ -72,11 +79,12 @@ class Explained:
         labels, # k names
         preds, # The prediction (classes,), probabilities where there are any; empty if it has no such form
         targs, # True values; empty if not known
-        shares # (k, inputs), see `shares_of`; empty if not asked for
+        shares, # (k, inputs), see `shares_of`; empty if not asked for
+        objects # (k, 5), see `Target.objects`; empty if not asked about objects
     ): store_attr()
     def _each(self, f, *others):
         both = lambda g: {n: f(*[g(o)[n] for o in (self,*others)]) for n in self.maps}
-        return Explained(both(lambda o: o.maps), both(lambda o: o.health), *[f(*[getattr(o, n) for o in (self,*others)]) for n in ('idxs','labels','preds','targs','shares')])
+        return Explained(both(lambda o: o.maps), both(lambda o: o.health), *[f(*[getattr(o, n) for o in (self,*others)]) for n in ('idxs','labels','preds','targs','shares','objects')])
     def __len__(self): return len(self.idxs)
     @staticmethod
     def concat(batches): return batches[0]._each(lambda *a: L(a).concat(), *batches[1:])
@@ -186,7 +194,10 @@ class Explainer:
             reads_of(model, xb)                                      # looks at the model before it is called, as for any method
             return {}
         if self.asks=='input' or self.usual and token_ids(xb) is not None: return {'input': input_layer(model, xb)}
-        try: return _layers(model, xb, self.layer, mods, self._asked)
+        if (levels := self._levels(model, xb)) is not None: return levels
+        try:
+            found = _layers(model, xb, self.layer, mods, self._asked)
+            return ifnone(self._levels(model, xb), found)            # by now the form of the prediction may have told what is asked
         except NoLayer as e:
             if not self.usual or xb[main_input(xb)].ndim<3: raise               # nobody knows where the numbers of a row lie
             _say_once(model, e)
@@ -200,8 +211,11 @@ class Explainer:
         if self.usual: self.check_rule(method)                       # where nothing was named, the method follows from the layer
         return Capture(model, layers, pad, mods, self.rule, asks_graph(method))
 
+    def _levels(self, model, xb): return self.target.layers(model, xb) if self.layer is None else None
+
     def _asked(self, pred):
         "The numbers explained, for one item"
+        self.target = self.target.of_form(pred)
         numbers,which = self.target.ask(pred, range(1)).picks(pred)
         return numbers.gather(1, which)
 
@@ -215,12 +229,24 @@ class Explainer:
         cap.unhook()                                                 # methods call the model again
         self._check_captured(cap)
         cap.pred = with_answers(cap.model, cap.xb, cap.pred)
+        self.target = self.target.of_form(cap.answer)
         _check_places(self.target, cap)
         o = Pass(cap, self.target.ask(cap.answer, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.detach().sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
-        maps = self._maps(o)
-        return o,maps if self.fuse is None else {None: self._fused(list(maps.values()))}
+        maps = self._nothing(o) if (o.idx==-2).all() else self._maps(o)
+        return o,maps if self.fuse is None else {None: self._fused(list(maps.values()), self._fuse_of(o))}
+
+    def _nothing(self, o):
+        "Maps of zero by layer, where no item has anything to explain"
+        self.how = method_name(self.method_at(first(o.target.places), None if o.layer is None else o.lay))
+        a = {n: o.at(n, 0).a for n in o.cap.acts} or {None: o.x}
+        return {n: TensorCAM(t.new_zeros(len(o.idx), o.idx.shape[1], *t.shape[2:]), nd=t.ndim-2) for n,t in a.items()}
+
+    def _fuse_of(self, o):
+        "How the maps of several layers become one: those of levels of an object, which add up to what gradients say of it, are added"
+        adds = isinstance(o.cap.layers, Levels) and self.fuse is _fuses['mean'] and getattr(self.method_at('place').func, 'grads', True)
+        return _fuses['sum'] if adds else self.fuse
 
     def _ask_again(self, cap):
         "Call the model again where it switches gradients off by itself, and did not when its layers were found; and where no embedding looks a text up, at the default layer"
@@ -254,7 +280,7 @@ class Explainer:
             shares = () if self.shares is False else only(shares_of(o, None if self.shares is True else self.shares).unbind())
             return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
-                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()), L(shares))
+                only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()), L(shares), L(ifnone(q.objects(cap.xb[main_input(cap.xb)].shape[2:]), ())))
 
     def _predicted(self, q, pred, act):
         "What is kept of the prediction for the question `q`, probabilities where there are any"
@@ -268,9 +294,9 @@ class Explainer:
         if isinstance(self.vocab, ClassNames) and (true := self.vocab.actual(yb)) is not None: return true
         return yb[0] if len(yb) and isinstance(yb[0], Tensor) and yb[0].ndim<3 else None
 
-    def _fused(self, maps):
+    def _fused(self, maps, fuse):
         if len(maps)==1: return maps[0]
-        return self.fuse(maps) if isinstance(maps[0], Tensor) else [self.fuse([m[None] for m in ms])[0] for ms in zip(*maps)]
+        return fuse(maps) if isinstance(maps[0], Tensor) else [fuse([m[None] for m in ms])[0] for ms in zip(*maps)]
 
     def _maps(self, o):
         "Maps `(batch, k, *grid)` by layer; a list of `(k, tokens)` where texts are padded"
@@ -349,9 +375,20 @@ def _at_size(model, xb, size, explain):
         explain.layer = layer_names(model, explain.layer)
         return model_at(model, xb, big),big
 
+def _is_list(model, xb, target):
+    "Is `xb` a list of pictures, for a detector that takes one, or whose objects are asked about?"
+    if not isinstance(xb, list) or not len(xb) or not all(isinstance(x, Tensor) and x.ndim==3 for x in xb): return False
+    kind = first(p.annotation for p in inspect.signature(model.forward).parameters.values())
+    return getattr(target, 'takes_lists', False) or get_origin(kind) is list or str(kind).lower().startswith('list[')
+
+def _one_by_one(f, xs):
+    "What `f` gives for each of the pictures `xs`, which differ in size, as for a batch"
+    res = [f(x[None]) for x in xs]
+    return {n: L(r[n][0] for r in res) for n in res[0]} if isinstance(res[0], dict) else L(r[0] for r in res)
+
 def cam_maps(
     model:nn.Module, # Any PyTorch model; it is put in eval mode for the call, and back
-    xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device
+    xb, # Its input (batch, channels, *grid), or a tuple of its inputs, on the model's device; for a detector also a list of pictures (channels, height, width)
     target=None, # What is explained, see `as_target`: the predicted class if None, class indices, a function of the prediction
     layer=None, # Where, see `find_layers`: the last that makes a good map if None, of a text its embeddings; an index from the end, a name, a module, a list; 'input' is the input itself
     method=None, # How, see `as_method`: a name or a function; if None Grad-CAM, and where the answer belongs to a place what is best there, see `method_for`
@@ -362,7 +399,11 @@ def cam_maps(
     **kwargs # For the method and `smooth`
 ) -> TensorCAM: # `(batch, targets, *grid)`, raw: signed, float32, at the layer's resolution; an `L` of `(targets, *grid)` where items differ in their number
     "Class activation maps of `model` for a batch, in plain PyTorch"
-    xb,whole = tuplify(xb),unwrap(model)
+    whole = unwrap(model)
+    if _is_list(whole, xb, target):
+        ask = partial(cam_maps, whole, target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, rule=rule, size=size, **kwargs)
+        return ask(torch.stack(xb)) if len({x.shape for x in xb})==1 else _one_by_one(ask, xb)
+    xb = tuplify(xb)
     if not all(isinstance(x, Tensor) for x in xb):
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
@@ -407,5 +448,6 @@ def _shares_of_inputs(model, xb, target, empty):
         model(*xb)
         cap.unhook()
         cap.pred = with_answers(cap.model, cap.xb, cap.pred)
+        target = target.of_form(cap.answer)
         o = Pass(cap, target.ask(cap.answer, range(n_items(xb)), ()))
         return stack_alike(_asked_for(shares_of(o, empty), o.idx!=-2))

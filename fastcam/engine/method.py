@@ -162,7 +162,7 @@ class Pass:
     def answer(self, pred, rows=None):
         "What is explained of the model's prediction `pred`, and the items of its rows, `rows` as in `tail`; of `self.pred` itself, which is that already, it is the same"
         known,pred = pred is self.pred,main_pred(pred)
-        rows = self._rows(len(pred) if isinstance(pred, Tensor) else find_bs(tensors_in(pred)), rows)
+        rows = self._rows(self.target.n_rows(pred), rows)
         return (pred if known or self.cap.answered_by is None else self.cap.answered_by(pred, rows)),rows
 
     def score(self, pred, rows=None):
@@ -283,10 +283,7 @@ class Pass:
 
     def chances(self, pred, rows=None):
         "How far the model believes what is asked (rows, k): probabilities of classes; of what is no class the number itself, where it is positive"
-        pred,rows = self.answer(pred, rows)
-        s,idx = self.target.scores(pred, rows),self.target.idx[rows]
-        if is_dense(pred): return s.relu()
-        return torch.where(idx<0, s.relu(), self.target.softmax(self.target.read(pred)).gather(1, idx.clamp(min=0)))
+        return self.target.chances(*self.answer(pred, rows))
 
     def note(self,
         whys # A reason for each item, '' where there is none

@@ -202,8 +202,14 @@ def _each_truth(truth, n):
     if n is not None and len(truth)!=n: raise ValueError(f"There are {len(truth)} truths for {n} items: give one for each, or a function of an item")
     return truth
 
+def _own_boxes(cams):
+    "Of each item a list with the box of each object, and the size of the picture"
+    sizes = cams._sizes()
+    return [[TensorBBox(b[None], img_size=fastuple(size[::-1])) for b in bs.as_subclass(Tensor)] for bs,size in zip(cams.boxes, sizes)],sizes
+
 def item_truths(cams, truth, original):
     "What is true of each item, on the picture shown, and the size of that"
+    if truth is None and cams.boxes is not None: return _own_boxes(cams)
     if truth is None: res,original = _targets(cams),False
     elif callable(truth): res = [truth(o) for o in _items(cams)]
     else: res = list(_each_truth(truth, len(cams)))
@@ -226,7 +232,7 @@ _cuts = tuple(i/20 for i in range(1, 20))
 
 @patch
 def localize(self:CAMs,
-    truth=None, # What is true of each item, see `object_mask`: a function of the item, as it stands in the dataset, that gives it; a list; if None the items' own targets
+    truth=None, # What is true of each item, see `object_mask`: a function of the item, as it stands in the dataset, that gives it; a list; if None the items' own targets, or the boxes of the objects that are explained
     original=True, # Is the truth measured on the original picture? False: on the picture shown; the items' own targets always are
     thresh=.2, # What is hot, see `TensorCAM.mask`
     tol=15/500 # See `pointing_game`
@@ -236,11 +242,12 @@ def localize(self:CAMs,
 
 def check_truth(
     truth, # See `Learner.cam_localize`
-    dl # Of the items, as fastai makes it, or `Batches`
+    dl, # Of the items, as fastai makes it, or `Batches`
+    target=None # What is explained: objects bring their own boxes
 ):
     "What is wrong with `truth`, before anything is explained: TypeError for what is no list or function, ValueError for one of another length"
     known = types_of(dl).filter(lambda t: isinstance(t, type) and issubclass(t, (LabeledBBox,TensorBBox,TensorMask,TensorPoint))) if isinstance(dl, TfmdDL) else True
-    if truth is None and not known: raise ValueError(_no_truth)
+    if truth is None and not known and not getattr(target, 'takes_lists', False): raise ValueError(_no_truth)
     if truth is None or callable(truth): return
     n = (dl if isinstance(dl, Batches) else Batches(dl)).n_items
     if isinstance(dl, Batches) and dl.n is not None: n = Batches(dl.dl).n_items
@@ -275,7 +282,7 @@ def cam_localize(self:Learner,
     items=None, # See `Learner.cam`
     dl=None, # See `Learner.cam`
     ds_idx=1, # See `Learner.cam`
-    truth=None, # What is true of each item, see `CAMs.localize`: a function of the item (such as its file), a list; if None the items' own targets
+    truth=None, # What is true of each item, see `CAMs.localize`: a function of the item (such as its file), a list; if None the items' own targets, or the boxes of the objects that are explained
     methods=usual_methods, # Names of methods, or functions, a row each; two baselines come with them: Random, and the middle of the picture
     original=True, # See `CAMs.localize`
     tol=15/500, # See `pointing_game`
@@ -289,7 +296,7 @@ def cam_localize(self:Learner,
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.cam_localize):
         layer = kwargs['layer'] = 'input' if kwargs.get('layer') is None and of_input([m for m in methods if m!=_middle]) else kwargs.get('layer')
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], **{k:v for k,v in kwargs.items() if k!='layer'})
-        check_truth(truth, dl)
+        check_truth(truth, dl, kwargs.get('target'))
         if isinstance(dl, Batches): dl = Batches(list(dl))                                       # the same for each method
         for m in bar(methods):
             cams = learn.cam(dl=dl, method=m, with_preds=False, **kwargs)
@@ -337,15 +344,16 @@ def to_df(self:CAMs,
     original=True, # Boxes in pixels of the original file, rather than of the picture shown
     components='largest' # See `TensorCAM.bbox`
 ) -> pd.DataFrame: # A row for each item and target
-    "File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box"
+    "File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box. Of an object its own box as well"
     rows = []
     actuals = ifnone(self.actuals, [None]*len(self))
     for i,(m,p,f,a,size) in enumerate(zip(self._maps, self.probs, self.files, actuals, self._sizes())):
         b = m.bbox(thresh, size, components)
         score = [energy_inside(m[j:j+1], b[j:j+1], size).item() for j in range_of(m)]
         if original: b = self.views[i].boxes(b)
+        own = None if self.boxes is None else self.views[i].boxes(self.boxes[i]) if original else self.boxes[i]
         box = torch.where((b[:,2:]>b[:,:2]).all(1, keepdim=True), b, np.nan).as_subclass(Tensor).T.numpy().round(2)
         rows.append(pd.DataFrame({'file':None if f is None else str(f), 'class':self.labels[i], 'probability':np.array(p, dtype=float), **dict(zip(('x1','y1','x2','y2'), box)), 'score':score,
-                                  'actual':a, 'health':self.health[i]}))
+                                  **({} if own is None else {'object':[tuple(o) for o in own.as_subclass(Tensor).numpy().round(2).tolist()]}), 'actual':a, 'health':self.health[i]}))
     if not rows: return pd.DataFrame(columns=['file','class','probability','x1','y1','x2','y2','score','actual','health'])
     return pd.concat(rows, ignore_index=True)

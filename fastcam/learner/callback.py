@@ -213,6 +213,7 @@ class CAMCallback(HookCallback):
 
     def before_batch(self):
         if self.explains:
+            self.learn.xb = as_pictures(self.xb)
             self._check_rows()
             self.hooks = self.explain.capture(unwrap(self.model), self.xb, pad_of(self.dl)).__enter__()
         elif self.training and self.train_iter%self.every==0:
@@ -238,6 +239,7 @@ class CAMCallback(HookCallback):
         found = self.explain.explain(self.hooks, self.dl.rows, self.yb, probs_of(self.learn)).cpu()
         self._remove()
         self.keep(self.dl.rows, found)
+        if len(found.objects): self.learn.yb = ()               # a detector's loss is one of training: it takes no boxes that were found
         self.learn.pred = to_detach(self.learn.pred, cpu=False, gather=False)
 
     def _take_answer(self):

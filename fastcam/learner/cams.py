@@ -30,7 +30,7 @@ def _named_actual(t, vocab):
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
-    _shares,_names = None,None
+    _shares = _names = _objects = None
     def __init__(self,
         maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
@@ -48,9 +48,10 @@ class CAMs:
         blind=False, # Are the maps the same whatever is asked, as those of Eigen-CAM?
         how='', # Name of the method
         shares=None, # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
-        names=None # Names of what `preds` and `targets` are about where that is not the classes, as of prompts; those of the classes if None
+        names=None, # Names of what `preds` and `targets` are about where that is not the classes, as of prompts; those of the classes if None
+        objects=None # `L` of (k, 5), one for each item: box (x1,y1,x2,y2) in pixels of what the model saw, and score; None if these are no objects
     ):
-        self._maps,self._idxs,self._shares,self._names = L(maps),L(idxs),shares,names
+        self._maps,self._idxs,self._shares,self._names,self._objects = L(maps),L(idxs),shares,names,objects
         store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
@@ -70,12 +71,17 @@ class CAMs:
         "Names of the columns of `preds`: the classes, or the prompts that were asked for; None where they have none"
         return ifnone(self._names, self.vocab)
     @property
+    def boxes(self):
+        "`L` of `TensorBBox` (k, 4), one for each item: where the objects are, in pixels of what the model saw; None if these are no objects"
+        return None if self._objects is None else L(TensorBBox(o[:,:4]) for o in self._objects)
+    @property
     def actuals(self):
         "Names of the true classes, or true values, None where not known"
         return None if self.targs is None else L(_named_actual(t, self.vocab) for t in self.targs)
     @property
     def probs(self):
-        "`L` of k numbers for each item: the prediction, a probability for a classifier, of each class explained; None where there is none"
+        "`L` of k numbers for each item: the prediction, a probability for a classifier, of each class explained, or the score of each object; None where there is none"
+        if self._objects is not None: return L(o[:,4].tolist() for o in self._objects)
         return L([None if c<0 or self.preds is None else self.preds[i][c].item() for c in t.tolist()] for i,t in enumerate(self._idxs))
 
     def _best_named(self):
@@ -117,15 +123,15 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names)
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names, sub(self._objects))
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
-    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,), `actual` class and `shares` of the inputs (k, inputs); shows itself"
+    "One item of `CAMs`: its `maps` `(k, *grid)`, `targets` (k,), `labels`, `health`, `preds` (classes,), `actual` class, `shares` of the inputs (k, inputs) and `boxes` of objects (k, 4); shows itself"
     def __init__(self, cams):
         self._cams = cams
         self.maps,self.targets,self.labels,self.health = cams._maps[0],cams._idxs[0],cams.labels[0],cams.health[0]
-        self.preds,self.actual,self.shares = (None if o is None else o[0] for o in (cams.preds,cams.actuals,cams.shares))
+        self.preds,self.actual,self.shares,self.boxes = (None if o is None else o[0] for o in (cams.preds,cams.actuals,cams.shares,cams.boxes))
     __repr__ = basic_repr('labels,actual,targets')
 
 CAMs._item = CAMItem
@@ -203,8 +209,9 @@ def _n_inp(self:CAMs, b):
 
 @patch(as_prop=True)
 def inputs(self:CAMs):
-    "What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs"
-    return detuplify(tuple(torch.cat(o) for o in zip(*[b[:self._n_inp(b)] for b in self._batches()])))
+    "What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"
+    def joined(xs): return torch.cat(xs) if all(isinstance(x, Tensor) for x in xs) else stack_alike(L(x for b in xs for x in b))       # pictures in lists may differ in size
+    return detuplify(tuple(joined(o) for o in zip(*[b[:self._n_inp(b)] for b in self._batches()])))
 
 @patch
 def _inp(self:CAMs, inp=None):
@@ -304,6 +311,13 @@ def _panels_by_channel(self:CAMs, relu, fs, slices=None):
     return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
 
 @patch
+def _box(self:CAMs, i, j, view):
+    "What is drawn of object `j` of item `i`: its box, in a color of its own; None where there is none"
+    if self._objects is None or j>=len(self._objects[i]): return None
+    *box,score = self._objects[i][j].tolist()
+    return Box(box if view is None else view.boxes(tensor(box)).tolist(), f'{self.labels[i][j]} {score:.2f}', j, None if view is None else view.orig)
+
+@patch
 def panels(self:CAMs,
     relu=True, # Is only shown what speaks for the target? The titles say so if not
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
@@ -317,7 +331,7 @@ def panels(self:CAMs,
     def panel(i, j):
         maps = self._maps[i]
         if j>=max(1, len(maps)): return None
-        return Panel(**self._drawn(pics[i], maps[j] if len(maps) else None, inp, relu, slices), title=self._title(i, j, relu), view=views[i], wrong=self._is_wrong(i))
+        return Panel(**self._drawn(pics[i], maps[j] if len(maps) else None, inp, relu, slices), title=self._title(i, j, relu), view=views[i], wrong=self._is_wrong(i), box=self._box(i, j, views[i]))
     return [panel(i, j) for i in range(len(self)) for j in range(self.n_columns)]
 
 @patch
@@ -393,7 +407,7 @@ def _title(self:CAMs, i, j, relu=True):
     "What is explained, its probability, the true class, and the map's doubts"
     one = self._sub([i])                                                     # names and numbers of this item only
     res = [] if one.actuals is None else [f'actual: {one.actuals[0]}']
-    if j>=len(self.labels[i]): return '\n'.join(['nothing to explain', *res])
+    if j>=len(self.labels[i]): return '\n'.join(['nothing to explain' if self._objects is None else 'no object found', *res])
     head = self._head(i, j, one.probs[0][j])
     if self._shares is not None: res.append(self._counted(i, j))
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")

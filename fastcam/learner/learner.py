@@ -83,7 +83,7 @@ def as_cams(o, explain, rows, dl, xb=None, with_preds=True):
             explain.vocab, xb, explain.target.signed)
     def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
     names = None if explain.names is explain.vocab else explain.names
-    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None, names) for n,m in o.maps.items()}
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None, names, o.objects if len(o.objects) else None) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
