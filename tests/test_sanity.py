@@ -86,8 +86,8 @@ def test_rule():
         return SanityCheck(df, {}, None, .5)
     sure = of([[.8,.82,.81],[.79,.8,.83]])
     assert sure.ignores==['m'] and sure.df['spearman se'].item()==pytest.approx(math.hypot(pd.Series([.795,.81,.82]).sem(), pd.Series([.81,2.42/3]).sem()))
-    assert of([[.9,.2,.7],[.9,.2,.7]]).verdict.verdict['m'].startswith('not told')                # items differ
-    assert of([[.9,.9,.9],[.3,.3,.3]]).verdict.verdict['m'].startswith('not told')                # draws differ
+    assert of([[.9,.2,.7],[.9,.2,.7]]).verdict.verdict['m'].startswith('inconclusive')                # items differ
+    assert of([[.9,.9,.9],[.3,.3,.3]]).verdict.verdict['m'].startswith('inconclusive')                # draws differ
     assert of([[.1,.2,.1]]).verdict.verdict['m']=='depends on the model'
     assert of([[np.nan]*2]).verdict.verdict['m'].startswith('no maps')
 
@@ -154,7 +154,7 @@ def test_drawn():
 def test_one_item():
     "One item says nothing of others"
     check = trained_learner().sanity_check(max_n=1, draws=2, methods=['gradcam','random'])
-    assert check.verdict.verdict.str.startswith('not told').all() and not check.ignores
+    assert check.verdict.verdict.str.startswith('inconclusive').all() and not check.ignores
     check.plot()
     plt.close('all')
 

@@ -129,7 +129,7 @@ def test_regression():
     assert len(both)>5 and cams.signed and cams.labels==[['output 0']]*len(both)
     assert np.mean([peaks_at(m[0], scene(i)[1]['red']) for i,m in zip(both, cams.maps)])>.9
     assert np.mean([peaks_at(m[0], scene(i)[1]['blue'], largest=False) for i,m in zip(both, cams.maps)])>.9
-    assert all('raised by red' in t for t in titles(cams[:2]))
+    assert all('(red = increases)' in t for t in titles(cams[:2]))
     down = learn.cam(both, target=Neg(Outputs()), method='hirescam')
     assert torch.allclose(down.maps, -cams.maps, atol=1e-6)
     item = learn.cam(both[0])[0]

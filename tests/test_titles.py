@@ -63,7 +63,7 @@ def test_nothing_speaks():
     "A mean map that is black says so"
     interp().most_confused_cam(max_n=1, method=lambda o: -o.a.abs().sum(1) if o.j else o.a.abs().sum(1))
     pred,actual = [ax.get_title() for ax in plt.gcf().axes[:2]]
-    assert 'nothing speaks' in actual and 'nothing speaks' not in pred
+    assert 'no positive evidence' in actual and 'no positive evidence' not in pred
 
 @pytest.mark.parametrize('gray', [0, 235, 255])
 def test_unseen_is_marked(gray):

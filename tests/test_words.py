@@ -39,8 +39,8 @@ def test_passes_by_default():
 def test_names():
     "What was done is said below the words"
     learn = awd()
-    assert 'red speaks for it, by ig<' in learn.cam('a superb film').html()
-    assert 'red speaks for it, blue against it, by occlusion<' in learn.cam('a superb film', method='occlusion').html(relu=False)
+    assert 'red supports it, by ig<' in learn.cam('a superb film').html()
+    assert 'red supports it, blue opposes it, by occlusion<' in learn.cam('a superb film', method='occlusion').html(relu=False)
     assert 'by gradcam<' in learn.cam('a superb film', layer=-1, method='gradcam').html()
     assert 'by inputgrad<' in learn.cam('a superb film', method='inputgrad', smooth='noise', samples=2).html()
 

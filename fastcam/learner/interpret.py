@@ -184,7 +184,7 @@ def _pair_panels(cams, losses, n_worst):
     grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
     heads = f'{actual} taken for {pred}, {len(cams)}x\nmean for {pred}',f'\nmean for {actual}'
     means = torch.stack([m.resize(grid) for m in cams._maps]).mean(0)
-    res = [Panel(map=m, title=head + ('' if m.max()>0 else '\n(nothing speaks for it)')) for m,head in zip(means, heads)]
+    res = [Panel(map=m, title=head + ('' if m.max()>0 else '\n(no positive evidence)')) for m,head in zip(means, heads)]
     cams = cams[:n_worst]
     cams.targs = None
     res += [Panel(pic, cams._maps[i][0], f'{cams._title(i, 0)}\nloss {losses[i]:.2f}') for i,pic in enumerate(cams.pictures())]

@@ -153,7 +153,7 @@ def panels(self:TextCAMs,
     clip=None # See `TensorCAM.normalize`
 ) -> list: # Of `WordPanel`
     "What is drawn, text by text, a panel for each target; None where a text has fewer targets than others"
-    means = f"red speaks for it{'' if relu else ', blue against it'}{f', by {self.how}' if self.how else ''}"
+    means = f"red supports it{'' if relu else ', blue opposes it'}{f', by {self.how}' if self.how else ''}"
     def panel(i, j, words):
         if j>=max(1, len(self.labels[i])): return None
         title = self._title(i, j, relu).replace('\n', ' · ')
@@ -164,7 +164,7 @@ def panels(self:TextCAMs,
 @patch
 def html(self:TextCAMs,
     scale='image', # 'image' colors each text by its own largest value, 'shared' all by the largest of all, so that they compare
-    relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+    relu=None, # Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
     clip=None # See `TensorCAM.normalize`
 ) -> str:
     "The texts as colored words, each under a title"
@@ -179,7 +179,7 @@ def show(self:TextCAMs,
     ctxs=None, # Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
     figsize=None, # Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
     scale='image', # 'image' colors each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
-    relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+    relu=None, # Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
     clip=None # See `TensorCAM.normalize`
 ):
     "Show the texts as colored words, each under a title; gives the axes, or None for HTML"
