@@ -1,5 +1,5 @@
 "The documentation: every page, picture and link in place, nothing asked of other hosts, and readable on a wide and on a narrow screen"
-import html, json, re, shutil, subprocess
+import ast, html, json, re, shutil, subprocess
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +52,21 @@ def test_page(site, pages, nb):
     outs = [o for c in nb.cells if c.cell_type=='code' and not c.directives.keys() & set(hidden) for o in c.outputs]
     pics = [f'data:{k};base64,{v.strip()}' for o in outs for k,v in o.get('data', {}).items() if k in ('image/png', 'image/jpeg')]
     assert pics==[o for o in page.resources if o.startswith('data:')]
+
+def last_expression(code):
+    "The call or value that the cell `code` ends with, as IPython would show it; None if it ends with a statement"
+    lines = '\n'.join(o for o in code.splitlines() if not o.startswith(('#|','!','%')))
+    body = ast.parse(lines).body
+    return ast.unparse(body[-1]) if body and isinstance(body[-1], ast.Expr) and not lines.rstrip().endswith(';') else None
+
+silent = re.compile(r'(test_\w+|save|[\w.]+\.zero_grad)\(')    # give nothing to show
+
+@pytest.mark.parametrize('nb', [o for o in notebooks if o.parts[0]=='tutorials' or o.name=='index.ipynb'], ids=str)
+def test_outputs(nb):
+    "A tutorial shows what its cells give: each visible cell that ends with an expression has an output"
+    cells = [c for c in read_nb(nbs/nb).cells if c.cell_type=='code' and not c.directives.keys() & {'hide', 'eval'}]
+    bare = [o for c in cells if not c.outputs and (o := last_expression(c.source)) and not silent.match(o)]
+    assert not bare, 'run the notebook, and keep its outputs'
 
 def broken(page, pages, href):
     "Is `href`, written on `page`, a link to a file or an anchor that does not exist?"

@@ -4,7 +4,7 @@ import html
 from fastcore.all import *
 from latex2mathml.converter import convert
 from nbdev.config import get_config
-from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from smalldocs.config import load
 from smalldocs.site import Site
@@ -45,7 +45,6 @@ def build(dest):
     os.chdir(root)
     sys.path.insert(0, str(root))  # nbdev imports our modules to document them: these, not those that may be installed
     refresh_quarto_yml()
-    nbdev_sidebar.__wrapped__()
     site = NbdevSite(load(proc_nbs(force=True)), quiet=True)
     site.out = dest.absolute()
     site.build()
