@@ -68,7 +68,7 @@ class CAMItem(_CAMItem):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -157,7 +157,7 @@ class CAMs(_CAMs):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -178,7 +178,7 @@ class CAMs(_CAMs):
         - dpi: Dots to an inch
         - kind: 'gif' or 'webp'
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -225,7 +225,7 @@ class Interpretation(_Interpretation):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -255,7 +255,7 @@ class Interpretation(_Interpretation):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -416,7 +416,7 @@ class Learner(_Learner):
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -462,7 +462,7 @@ class Learner(_Learner):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -489,7 +489,7 @@ class TextCAMs(_TextCAMs, CAMs):
     def html(self, scale: Any = 'image', relu: Any = None, clip: Any = None) -> str: r"""The texts as colored words, each under a title
         
         - scale: 'image' colors each text by its own largest value, 'shared' all by the largest of all, so that they compare
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.normalize`"""
     def show(self, max_n: Any = 9, ctxs: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None): r"""Show the texts as colored words, each under a title; gives the axes, or None for HTML
         
@@ -497,7 +497,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - ctxs: Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
         - figsize: Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
         - scale: 'image' colors each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMFilm(_CAMFilm):
@@ -507,7 +507,7 @@ class CAMFilm(_CAMFilm):
         - n_frames: Show at most so many frames, a column each: the first, the last, and some between
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -526,7 +526,7 @@ class CAMFilm(_CAMFilm):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1
@@ -546,7 +546,7 @@ class CAMFilm(_CAMFilm):
         - ncols: Columns of the grid; several targets give a column each
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-        - relu: Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+        - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
         - alpha: How much the maps cover the pictures, 0..1

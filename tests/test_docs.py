@@ -43,6 +43,13 @@ def pages(site): return {o:Page(o) for o in site.rglob('*.html')}
 def test_pages(site, pages):
     assert {o.relative_to(site) for o in pages}=={nbpath2html(o) for o in notebooks}
 
+def data_pictures(data):
+    "Addresses of the pictures in an output: it is one, or its HTML or Markdown holds some"
+    for k,v in data.items():
+        v = ''.join(v)
+        if k in ('image/png', 'image/jpeg'): yield f'data:{k};base64,{v.strip()}'
+        if k in ('text/html', 'text/markdown'): yield from re.findall('src="(data:[^"]*)"', v)
+
 @pytest.mark.parametrize('nb', notebooks, ids=str)
 def test_page(site, pages, nb):
     "The page has the notebook's title and all pictures that it does not hide"
@@ -50,7 +57,7 @@ def test_page(site, pages, nb):
     assert page.title.strip()==nb_frontmatter(nb)['title']
     hidden = 'hide', 'export', 'default_exp'
     outs = [o for c in nb.cells if c.cell_type=='code' and not c.directives.keys() & set(hidden) for o in c.outputs]
-    pics = [f'data:{k};base64,{v.strip()}' for o in outs for k,v in o.get('data', {}).items() if k in ('image/png', 'image/jpeg')]
+    pics = [o for out in outs for o in data_pictures(out.get('data', {}))]
     assert pics==[o for o in page.resources if o.startswith('data:')]
 
 def last_expression(code):

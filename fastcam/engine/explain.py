@@ -53,7 +53,7 @@ def _reason(o, i, j, lo, hi, n):
     "Why the map of item `i` in column `j` of a pass means little: `n` cells, from `lo` to `hi`; empty where it is well"
     if not math.isfinite(hi-lo): return "NaN: the map holds values that are no numbers; try another method, or full precision"
     if lo==hi==0: return _why_blank(o.at(o.layer, j), i)
-    if hi<=0: return "negative everywhere: nothing at this layer speaks for it; look with `relu=False`, ask `Neg(...)`, or try 'hirescam' or another layer"
+    if hi<=0: return "negative everywhere: this layer has no positive evidence for it; look with `relu=False`, ask `Neg(...)`, or try 'hirescam' or another layer"
     return "flat: the same value everywhere; try another method or layer" if n>1 and hi-lo<=1e-6*max(hi, -lo) else ''
 
 def map_health(

@@ -578,8 +578,8 @@ class BestCAM:
         won = (choice_name(self.method),choice_name(self.layer))
         w,ties = self.ranking.loc[won],[f'{m!r} at {l!r}' for m,l in self.ranking.index[self.ranking.tie] if (m,l)!=won]
         res = f"method={won[0]!r}, layer={won[1]!r}: {w.score:.3f} ± {w.se:.3f} on {w.n:.0f} items, {w.passes:.3g} {'pass' if w.passes==1 else 'passes'} for a map"
-        if ties: res += f"\nNot told apart: {', '.join(ties)}"
-        return res + ('' if self.beats_random else "\nIt is not told apart from Random either: try more items before you trust these maps")
+        if ties: res += f"\nStatistically tied: {', '.join(ties)}"
+        return res + ('' if self.beats_random else "\nRandom is tied with it, too: try more items before you trust these maps")
     def _repr_html_(self): return f"<pre>{html.escape(repr(self))}</pre>{self.ranking.to_html(float_format='%.3f')}"
 
 def _rank(

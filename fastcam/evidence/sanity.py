@@ -106,7 +106,7 @@ class SanityCheck:
         for m in df.index.unique('method'):
             s,se = df.loc[m][['spearman','spearman se']].iloc[-1]
             said = ('no maps to compare: they are the same everywhere, or NaN' if np.isnan(s) else 'ignores the model: its maps stay when all weights are random' if s-2*se>self.least else
-                    'depends on the model' if s+2*se<=self.least else 'not told: take more items or draws')
+                    'depends on the model' if s+2*se<=self.least else 'inconclusive: use more items or draws')
             head = self.values[(self.values.method==m) & (self.values.stage=='head')].spearman
             if len(head) and (head>.9999).all() and not said.startswith('ignores'): said += '; blind to the class: its maps do not depend on the head'
             rows[m] = dict(head=head.mean(), all=s, low=s-2*se, high=s+2*se, verdict=said)

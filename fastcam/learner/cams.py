@@ -349,7 +349,7 @@ def show(self:CAMs,
     ncols=None, # Columns of the grid; several targets give a column each
     figsize=None, # Size of the figure in inches
     scale='image', # 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
-    relu=None, # Show only what speaks for the target; False shows both signs, what speaks for it in red; if None, both where both answer the question, as in regression
+    relu=None, # Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
     clip=None, # See `TensorCAM.show`
     cmap=None, # Colors of the maps: 'magma', or 'RdBu_r' for both signs
     alpha=0.6, # How much the maps cover the pictures, 0..1
@@ -411,7 +411,7 @@ def _title(self:CAMs, i, j, relu=True):
     head = self._head(i, j, one.probs[0][j])
     if self._shares is not None: res.append(self._counted(i, j))
     if self.health[i][j] and not (self.health[i][j].startswith('negative') and not relu): res.append(f"({self.health[i][j].split(':')[0]})")
-    return '\n'.join([head + ('' if relu else ', raised by red'), *res])
+    return '\n'.join([head + ('' if relu else ' (red = increases)'), *res])
 
 @patch
 @delegates(CAMs.show)
