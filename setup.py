@@ -21,7 +21,7 @@ setup(
     author=cfg['author'], keywords=cfg['keywords'].split(),
     classifiers=[f"Development Status :: {cfg['status']} - {statuses[int(cfg['status'])]}", 'Programming Language :: Python :: 3'],
     # with the second, an editable install is a plain path entry: a finder would be asked after the working directory, where a clone's own folder passes for the package
-    packages=find_packages(include=[lib, f'{lib}.*']), package_dir={'': '.'}, package_data={lib: ['*.pyi']},
+    packages=find_packages(include=[lib, f'{lib}.*']), package_dir={'': '.'}, package_data={lib: ['*.pyi', 'apps/page/*']},
     install_requires=cfg['requirements'].split(),
     extras_require={k.removesuffix(extra): v.split() for k,v in cfg.items() if k.endswith(extra)},
     # nbdev looks names up through the second, so that other projects' docs link to ours

@@ -8,7 +8,7 @@ floors = dict(zip(['', 'engine', 'learner', 'evidence', 'apps'], map(str.split, 
     'trace grid dry layer target capture tail size method perturb network inputs explain prompt objects',
     'calls items view cams text callback learner interpret film concept',
     'metric localize sanity summary',
-    'export cli demo'])))
+    'export cli demo explore'])))
 rooms = ['.'.join(filter(None, ('fastcam',floor,o))) for floor,names in floors.items() for o in names]
 doors = {'fastcam', 'fastcam.all', *(f'fastcam.{o}' for o in floors if o)}                 # no rooms: they say what a user gets
 

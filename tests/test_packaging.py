@@ -28,7 +28,10 @@ def built(run, copy):
 @pytest.fixture(scope='module')
 def wheel(built): return next((built/'dist').glob('*.whl'))
 
-def modules(d): return {o.relative_to(d).as_posix() for ext in ('py','pyi') for o in (d/'fastcam').rglob(f'*.{ext}')}
+def modules(d):
+    "Files of the package: code, and the explorer's page"
+    code = [o for ext in ('py','pyi') for o in (d/'fastcam').rglob(f'*.{ext}')]
+    return {o.relative_to(d).as_posix() for o in (*code, *(d/'fastcam/apps/page').iterdir())}
 
 def test_wheel(built, wheel):
     names = {o for o in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in o}

@@ -1,0 +1,347 @@
+"The explorer's page in a browser: what each action shows, and that the numbers behind it are those of the explorer"
+import io, shutil
+from base64 import b64decode
+import pytest
+from utils import *
+from fastcam.apps.explore import *
+
+api = pytest.importorskip('playwright.sync_api', reason='Playwright is not installed')
+chromium = next(filter(None, map(shutil.which, 'chromium chromium-browser google-chrome chrome'.split())), None)
+pytestmark = pytest.mark.skipif(not chromium, reason='no chromium or chrome on the PATH')
+
+@pytest.fixture(scope='module')
+def browser():
+    with api.sync_playwright() as p:
+        b = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
+        yield b
+        b.close()
+
+@pytest.fixture(scope='module')
+def learn(): return trained_learner()
+
+@pytest.fixture(scope='module')
+def served(learn):
+    s = ServedExplorer(Explorer(learn))
+    yield s
+    s.stop()
+
+@pytest.fixture
+def opened(browser):
+    "Opens pages; at the end none has complained, or asked another host"
+    contexts,errors,asked = [],[],[]
+    def _open(url, wait=True, **kw):
+        c = browser.new_context(**{'viewport':dict(width=1280, height=860), 'permissions':['clipboard-read','clipboard-write'], **kw})
+        contexts.append(c)
+        pg = c.new_page()
+        pg.on('console', lambda m: errors.append(m.text) if m.type in ('error','warning') else None)
+        pg.on('pageerror', lambda e: errors.append(str(e)))
+        pg.on('request', lambda r: asked.append(r.url))
+        pg.errors = errors
+        pg.goto(url)
+        if wait: ready(pg)
+        return pg
+    yield _open
+    for c in contexts: c.close()
+    assert not errors
+    assert not [u for u in asked if not re.match(r'http://127\.0\.0\.1:|file:|data:|blob:', u)]
+
+def ready(pg):
+    pg.wait_for_selector('#bars li')
+    pg.wait_for_selector('#layers button')
+    idle(pg)
+def idle(pg):
+    pg.wait_for_selector('body:not(.busy)')
+    return pg.evaluate('({...S, preds:view.preds, map:view.maps[0].map, label:view.maps[0].label, code:view.code})')
+
+def same(pg, ex):
+    "What the page shows is what the explorer answers to the question of its address"
+    s = idle(pg)
+    want = ex.answer({k:s[k] for k in ('item','class','versus','layer','method','edits')})
+    assert s['preds']==want['preds'] and s['map']==want['maps'][0]['map'] and s['code']==want['code']
+    head = pg.inner_text('#head')
+    assert want['maps'][0]['label'] in head
+    for li in pg.query_selector_all('#bars li'):
+        assert li.query_selector('.num').inner_text()==f"{want['preds'][int(li.get_attribute('data-class'))]:.3f}"
+    return s
+
+def on(pg, x, y):
+    "A place of the picture, given as parts of its width and height, on the screen"
+    b = pg.locator('#canvas').bounding_box()
+    return b['x']+b['width']*x, b['y']+b['height']*y
+
+def pixels(pg): return pg.evaluate("document.querySelector('#canvas').toDataURL()")
+
+def test_classes(opened, served):
+    "A click on a class shows its map; dragged onto another, why it rather than that; the same by the button beside a class, and by name"
+    pg,ex = opened(served.url),served.explorer
+    assert same(pg, ex)['item']==0
+    for c in range(3):
+        pg.click(f'#bars li[data-class="{c}"] .class')
+        assert same(pg, ex)['class']==c and pg.get_attribute(f'#bars li[data-class="{c}"] .class', 'aria-pressed')=='true'
+    pg.drag_and_drop('#bars li[data-class="0"] .class', '#bars li[data-class="1"]')
+    s = same(pg, ex)
+    assert (s['class'],s['versus'],s['label'])==(0,1,'checked rather than level')
+    pg.hover('#bars li[data-class="2"]')
+    pg.click('#bars li[data-class="2"] .vs')
+    assert same(pg, ex)['label']=='checked rather than upright'
+    pg.fill('#find', 'Level')
+    pg.press('#find', 'Enter')
+    assert same(pg, ex)['label']=='level'
+    pg.fill('#find', 'leve')
+    pg.press('#find', 'Enter')
+    assert 'Close matches: level' in pg.inner_text('#said')
+
+def test_layers_and_methods(opened, served):
+    pg,ex = opened(served.url),served.explorer
+    for l in ex.layers():
+        pg.click(f'#layers button[value="{l["layer"]}"]')
+        assert same(pg, ex)['layer']==l['layer']
+    pg.click('#layers button[value=""]')
+    pg.click('#methods button[value="hirescam"]')
+    assert same(pg, ex)['method']=='hirescam'
+    pg.select_option('#slow', 'fullgrad')
+    assert same(pg, ex)['method']=='fullgrad'
+    assert re.search(r'took \d+ ms', pg.locator('#slow option[value="fullgrad"]').get_attribute('title'))
+
+def test_what_if(opened, served):
+    "Drag, click, Alt, the hottest tenth: one question each; the bars say by how much they moved; all can be undone"
+    pg,ex = opened(served.url),served.explorer
+    first = same(pg, ex)
+    def drag(*to, **kw):
+        pg.mouse.move(*on(pg, .25, .25))
+        pg.mouse.down()
+        pg.mouse.move(*on(pg, *to), steps=3)
+        pg.mouse.up()
+    drag(.75, .5)
+    s = same(pg, ex)
+    (e,) = s['edits']
+    assert e['do']=='hide' and all(abs(a-b)<=1 for a,b in zip(e['box'], [12,12,37,25]))
+    d = s['preds'][s['class']]-first['preds'][s['class']]
+    assert pg.inner_text(f'#bars li[data-class="{s["class"]}"] .delta').replace('−','-')==f'{d:+.3f}'
+    pg.keyboard.down('Alt')
+    drag(.6, .6)
+    pg.keyboard.up('Alt')
+    assert [e['do'] for e in same(pg, ex)['edits']]==['hide','keep']
+    pg.mouse.click(*on(pg, .01, .01))
+    assert same(pg, ex)['edits'][2]['box'][:2]==[0,0]
+    pg.click('#reset')
+    assert same(pg, ex)['preds']==first['preds']
+    pg.select_option('#fill', 'mean')
+    for i in range(3): pg.click('#hottest'), same(pg, ex)
+    s = same(pg, ex)
+    assert [e['share'] for e in s['edits']]==[.1,.2,.3] and pg.locator('#history li').count()==3 and pg.locator('#curve circle').count()==4
+    asked = []
+    pg.on('request', lambda r: asked.append(r.url))
+    pg.click('#undo')
+    s = same(pg, ex)
+    assert [e['share'] for e in s['edits']]==[.1,.2] and not asked               # what was seen is not asked again
+
+def test_rapid_clicks(opened, served):
+    "A hundred clicks at once: the first and the last are asked"
+    pg,asked = opened(served.url),[]
+    pg.on('request', lambda r: asked.append(r.post_data_json))
+    pg.evaluate("for (let i = 0; i < 100; i++) document.querySelectorAll('#bars .class')[i % 3].click()")
+    same(pg, served.explorer)
+    assert len(asked)==2
+
+def test_film(opened, served):
+    "Arrows walk, filters leave what they say, sorting sorts; the next page comes when its place is in sight"
+    pg,ex = opened(served.url),served.explorer
+    pg.keyboard.press('ArrowRight')
+    assert same(pg, ex)['item']==1
+    pg.click('#film li[data-i="5"] button')
+    assert same(pg, ex)['item']==5
+    film = ex.film()
+    for kind,f in (('wrong',lambda o: o['wrong']), ('level',lambda o: o['actual']=='level')):
+        n = sum(map(f, film))
+        if not 0<n<len(film): continue
+        pg.locator('#filters button', has_text=kind).click()
+        pg.wait_for_timeout(50)
+        shown = pg.evaluate("seen()")
+        assert [i for i in shown if i<24]==[o['i'] for o in film if f(o)]
+        pg.locator('#filters button', has_text=kind).click()
+    pg.locator('#film li.more').scroll_into_view_if_needed()
+    pg.wait_for_selector('#film li[data-i="47"]')
+    pg.select_option('#sort', 'loss')
+    order = pg.evaluate('seen()')
+    losses = {o['i']:o['loss'] for o in film+ex.film(24)}
+    assert len(order)>=48 and [losses[i] for i in order if i<48]==sorted((losses[i] for i in order if i<48), reverse=True)
+
+def png():
+    f = io.BytesIO()
+    Image.open(drawn_files(240)[0][7]).save(f, 'png')
+    return f.getvalue()
+
+def test_photos(opened, learn):
+    "A photo is chosen, dropped or pasted; what is none is refused in words"
+    s = learn.explore_cams([])
+    try:
+        pg = opened(s.url, wait=False)
+        assert pg.locator('li.none').is_visible()
+        pg.set_input_files('#photo', dict(name='own.png', mimeType='image/png', buffer=png()))
+        ready(pg)
+        assert same(pg, s.explorer)['code']=="learn.show_cam('own.png')" and not pg.locator('li.none').is_visible()
+        for n,event in ((2,'drop'),(3,'paste')):
+            pg.evaluate("""([event, bytes]) => {
+                const t = new DataTransfer(); t.items.add(new File([Uint8Array.from(bytes)], event + '.png', {type: 'image/png'}))
+                document.body.dispatchEvent(event === 'drop' ? new DragEvent('drop', {dataTransfer: t, bubbles: true, cancelable: true}) : new ClipboardEvent('paste', {clipboardData: t, bubbles: true}))
+            }""", [event, list(png())])
+            pg.wait_for_selector(f'#film li:nth-child({n})')
+            pg.wait_for_selector(f'#film li[data-i="{n-1}"] button[aria-current=true]')
+            assert same(pg, s.explorer)['item']==n-1
+        pg.set_input_files('#photo', dict(name='no.png', mimeType='image/png', buffer=b'no'))
+        pg.wait_for_selector('#said:not([hidden])')
+        assert 'no picture' in pg.inner_text('#said')
+        assert all('400' in e for e in pg.errors)                               # Chromium and htmx note the refusal
+        pg.errors.clear()
+    finally: s.stop()
+
+def test_out(opened, served):
+    "The line of code, a link that leads back to the same view, and a PNG"
+    pg,ex = opened(served.url),served.explorer
+    pg.keyboard.press('ArrowRight')
+    pg.click('#bars li[data-class="2"] .class')
+    pg.click('#layers button[value="-2"]')
+    pg.check('#contour')
+    pg.click('#hottest')
+    s = same(pg, ex)
+    pg.click('#code')
+    assert pg.evaluate('navigator.clipboard.readText()')==s['code']==pg.inner_text('#line')
+    pg.click('#link')
+    link = pg.evaluate('navigator.clipboard.readText()')
+    other = opened(link)
+    other.wait_for_selector('#history li')
+    t = same(other, ex)
+    assert t==s and other.is_checked('#contour') and other.locator('#bars .delta.down, #bars .delta.up').count()>0
+    assert pixels(other)==pixels(pg)
+    with pg.expect_download() as d: pg.click('#png')
+    im = Image.open(d.value.path())
+    assert im.size==(576,576) and d.value.suggested_filename.endswith('-upright.png')
+
+def test_drawing(opened, served):
+    "Opacity, colors, threshold, signs and contour change the picture at once, and ask nothing; at no opacity it is the picture alone"
+    pg = opened(served.url)
+    asked,seen = [],{pixels(pg)}
+    pg.on('request', lambda r: asked.append(r.url))
+    for k,v in (('alpha','0.3'), ('thresh','0.5'), ('alpha','0')): pg.fill(f'#{k}', v), seen.add(pixels(pg))
+    pg.fill('#alpha', '1'), pg.fill('#thresh', '0')
+    for c in ('viridis','grey'): pg.select_option('#colors', c), seen.add(pixels(pg))
+    for c in ('sign','contour'): pg.check('#'+c), seen.add(pixels(pg))
+    assert len(seen)==8 and not [u for u in asked if not u.startswith('data:')]
+
+def test_numbers_drawn(opened, served):
+    "What is drawn between the cells is torch's interpolation, in matplotlib's colors"
+    pg = opened(served.url)
+    m = torch.rand(5,7)
+    got = pg.evaluate('([v, g, w, h]) => [...resized(Float32Array.from(v), g, w, h)]', [m.flatten().tolist(), [5,7], 40, 30])
+    assert torch.allclose(tensor(got).reshape(30,40), TensorCAM(m).resize((30,40)).as_subclass(Tensor), atol=1e-5)
+    for ours,theirs in (('magma','magma'),('viridis','viridis'),('both','RdBu_r'),('grey','gray')):
+        for v in np.linspace(0,1,33):
+            assert np.abs(np.array(pg.evaluate('([n, v]) => color(palettes[n], v)', [ours, float(v)]))/255-plt.get_cmap(theirs)(v)[:3]).max()<.03
+
+def test_hover(opened, served):
+    "The value of the cell below, and its share of what speaks for the class"
+    pg,ex = opened(served.url),served.explorer
+    m = torch.tensor(np.frombuffer(b64decode(idle(pg)['map']), np.float32))
+    grid = pg.evaluate('view.maps[0].grid')
+    m = m.reshape(grid)
+    i = [n//3 for n in grid]
+    pg.mouse.move(*on(pg, (i[1]+.5)/grid[1], (i[0]+.5)/grid[0]))
+    v = m[tuple(i)]
+    share = 100*v/m[m.sign()==v.sign()].sum()
+    value,part = re.fullmatch(r'(\S+) · (\S+) % of what speaks (?:for|against) it', pg.inner_text('#tip')).groups()
+    assert abs(float(value)-v)<abs(v)*.01 and abs(float(part)-share)<.06
+
+def test_keyboard(opened, served):
+    "All of it without a mouse"
+    pg,ex = opened(served.url),served.explorer
+    press = pg.keyboard.press
+    press('ArrowRight'), press('ArrowDown'), press('ArrowDown'), press('Enter')
+    s = same(pg, ex)
+    assert s['item']==1 and s['class'] is not None
+    press('ArrowUp'), press('ArrowUp')
+    if pg.evaluate('+document.activeElement.parentNode.dataset.class')==s['class']: press('ArrowDown')
+    press('v')
+    assert same(pg, ex)['versus'] is not None
+    press('Enter'), press(']')
+    assert same(pg, ex)['layer']==ex.layers()[0]['layer']
+    press('['), press('m')
+    assert same(pg, ex)['method']=='gradcam'
+    press('h')
+    assert len(same(pg, ex)['edits'])==1
+    press('z')
+    assert not same(pg, ex)['edits']
+    pg.focus('#canvas')
+    for k in ('ArrowRight','ArrowDown','Shift+ArrowRight','Enter'): press(k)
+    (e,) = same(pg, ex)['edits']
+    press('ArrowLeft'), press('Alt+Enter')
+    assert same(pg, ex)['edits'][1]['do']=='keep' and e['box'][2]-e['box'][0]>e['box'][3]-e['box'][1]
+    assert '%' in pg.inner_text('#say') or pg.inner_text('#say')
+    press('r'), press('?')
+    assert pg.locator('#keys').is_visible()
+    press('Escape')
+    assert not pg.locator('#keys').is_visible()
+    names = pg.evaluate("[...document.querySelectorAll('button, select, input, canvas:not([aria-hidden]), svg:not([hidden])')].filter(o => !(o.ariaLabel || o.getAttribute('aria-label') || o.innerText?.trim() || o.labels?.length)).map(o => o.outerHTML.slice(0, 80))")
+    assert not names
+
+@pytest.mark.parametrize('width', [1280, 800, 390, 320])
+@pytest.mark.parametrize('scheme', ['light','dark'])
+def test_looks(opened, served, width, scheme):
+    "Nothing is wider than the screen; the picture is in it; light and dark differ, and words can be read"
+    pg = opened(served.url, viewport=dict(width=width, height=844), color_scheme=scheme)
+    assert pg.evaluate('document.documentElement.scrollWidth')<=width
+    b = pg.locator('#canvas').bounding_box()
+    assert b['x']>=0 and b['x']+b['width']<=width and b['width']>=min(280, width-30)
+    lum = lambda c: sum(w*(v/12.92 if v<=.03928 else ((v+.055)/1.055)**2.4) for w,v in zip((.2126,.7152,.0722), [int(o)/255 for o in re.findall(r'\d+', c)[:3]]))
+    back,*inks = map(lum, pg.evaluate("[getComputedStyle(document.documentElement).backgroundColor, ...['#head', '.quiet', '#bars .name'].map(s => getComputedStyle(document.querySelector(s)).color)]"))
+    assert (back<.1)==(scheme=='dark') and all((max(back,o)+.05)/(min(back,o)+.05)>4.5 for o in inks)
+
+def test_file(opened, learn, tmp_path):
+    "The static file, opened from disk with the network off: film, classes that have a map, drawing; the maps are those that were written"
+    cams = learn.cam(dl=learn.dls.valid, target=['checked','level'], max_n=6)
+    f = cams.to_html(tmp_path/'cams.html', 'Stripes')
+    pg = opened(f.as_uri(), wait=False, offline=True)
+    pg.wait_for_selector('#bars li')
+    assert pg.title()=='Stripes' and pg.locator('#film li').count()==6 and not pg.locator('#hottest').is_visible() and not pg.locator('#layers').is_visible()
+    for i in (0,3):
+        pg.click(f'#film li[data-i="{i}"] button')
+        for c in (0,1):
+            pg.click(f'#bars li[data-class="{c}"] .class')
+            s = idle(pg)
+            assert torch.equal(torch.tensor(np.frombuffer(b64decode(s['map']), np.float32)), cams.maps[i,c].flatten().as_subclass(Tensor)) and s['preds']==cams.preds[i].tolist()
+    assert pg.is_disabled('#bars li[data-class="2"] .class')
+    was = pixels(pg)
+    pg.fill('#alpha', '0.1')
+    assert pixels(pg)!=was
+    pg.focus('#film li[data-i="3"] button')
+    pg.keyboard.press('ArrowLeft')
+    assert pg.evaluate('S.item')==2
+    with pytest.raises(ValueError, match='no item'): cams[[]].to_html(tmp_path/'none.html')
+
+def act(pg, rng):
+    "One random action"
+    kind = rng.choice('class layer method key box cell photo rival draw'.split())
+    if kind=='class': pg.locator('#bars .class').nth(rng.randrange(3)).click()
+    elif kind=='layer': pg.locator('#layers button').nth(rng.randrange(4)).click()
+    elif kind=='method': pg.locator('#methods button').nth(rng.randrange(5)).click()
+    elif kind=='key': pg.keyboard.press(rng.choice(['h','z','r','m','[',']','ArrowRight','ArrowLeft','ArrowDown','Enter']))
+    elif kind=='cell': pg.mouse.click(*on(pg, rng.random()*.98+.01, rng.random()*.98+.01))
+    elif kind=='photo': pg.locator('#film li[data-i] button').nth(rng.randrange(20)).click()
+    elif kind=='rival': pg.evaluate(f'rather({rng.randrange(3)}, {rng.randrange(3)})')
+    elif kind=='draw': pg.fill('#thresh', str(rng.randrange(10)/10))
+    else:
+        pg.mouse.move(*on(pg, rng.random(), rng.random()))
+        pg.mouse.down()
+        pg.mouse.move(*on(pg, rng.random(), rng.random()), steps=2)
+        pg.mouse.up()
+
+def test_random(opened, served, learn):
+    "Fifty random sequences: what is shown is right, nobody complains, and learner and model are as before"
+    pg,rng = opened(served.url),random.Random(0)
+    was = snapshot(learn)
+    for i in range(int(os.environ.get('FASTCAM_SEQUENCES', 50))):
+        for _ in range(6):
+            act(pg, rng)
+            if rng.random()<.5: pg.wait_for_selector('body:not(.busy)')
+        same(pg, served.explorer)
+    assert not settled(was, snapshot(learn))
