@@ -21,8 +21,9 @@ from .learner.concept import Concepts
 from .evidence import BestCAM, CAMSummary, SanityCheck, metrics_table, register_metric
 from .apps.export import load_cams
 from .apps.demo import demo_learner, demo_photos
+from .apps.explore import Explorer
 
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Detections', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Detections', 'Explorer', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
            'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps',
            'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
            'register_smooth', 'weight_method']

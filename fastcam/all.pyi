@@ -7,6 +7,7 @@ from fastcam.learner.cams import CAMItem as _CAMItem
 from fastcam.evidence.summary import CAMSummary as _CAMSummary
 from fastcam.learner.cams import CAMs as _CAMs
 from fastcam.learner.concept import Concepts as _Concepts
+from fastcam.apps.explore import Explorer as _Explorer
 from fastai.interpret import Interpretation as _Interpretation
 from fastcam.evidence.sanity import SanityCheck as _SanityCheck
 from fastai.interpret import ClassificationInterpretation as _ClassificationInterpretation
@@ -96,6 +97,10 @@ class CAMSummary(_CAMSummary):
         - figsize: Size of the figure in inches"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMs(_CAMs):
+    def to_html(self, path, title: Any = 'Class activation maps'): r"""Write a page to look at these maps in: pictures and raw maps are in it, so that it needs no server, and no network
+        
+        - path: File to write
+        - title: Stands above"""
     @property
     def files(self): r"""`L` of the items' files; None for what has none"""
     def localize(self, truth: Any = None, original: Any = True, thresh: Any = 0.2, tol: Any = 0.03) -> DataFrame: r"""Hold each map against what is true: where do methods miss?
@@ -207,6 +212,37 @@ class Concepts(_Concepts):
         - alpha: How much the colors cover the pictures, 0..1
         - cmap: A color for each concept"""
     def __getattr__(self, name: str) -> Any: ...
+class Explorer(_Explorer):
+    def row(self, i): r"""A batch of item `i` alone: what the model is given, and what is true, if known
+        
+        - i: Number of an item, or of a photo that was added"""
+    def name(self, i): r"""What item `i` is called: its file's name, without the folder"""
+    def add(self, data, name: Any = 'photo') -> int: r"""Add a photo from outside. Of those only the last 64 are kept
+        
+        - data: A picture file, opened as the DataLoaders open theirs
+        - name: What it is called"""
+    def film(self, start: Any = 0): r"""What is said of the items from `start` to the end of its page, with small pictures and maps: one pass for all
+        
+        - start: Number of the first item; a photo that was added is alone"""
+    def cams(self, i, target: Any = None, layer: Any = None, method: Any = None, edits: Any = ..., stop: Any = None) -> CAMs: r"""Maps of item `i`, with parts of it hidden: one pass of the model, as `learn.cam` makes it
+        
+        - i: Number of an item, or of a photo that was added
+        - target: As for `Learner.cam`, as the next two; what was chosen at first if None
+        - edits: What is hidden, see `edited`
+        - stop: Function of nothing: is a method that asks the model often to be left?"""
+    def asked(self, q): r"""What a page asks for, looked up among what there is
+        
+        - q: With any of `class`, `versus` (numbers of classes), `layer`, `method`"""
+    def answer(self, q, stop: Any = None): r"""What the page draws: maps, classes with their probabilities, the picture, and the line of code for it
+        
+        - q: With `item`, and what `asked` and `edited` take
+        - stop: See `Explorer.cams`"""
+    def code(self, i, target: Any = None, layer: Any = None, method: Any = None, edits: Any = ...) -> str: r"""The line of Python that draws this view
+        
+        - i: As for `Explorer.cams`, as the others"""
+    def layers(self): r"""Layers to choose from, as `learn.cam_layers` has them; none while there is no item"""
+    def methods(self): r"""Methods to choose from, the quick ones first"""
+    def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
     def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the maps of the items `idxs`
         
@@ -299,6 +335,15 @@ class ClassificationInterpretation(_ClassificationInterpretation, Interpretation
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
     def __getattr__(self, name: str) -> Any: ...
 class Learner(_Learner):
+    def explore_cams(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, *, port: Any = 0, host: Any = None, name: Any = None, height: Any = 860): r"""Touch the picture, and the model answers: a page to look at maps by class, layer and method, to hide a part and ask again
+        
+        - items: As for `Learner.cam`; an empty list to begin with none
+        - dl: `DataLoader`, or list of batches, instead of `items`
+        - ds_idx: Without either: 0 shows the training set, 1 the validation set
+        - port: 0 takes any that is free
+        - host: This machine only if None. Else where to listen, such as '0.0.0.0': whoever reaches it and knows the token of `url` may ask the model
+        - name: Name by which others know this machine, if `host` is given; its own if None
+        - height: Of the notebook's cell, in pixels"""
     def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, size: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
         
         - path: Folder for the maps: a new one, or one that was begun with the same settings, where the run goes on
@@ -629,4 +674,4 @@ def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAM
     
     - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
     - learn: Learner that reads the items again; without it they are drawn from their files"""
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Explorer', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
