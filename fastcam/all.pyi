@@ -345,6 +345,9 @@ class Learner(_Learner):
         - name: Name by which others know this machine, if `host` is given; its own if None
         - height: Of the notebook's cell, in pixels"""
     def export_cams(self, path, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, max_n: Any = None, size: Any = None, shard: Any = 1024, dtype: Any = 'float16', views: Any = True, overlays: Any = False, **kwargs): r"""Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
+
+learn.export_cams('maps', files)
+cams = load_cams('maps')                              # needs no learner
         
         - path: Folder for the maps: a new one, or one that was begun with the same settings, where the run goes on
         - items: See `Learner.cam`; also a folder, of which all pictures are explained
@@ -442,6 +445,8 @@ class Learner(_Learner):
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
     def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+
+learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         
         - items: What to explain, a row each, see `Learner.cam`
         - methods: Methods to choose from, see `as_method`; some that differ if nothing is to be chosen from
@@ -473,6 +478,13 @@ class Learner(_Learner):
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
     def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, rule: Any = None, shares: Any = False, size: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
+
+What `items`, `target`, `layer` and `method` may be is the same as for `show_cam`. The result is a list of items: `cams[0]` has `maps`, `labels`, `health`;
+`cams.where(error=True)` picks those that are wrong; `cams.show()` draws them.
+
+    cams = learn.cam(files, target=TopK(3))
+    cams = learn.cam()                                    # the validation set
+    cams.maps                                             # (items, targets, *grid)
         
         - items: Path, folder, bytes, open file, PIL image, array (HWC), tensor (CHW), what `dls.test_dl` takes; a list, DataFrame or 4-D tensor of these
         - dl: fastai's or PyTorch's `DataLoader`, or a list of batches, instead of `items`
@@ -488,6 +500,15 @@ class Learner(_Learner):
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
     def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+
+- `items`: a file, PIL image, array, tensor, text, or a list of them; the validation set (`ds_idx=1`) if None
+- `target`: what is explained: the predicted class if None, a class by name or index, a list of these, `TopK(3)`, `Actual()`, `Versus('a','b')`, a function of the prediction
+- `method`: how: a name of `cam_methods()`, or a function; what suits the task if None
+- `layer`: where: found automatically if None; an index such as -2, a name of `learn.cam_layers()`, a module, or a list of these
+- `original`: draw on the picture as it is on disk; `relu=False`: evidence for it in red, against it in blue
+
+    learn.show_cam('cat.jpg')
+    learn.show_cam(files, target='tabby', method='hirescam', layer=-2)
         
         - items: What to explain, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
         - max_n: Explain and show only so many items, the first; all if None

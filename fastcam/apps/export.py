@@ -615,7 +615,10 @@ def export_cams(self:Learner,
     overlays=False, # Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them
     **kwargs # For the method and `smooth`
 ) -> Path: # The folder, for `load_cams`
-    "Save the maps of any number of items in a folder of Parquet files; what is there already is not done again"
+    """Save the maps of any number of items in a folder of Parquet files; what is there already is not done again
+
+        learn.export_cams('maps', files)
+        cams = load_cams('maps')                              # needs no learner"""
     _check_path(path)
     pa,path,launch = _arrow(),Path(path),_launch()
     views,overlays = bool(views),bool(overlays)

@@ -24,7 +24,11 @@ from weakref import WeakKeyDictionary
 
 # %% ../../nbs/learner/08_film.ipynb #7307b2a4
 class CAMFilm(Callback):
-    "Maps of the same items throughout a fit, or several; `frames` holds `CAMs`, `steps` when each was made"
+    """Maps of the same items throughout a fit, or several; `frames` holds `CAMs`, `steps` when each was made
+
+        film = CAMFilm(files)
+        learn.fit_one_cycle(3, cbs=film)
+        film.animate()"""
     order = 55                                                       # after `Recorder` and the loggers, before those that may end the fit
     _stateattrs = ('batches','explain')                              # of one fit; a learner is exported without
     @in_words

@@ -73,7 +73,9 @@ def compare_cams(self:Learner,
     max_n=4, # Explain and show only so many items
     **kwargs # For `Learner.cam` and `CAMs.show`
 ):
-    "Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`"
+    """Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+
+        learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])"""
     given = _choices(dict(method=methods, layer=layers, target=targets), kwargs)
     show,choices = to_show(kwargs),[dict(zip(given, c)) for c in itertools.product(*given.values())]
     src = {k: kwargs.pop(k) for k in ('dl','ds_idx') if k in kwargs}

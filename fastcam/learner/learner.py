@@ -138,7 +138,14 @@ def cam(self:Learner,
     size=None, # Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
     **kwargs # For the method and `smooth`
 ) -> CAMs:
-    "Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items"
+    """Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
+
+    What `items`, `target`, `layer` and `method` may be is the same as for `show_cam`. The result is a list of items: `cams[0]` has `maps`, `labels`, `health`;
+    `cams.where(error=True)` picks those that are wrong; `cams.show()` draws them.
+
+        cams = learn.cam(files, target=TopK(3))
+        cams = learn.cam()                                    # the validation set
+        cams.maps                                             # (items, targets, *grid)"""
     if is_listy(items) and not len(items): raise ValueError("`items` is empty: there is nothing to explain")
     with as_before(self) as learn:
         target = take_part(learn, target)
@@ -167,7 +174,16 @@ def show_cam(self:Learner,
     max_n=9, # Explain and show only so many items, the first; all if None
     **kwargs # For `Learner.cam` and `CAMs.show`
 ):
-    "Show why the model predicted what it predicted: the maps drawn over the items"
+    """Show why the model predicted what it predicted: the maps drawn over the items
+
+    - `items`: a file, PIL image, array, tensor, text, or a list of them; the validation set (`ds_idx=1`) if None
+    - `target`: what is explained: the predicted class if None, a class by name or index, a list of these, `TopK(3)`, `Actual()`, `Versus('a','b')`, a function of the prediction
+    - `method`: how: a name of `cam_methods()`, or a function; what suits the task if None
+    - `layer`: where: found automatically if None; an index such as -2, a name of `learn.cam_layers()`, a module, or a list of these
+    - `original`: draw on the picture as it is on disk; `relu=False`: evidence for it in red, against it in blue
+
+        learn.show_cam('cat.jpg')
+        learn.show_cam(files, target='tabby', method='hirescam', layer=-2)"""
     show = to_show(kwargs)
     with keywords_of(Learner.show_cam): cams = self.cam(items, max_n=max_n, **kwargs)
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
