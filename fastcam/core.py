@@ -16,7 +16,7 @@ _modes = {1:'linear', 2:'bilinear', 3:'trilinear'}
 # %% ../nbs/00_core.ipynb #11c1b972
 class TensorCAM(TensorBase):
     "Raw maps `(..., *grid)`, signed; the last `nd` dimensions are the grid (2 for pictures, 1 for signals, 3 for volumes)"
-    nd,_show_args = 2,dict(cmap='magma', alpha=0.6, interpolation='bilinear')
+    nd,_show_args = 2,dict(cmap='magma', alpha='heat', interpolation='bilinear')
 
     @property
     def grid(self):

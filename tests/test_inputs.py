@@ -721,7 +721,7 @@ def test_keyword(learn, call, close, takes):
     "An unknown keyword, by what the function called takes: close ones, then all, in the same order each time"
     with pytest.raises(TypeError, match=f'(?s)Unknown keyword.*Close matches: .*{close}.*{takes}'): call(learn)
 
-in_other_words = [('cam','layers','layer'), ('cam','methods','method'), ('cam','targets','target'), ('show_cam','layers','layer'), ('show_cam','class_idx','target'), ('show_cam','ax','ctxs'), ('show_cam','size','figsize'),
+in_other_words = [('cam','layers','layer'), ('cam','methods','method'), ('cam','targets','target'), ('show_cam','layers','layer'), ('show_cam','class_idx','target'), ('show_cam','ax','ctxs'),
     ('cam_metrics','layer','layers'), ('cam_metrics','method','methods'), ('cam_metrics','targets','target'), ('best_cam','layer','layers'), ('best_cam','method','methods'),
     ('sanity_check','layers','layer'), ('sanity_check','method','methods'), ('cam_summary','layers','layer'), ('cam_summary','methods','method'), ('cam_localize','layers','layer'), ('cam_localize','method','methods'), ('concepts','layers','layer')]
 @pytest.mark.parametrize('name,given,right', in_other_words, ids=lambda o: o)
@@ -743,6 +743,26 @@ def test_words_of_keywords(learn):
     with pytest.raises(TypeError, match=r'`CAMFilm` takes .*`layer=`|`layer=`.*`CAMFilm` takes'): CAMFilm(files[:2], layers=[-1])
     for call in (lambda: learn.show_cam(f, figsize=4), lambda: learn.cam(f).show(figsize=(4,)), lambda: learn.compare_cams(f, figsize=4.5)):
         with pytest.raises(TypeError, match=r'`figsize` is .*\(width, height\)'): call()
+
+@pytest.mark.parametrize('given,right', [('target_layers','layer'), ('targets','target'), ('target_category','target'), ('label','target'), ('ax','ctxs'), ('n','max_n'), ('image','items'), ('colormap','cmap'),
+                                         ('threshold','contour'), ('cbar','colorbar'), ('cols','ncols'), ('aug_smooth','smooth'), ('dpi','savefig'), ('filename','savefig')])
+def test_words_of_other_packages(learn, given, right):
+    with pytest.raises(TypeError, match=f'Unknown keyword {given!r}: .*{right}'): learn.show_cam(f, **{given:1})
+
+def test_a_methods_own_words(learn):
+    "What the method takes is given to it, whatever it is called; a slip is compared with words that look like it"
+    got = {}
+    def method(o, title, ax=1, size=2, n=3):
+        got.update(title=title, ax=ax, size=size, n=n)
+        return o.a.sum(1)
+    learn.show_cam(f, method=method, title='a', ax=5, n=6)
+    assert got==dict(title='a', ax=5, size=2, n=6)
+    def any_word(o, **kwargs): return o.a.sum(1) if kwargs=={'axes':1} else None
+    learn.show_cam(f, method=any_word, axes=1)
+    with pytest.raises(TypeError, match='figure.*inches.*input'): learn.show_cam(f, size=(8,6))
+    for far in ('titel','sav','axis'):
+        with pytest.raises(TypeError) as e: learn.show_cam(f, **{far:1})
+        assert not re.search(r"'items'|'scale'|'max_n'", str(e.value).split('`show_cam` takes')[0])
 
 # ---- what takes long is checked before it begins
 late = dict(methods=(dict(methods=['gradcam','gradcma']), "'gradcam'", 'metrics best sanity localize'), layers=(dict(layers=[-1,'0.99']), "no layer '0.99'", 'metrics best'), layer=(dict(layer='0.99'), "no layer '0.99'", 'sanity summary concepts localize'),

@@ -93,6 +93,54 @@ def test_colorbar(kw, ends, says):
     im = fig.axes[0].get_images()[-1]
     assert bar._colorbar.mappable.get_cmap()==im.get_cmap() and im.get_clim()==ends
 
+# ---- heat, images
+def test_cold_stays():
+    "By default the map covers what is hot, and leaves what is cold as it was; a number covers evenly"
+    m = torch.zeros(8,8)
+    m[:4,:4] = 1
+    ims = [TensorCAM(m).show(ctx=TensorImage(torch.zeros(3,8,8)).show(ctx=plt.subplots()[1]), **kw).get_images()[-1] for kw in ({}, dict(alpha=.3), dict(relu=False, cmap='RdBu_r'))]
+    rgba = [im.cmap(im.norm(np.array([-1.,0,.5,1]))) for im in ims]
+    assert ims[1].get_alpha()==.3 and [im.get_cmap().name for im in ims]==['magma','magma','RdBu_r']
+    assert rgba[0][1,3]==0 and 0<rgba[0][2,3]<rgba[0][3,3]<1
+    assert rgba[2][1,3]<.1<rgba[2][2,3]<rgba[2][3,3] and abs(rgba[2][0,3]-rgba[2][3,3])<.01            # both signs
+
+def test_overlay():
+    "An image without a figure: the picture where the map is zero, the map's colors where it is not; sizes; what was not seen is dimmed"
+    cams = learner().cam(max_n=3, target=[0,1], method=lambda o: o.a.abs().sum(1)-o.a.abs().sum(1).mean())
+    item = cams[0]
+    im,pic = item.overlay(1),as_rgb(cams[:1].pictures()[0])
+    assert isinstance(im, Image.Image) and im.mode=='RGB' and im.size==pic.shape[1::-1]
+    heat = item.maps[1].normalize().as_subclass(Tensor)
+    heat = TensorCAM(heat).resize(pic.shape[:2]).as_subclass(Tensor).numpy()[...,None]
+    c = plt.get_cmap('magma')(heat[...,0])[...,:3]*255
+    want = pic*(1-.5)+c*.5
+    assert np.abs(np.array(item.overlay(1, alpha=.5)).astype(float)-want).max()<=3
+    a = np.array(im).astype(float)
+    assert np.abs(a-pic)[heat[...,0]==0].max(initial=0)<=1 and np.abs(a-pic)[heat[...,0]>.8].mean()>10
+    assert item.overlay(size=(30,70)).size==(70,30) and max(item.overlay(size=99).size)==99
+    assert item.overlay(relu=False).size==im.size and item.overlay(scale=1e9, alpha='heat').size==im.size
+    assert np.abs(np.array(item.overlay(scale=1e9))-pic.astype(float)).max()<=1                        # nothing is hot
+    with pytest.raises(IndexError, match='`column` is 2'): item.overlay(2)
+    assert not plt.get_fignums()
+    small = Learner(drawn_dls(tfms=[Normalize.from_stats(*imagenet_stats)], item_tfms=Resize((24,48))), small_net(), loss_func=CrossEntropyLossFlat())
+    with small.no_bar(): one = small.cam(max_n=1)
+    a,pic = np.array(one[0].overlay(original=True)).astype(float),as_rgb(one.originals()[0])
+    assert a.shape==pic.shape and np.abs(a[:8]-(.4*pic[:8]+.3*255)).max()<=1
+
+def test_save(tmp_path):
+    "A file for each item and target, which its name says"
+    cams = learner().cam(max_n=2, target=[0,1])
+    fs = cams.save(tmp_path/'a'/'maps', suffix='.png')
+    assert len(fs)==4==len(set(fs)) and all(f.exists() for f in fs) and cams.files[0].stem in fs[0].name and cams.labels[0][1] in fs[1].name
+    assert np.array_equal(np.array(Image.open(fs[1])), np.array(cams[0].overlay(1)))
+    with pytest.raises(ValueError, match='`suffix` is'): cams.save(tmp_path, suffix='.xyz')
+    with pytest.raises(TypeError, match='signal has no colors'): CAMs.save(signal_cams(), tmp_path/'s')
+
+def signal_cams():
+    dl = DataLoader([(torch.randn(2,40), tensor(0)) for _ in range(2)], bs=2, n_inp=1)
+    learn = Learner(DataLoaders(dl, dl), nn.Sequential(nn.Conv1d(2,4,3,padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4,2)), loss_func=CrossEntropyLossFlat())
+    with learn.no_bar(): return learn.cam(target=1)
+
 # ---- wrong, and of little worth
 def test_wrong_is_red():
     "Where the predicted class is not the true one, and only there; nothing is said where that is not known"
@@ -125,6 +173,77 @@ def test_unseen_is_dimmed(gray):
     frame, = ax.collections
     xs = np.concatenate([o.vertices for o in frame.get_paths()])[:,0]
     assert np.abs(np.unique(xs.round())-[19.5,59.5]).max()<=1
+
+# ---- files
+def of_files(fs, **kwargs):
+    dls = DataBlock((ImageBlock,CategoryBlock), get_y=lambda f: f.name[0], item_tfms=Resize(64), batch_tfms=Normalize.from_stats(*imagenet_stats),
+                    get_items=lambda o: fs, splitter=lambda o: (range_of(o),range_of(o)), **kwargs).dataloaders('', bs=2, num_workers=0)
+    learn = Learner(dls, small_net(2), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+def note(axs): return ' '.join(axs[0].figure._supxlabel.get_text().split()) if axs[0].figure._supxlabel else ''
+
+def test_more_than_8_bits(tmp_path):
+    "What fastai's opening cuts off to white is drawn stretched, as the model saw it and as it is in the file, and that is said; where nothing is cut off, not"
+    y,x = np.mgrid[:80,:120]
+    deep = (np.hypot(x-60, y-40)<20)*2000+1000+8*x
+    for i in range(2):
+        Image.fromarray(deep.astype(np.uint16)).save(tmp_path/f'{"ab"[i]}_deep.png')
+        Image.fromarray((deep//16).astype(np.uint16)).save(tmp_path/f'{"ab"[i]}_low.png')
+    fs = sorted(tmp_path.glob('*_deep.png'))
+    learn = of_files(fs)
+    for original,want in ((False,(64,64)), (True,(80,120))):
+        axs = learn.cam(fs, target=0).show(original=original)
+        a = np.asarray(axs[0].get_images()[0].get_array(), dtype=float)
+        assert a.shape[:2]==want and .02<a.std() and np.median(a)<.9*a.max() and note(axs).count('drawn stretched')==1
+        assert a[want[0]//2,want[1]//2].mean()>2*a[2,want[1]//2].mean()
+    assert np.asarray(learn.cam(fs[0], target=0)[0].overlay(alpha=0.)).std()>5
+    low = sorted(tmp_path.glob('*_low.png'))
+    assert 'stretched' not in note(learn.cam(low, target=0).show())
+
+def test_lying_photos(tmp_path):
+    "A photo with a tag that nobody heeds is said to lie; upright ones are not, nor one that is turned for the model"
+    from PIL import ImageOps
+    exif,im = Image.Exif(),Image.fromarray(np.random.default_rng(0).integers(0, 255, (60,90,3), dtype=np.uint8))
+    im.save(tmp_path/'a.jpg')
+    exif[0x0112] = 6
+    im.save(tmp_path/'b.jpg', exif=exif)
+    learn = of_files([tmp_path/'a.jpg',tmp_path/'b.jpg'])
+    assert 'lies as the camera held it' in note(learn.cam(tmp_path/'b.jpg', target=0).show())
+    assert 'lies' not in note(learn.cam(tmp_path/'a.jpg', target=0).show())
+    class Turned(Transform):
+        order = -1
+        def encodes(self, x:PILImage): return PILImage.create(ImageOps.exif_transpose(x))
+    dls = DataBlock((ImageBlock,CategoryBlock), get_y=lambda f: f.name[0], item_tfms=[Turned(),Resize(64)], get_items=lambda o: [tmp_path/'a.jpg',tmp_path/'b.jpg'], splitter=lambda o: ([0,1],[0,1])).dataloaders('', bs=2, num_workers=0)
+    with Learner(dls, small_net(2), loss_func=CrossEntropyLossFlat()).no_bar() as learn: assert 'lies' not in note(learn.cam(tmp_path/'b.jpg', target=0).show())
+
+def test_large_photos(tmp_path):
+    "A large photo is not drawn with all of its pixels, nor are its ramps as large; it lies where it did, and a crop of so many pixels is found as such"
+    from fastcam.learner.view import find_view
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30,40,3), dtype=np.uint8)).resize((2000,1500), Image.Resampling.BICUBIC).save(tmp_path/'a.jpg')
+    f,seen = tmp_path/'a.jpg',[]
+    class Sizes(Transform):
+        order = -2
+        def encodes(self, x:PILImage):
+            seen.append(x.size)
+            return x
+    def learn_of(*tfms):
+        dls = DataBlock((ImageBlock,CategoryBlock), get_y=lambda o: 'a', item_tfms=[Sizes(),*tfms], get_items=lambda o: [f,f], splitter=lambda o: ([0,1],[0,1])).dataloaders('', bs=1, num_workers=0)
+        learn = Learner(dls, small_net(2), loss_func=CrossEntropyLossFlat())
+        learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+        return learn
+    learn = learn_of(Resize(100))
+    cams = learn.cam(f, target=0)
+    seen.clear()
+    ax, = cams.show(original=True)
+    pic,heat = ax.get_images()[0],ax.get_images()[-1]
+    assert max(max(o) for o in seen)<=700 and max(pic.get_array().shape)==768
+    assert list(pic.get_extent())==list(heat.get_extent())==[-.5,1999.5,1499.5,-.5] and ax.get_xlim()==(-.5,1999.5)
+    view = cams.views[0]
+    assert view.orig==(1500,2000) and torch.allclose(view.points([[0,0],[100,100]]), tensor([[250.,0],[1750,1500]]), atol=10)   # half a pixel of what the model saw
+    view = learn_of(CropPad(400)).cam(f, target=0).views[0]
+    assert torch.allclose(view.points([[0,0],[400,400]]), tensor([[800.,550],[1200,950]]), atol=1)
 
 # ---- films
 def test_film_in_place(tmp_path):

@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..engine.trace import *
 from ..engine.dry import *
 from ..engine.capture import *
+from ..engine.method import *
 import inspect, numbers, threading
 from functools import cache, wraps
 from types import MethodType
@@ -73,20 +74,40 @@ def as_before(
             own.remove_cbs(list(own.cbs))
 
 # %% ../../nbs/learner/00_calls.ipynb #7ea40b07
+# what other packages, and matplotlib, call it
 _meant = {**{a:b for k in ('layer','method','target','metric') for a,b in ((k,f'{k}s'),(f'{k}s',k))},
-          **dict.fromkeys(('ax','axs','axes','ctx'), 'ctxs'), **dict.fromkeys(('class_idx','classes','target_class'), 'target'), 'size':'figsize'}
-_afterwards = dict(title='plt.suptitle(...)', suptitle='plt.suptitle(...)', save="plt.savefig('cam.png')", savefig="plt.savefig('cam.png')")
+          **dict.fromkeys(('ax','axs','axes','ctx'), 'ctxs'), **dict.fromkeys(('class_idx','classes','target_class','target_category','class_name','class_id','label','labels'), 'target'),
+          **dict.fromkeys(('target_layer','target_layers','layer_name'), 'layer'), **dict.fromkeys(('img','imgs','image','images','input_tensor'), 'items'), **dict.fromkeys(('n','num','n_items'), 'max_n'),
+          **dict.fromkeys(('colormap','color_map'), 'cmap'), **dict.fromkeys(('opacity','transparency'), 'alpha'), **dict.fromkeys(('cbar','legend','show_colorbar'), 'colorbar'),
+          **dict.fromkeys(('thresh','threshold','outline'), 'contour'), **dict.fromkeys(('rows','n_rows'), 'nrows'), **dict.fromkeys(('cols','n_cols'), 'ncols'),
+          'aug_smooth':'smooth', 'show_original':'original', 'normalize':'scale', 'signed':'relu', 'size':'figsize'}
+_title,_save = 'plt.suptitle(...)',"plt.savefig('cam.png')"
+_afterwards = dict(title=_title, suptitle=_title, save=_save, savefig=_save, filename=_save, fname=_save, dpi="plt.savefig('cam.png', dpi=200)")
 
 def _hint(k, v, takes):
     "What is right in place of the keyword `k` with the value `v`, for a function that takes `takes`; None if it is right, or nothing is known of it"
     if k in takes: return None
     if k in _afterwards and 'figsize' in takes: return f"do that afterwards by `{_afterwards[k]}`"
+    if k=='size' and 'figsize' in takes: return _sizes
     if (right := _meant.get(k)) not in takes: return None
     if right==f'{k}s': return f"those to compare are a list, `{right}={[v] if isinstance(v, (str,int)) else '[...]'}`"
     return f"here it is `{right}=`" + (f"; to compare several there is `learn.compare_cams(img, {right}s=[...])`" if right in ('layer','method') else '')
 
+def _of_methods(kwargs):
+    "The keywords that the methods and the smoother in `kwargs` take, or all, if one takes any"
+    given = [(m,kwargs.get('smooth')) for m in L(kwargs.get('methods', kwargs.get('method'))) or [None]]
+    known = [method_takes(*o) for o in given]
+    return kwargs if None in known else {k for o in known for k in o}
+
+_sizes = "`figsize=` is that of the figure, (width, height) in inches; `size=` is that of the input, where a call or a method takes it"
+
+def _is_inches(o): return is_listy(o) and len(o)==2 and all(isinstance(n, numbers.Real) and n<=20 for n in o)
+
 def _check_words(name, kwargs, takes):
+    theirs = () if not kwargs.keys()-set(takes) else _of_methods(kwargs)
+    if 'figsize' in takes and 'size' in takes and 'size' not in theirs and _is_inches(kwargs.get('size')): raise TypeError(f"`size` is {kwargs['size']!r}: {_sizes}")
     for k,v in kwargs.items():
+        if k in theirs: continue
         if (hint := _hint(k, v, takes)) is None: continue
         close = f"Close matches: {_meant[k]!r}. " if _meant.get(k) in takes else ''
         raise TypeError(f"Unknown keyword {k!r}: {hint}. {close}`{name}` takes {', '.join(map(repr, takes))}")
