@@ -61,7 +61,7 @@ class CAMItem(_CAMItem):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
+    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -72,7 +72,7 @@ class CAMItem(_CAMItem):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -80,6 +80,18 @@ class CAMItem(_CAMItem):
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
+    def overlay(self, column: Any = 0, size: Any = None, cmap: Any = None, alpha: Any = 'heat', scale: Any = 'image', relu: Any = None, clip: Any = None, inp: Any = None, original: Any = False, slices: Any = None): r"""The map over the item as a PIL image, without a title
+        
+        - column: Which target, if several were asked for
+        - size: (height, width) of the image, or how many pixels its longer side has; that of the picture if None
+        - cmap: Colors of the map: 'magma', or 'RdBu_r' for both signs
+        - alpha: See `CAMs.show`
+        - scale: 'image', by the map's own maximum; or a number, what is brightest
+        - relu: See `CAMs.show`
+        - clip: See `TensorCAM.show`
+        - inp: See `CAMs.show`
+        - original: On the picture as fastai opens it, with what the model did not see dimmed; if False on what the model saw
+        - slices: See `CAMs.show`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMSummary(_CAMSummary):
     def outliers(self, n: Any = 9, cls: Any = None) -> CAMs: r"""The items whose maps are farthest from the mean of the others of their class, the farthest first; in classes of three maps at least. Distance is the share that would have to move: 0 the same, 1 nothing in common
@@ -101,8 +113,6 @@ class CAMs(_CAMs):
         
         - path: File to write
         - title: Stands above"""
-    @property
-    def files(self): r"""`L` of the items' files; None for what has none"""
     def localize(self, truth: Any = None, original: Any = True, thresh: Any = 0.2, tol: Any = 0.03) -> DataFrame: r"""Hold each map against what is true: where do methods miss?
         
         - truth: What is true of each item, see `object_mask`: a function of the item, as it stands in the dataset, that gives it; a list; if None the items' own targets, or the boxes of the objects that are explained
@@ -132,6 +142,9 @@ class CAMs(_CAMs):
         - error: True: the true class is not the most probable; False: it is
         - prob: (lowest, highest) probability of the first class explained
         - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
+    def items_of(self): r"""What each item was made of, as it stands in the dataset; None where only batches are known"""
+    @property
+    def files(self): r"""`L` of the items' files; None for what has none"""
     @property
     def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
     def pictures(self, inp: Any = None, fs: Any = None): r"""The items as the model saw them, decoded: each shows itself
@@ -154,7 +167,7 @@ class CAMs(_CAMs):
         - original: Draw on the items as fastai opens them
         - fs: Steps of a signal in a second, see `CAMs.show`
         - slices: Which slices of a volume, see `CAMs.show`"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the items, each with a title, red where the prediction is wrong; gives the axes
+    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the items, each with a title, red where the prediction is wrong; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -165,7 +178,7 @@ class CAMs(_CAMs):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -173,7 +186,7 @@ class CAMs(_CAMs):
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
-    def animate(self, fps: Any = 6, slices: Any = None, max_n: Any = 4, ncols: Any = None, figsize: Any = None, dpi: Any = 80, kind: Any = 'gif', *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, contour: Any = None, colorbar: Any = False): r"""Clips frame by frame, and volumes slice by slice, under their maps, as an animation that a notebook shows; its `data` are the bytes
+    def animate(self, fps: Any = 6, slices: Any = None, max_n: Any = 4, ncols: Any = None, figsize: Any = None, dpi: Any = 80, kind: Any = 'gif', *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, contour: Any = None, colorbar: Any = False): r"""Clips frame by frame, and volumes slice by slice, under their maps, as an animation that a notebook shows; its `data` are the bytes
         
         - fps: Frames in a second
         - slices: Which frames of a clip, or slices of a volume: numbers, or how many at even depths; all if None
@@ -186,13 +199,26 @@ class CAMs(_CAMs):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
+    def save(self, path, suffix: Any = '.jpg', *, size: Any = None, cmap: Any = None, alpha: Any = 'heat', scale: Any = 'image', relu: Any = None, clip: Any = None, inp: Any = None, original: Any = False, slices: Any = None): r"""Write an image for each item and target into a folder, named by its number, its file and what is explained
+        
+        - path: Folder, made if it is not there
+        - suffix: Kind of the files, as PIL knows it
+        - size: (height, width) of the image, or how many pixels its longer side has; that of the picture if None
+        - cmap: Colors of the map: 'magma', or 'RdBu_r' for both signs
+        - alpha: See `CAMs.show`
+        - scale: 'image', by the map's own maximum; or a number, what is brightest
+        - relu: See `CAMs.show`
+        - clip: See `TensorCAM.show`
+        - inp: See `CAMs.show`
+        - original: On the picture as fastai opens it, with what the model did not see dimmed; if False on what the model saw
+        - slices: See `CAMs.show`"""
     @overload
     def __getitem__(self, i: int) -> CAMItem: ...
     @overload
@@ -244,7 +270,7 @@ class Explorer(_Explorer):
     def methods(self): r"""Methods to choose from, the quick ones first"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
-    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the maps of the items `idxs`
+    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the maps of the items `idxs`
         
         - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
@@ -264,7 +290,7 @@ class Interpretation(_Interpretation):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -272,7 +298,7 @@ class Interpretation(_Interpretation):
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
-    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
@@ -294,7 +320,7 @@ class Interpretation(_Interpretation):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -444,7 +470,7 @@ cams = load_cams('maps')                              # needs no learner
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
-    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
 
 learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         
@@ -469,7 +495,7 @@ learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -499,7 +525,7 @@ What `items`, `target`, `layer` and `method` may be is the same as for `show_cam
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
-    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
 
 - `items`: a file, PIL image, array, tensor, text, or a list of them; the validation set (`ds_idx=1`) if None
 - `target`: what is explained: the predicted class if None, a class by name or index, a list of these, `TopK(3)`, `Actual()`, `Versus('a','b')`, a function of the prediction
@@ -531,7 +557,7 @@ What `items`, `target`, `layer` and `method` may be is the same as for `show_cam
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -567,7 +593,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMFilm(_CAMFilm):
-    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the items, a row each, by frames, a column each
+    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the items, a row each, by frames, a column each
         
         - max_n: Show at most so many items, a row each
         - n_frames: Show at most so many frames, a column each: the first, the last, and some between
@@ -576,7 +602,7 @@ class CAMFilm(_CAMFilm):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -584,7 +610,7 @@ class CAMFilm(_CAMFilm):
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
-    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
+    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
         
         - fps: Frames in a second; the last stays for two seconds
         - max_n: Show at most so many items
@@ -595,7 +621,7 @@ class CAMFilm(_CAMFilm):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -603,7 +629,7 @@ class CAMFilm(_CAMFilm):
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
-    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 0.6, interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Write the film to a file
+    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Write the film to a file
         
         - path: File to write: '.gif'; '.webp', which has all colors; or '.mp4', for which the program ffmpeg is needed
         - fps: Frames in a second
@@ -615,7 +641,7 @@ class CAMFilm(_CAMFilm):
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.show`
         - cmap: Colors of the maps: 'magma', or 'RdBu_r' for both signs
-        - alpha: How much the maps cover the pictures, 0..1
+        - alpha: How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -643,6 +669,11 @@ class TensorCAM(_TensorCAM):
         - thresh: What is hot, see `TensorCAM.mask`
         - size: Size of the picture (height, width); the map's own grid if None
         - components: Around the 'largest' connected hot piece, or around 'all'"""
+    def scaled_for_show(self, scale: Any = 'image', relu: Any = True, clip: Any = None): r"""The numbers of the one map that is drawn
+        
+        - scale: See `TensorCAM.normalize`; None leaves the numbers as they are
+        - relu: Keep only what speaks for the target
+        - clip: See `TensorCAM.show`"""
     def show(self, ctx: Any = None, scale: Any = 'image', relu: Any = True, clip: Any = None, figsize: Any = None, title: Any = None, view: Any = None, slices: Any = None, contour: Any = None, **kwargs): r"""Show one map on `ctx`, over the picture or the lines of a signal that are there; of a volume, slices beside each other. Gives the axes
         
         - ctx: Axes to draw on; where a picture is drawn there already, the map covers it

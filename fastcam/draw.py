@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['wrong_color', 'room_of', 'in_lines', 'titled', 'edged', 'chosen_slices', 'strongest_slices', 'Montage', 'faded',
-           'Plotted', 'sampling_rate', 'as_picture', 'shaded', 'title_size', 'axes_grid', 'close_figure', 'loose_row',
-           'loose_axes', 'noted', 'add_colorbar', 'Box', 'Panel', 'show_panels', 'Colored', 'legend', 'plot_lines',
-           'WordPanel', 'word_axes', 'display_html', 'frames', 'Animation', 'save_mp4']
+           'stretched', 'Plotted', 'sampling_rate', 'as_picture', 'Laid', 'shaded', 'title_size', 'axes_grid',
+           'close_figure', 'loose_row', 'loose_axes', 'noted', 'add_colorbar', 'Box', 'Panel', 'show_panels', 'as_rgb',
+           'overlaid', 'Colored', 'legend', 'plot_lines', 'WordPanel', 'word_axes', 'display_html', 'frames',
+           'Animation', 'save_mp4']
 
 # %% ../nbs/01_draw.ipynb #a1b889d1
 from fastai.vision.all import *
@@ -125,6 +126,12 @@ class Montage:
         res = x.new_full((*self.shape, *x.shape[3:]), math.nan)
         for o,(t,l) in zip(x, self.corners): res[t:t+h,l:l+w] = o
         return res
+    def over(self,
+        m # Map (*grid) of the volume
+    ) -> Tensor: # (height, width)
+        "What a map has at the slices, in one picture"
+        deep = TensorCAM(m, nd=3).resize((self.depth, *m.shape[1:])).as_subclass(Tensor)[self.which]
+        return self.tiled(TensorCAM(deep).resize(self.size).as_subclass(Tensor))
     def number(self,
         ctx # Axes with the slices
     ):
@@ -134,8 +141,12 @@ class Montage:
 
 # %% ../nbs/01_draw.ipynb #641c9cdd
 @patch
-def _numbers(self:TensorCAM, scale, relu, clip):
-    "The one map that is drawn, (*grid)"
+def scaled_for_show(self:TensorCAM,
+    scale='image', # See `TensorCAM.normalize`; None leaves the numbers as they are
+    relu=True, # Keep only what speaks for the target
+    clip=None # See `TensorCAM.show`
+) -> Tensor: # (*grid)
+    "The numbers of the one map that is drawn"
     if self.numel() != np.prod(self.grid): raise ValueError(f"`show` draws one map, this has shape {tuple(self.shape)}: index it first")
     x = self if scale is None else self.normalize(scale, relu, ifnone(clip, .99 if np.prod(self.grid)>64*64 else 1.))
     return x.as_subclass(Tensor).detach().cpu().float().reshape(self.grid)
@@ -157,9 +168,7 @@ def _as_image(self:TensorCAM, x, ctx, slices):
     if self.nd==1: return x[None]
     if self.nd==2: return x
     m = None if ctx is None else first(getattr(o, 'montage', None) for o in ctx.get_images())
-    if m is None: m = Montage(chosen_slices(self.grid[0], slices), self.grid[0], [8*o for o in self.grid[1:]])
-    deep = TensorCAM(x, nd=3).resize((m.depth, *self.grid[1:])).as_subclass(Tensor)[m.which]
-    return m.tiled(TensorCAM(deep).resize(m.size).as_subclass(Tensor))
+    return ifnone(m, Montage(chosen_slices(self.grid[0], slices), self.grid[0], [8*o for o in self.grid[1:]])).over(x)
 
 def _as_laid(im):
     "Where the picture `im` lies on its axes, and which way up"
@@ -222,10 +231,10 @@ def show(self:TensorCAM,
     view=None, # `CAMView`, to draw the map on the original picture: NaN, which is not drawn, where the model did not see it
     slices=None, # Of a volume that has no picture on `ctx`: which are drawn, see `chosen_slices`
     contour=None, # Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-    **kwargs # For matplotlib's `imshow`; override `cmap='magma'`, `alpha=.6`, `interpolation='bilinear'`
+    **kwargs # For matplotlib's `imshow`; override `cmap='magma'`, `alpha='heat'` (see `faded`; a number covers evenly), `interpolation='bilinear'`
 ):
     "Show one map on `ctx`, over the picture or the lines of a signal that are there; of a volume, slices beside each other. Gives the axes"
-    x = self._numbers(scale, relu, clip)
+    x = self.scaled_for_show(scale, relu, clip)
     if view is not None: x = view.onto(x, view.small, 'nearest' if kwargs.get('interpolation')=='nearest' else 'bilinear').as_subclass(Tensor)
     ends = {} if scale is None else dict(vmin=0. if relu else -1., vmax=1.)
     laid = self._laid(ctx)
@@ -243,8 +252,11 @@ def show(self:TensorCAM,
 # dark, so that they are seen on any map, and told apart by people who see few colors
 _inks = '#000000','#0a58a8','#b3400a','#00735c','#7b3f9e','#7a6200'
 
-def _stretched(x, tails=0.):
-    "`x` in 0..1, but for the share `tails` of its values at either end, which are cut off"
+def stretched(
+    x, # Tensor
+    tails=0. # Share of its values at either end that are cut off
+) -> Tensor:
+    "`x` in 0..1"
     v = x[x.isfinite()]
     v = v[::max(1, len(v)//100_000)]
     if not len(v): return torch.zeros_like(x)
@@ -269,7 +281,7 @@ class Plotted:
     @cached_property
     def scaled(self):
         "A volume (1, depth, height, width), or a clip (3, ...), in 0..1"
-        return _stretched(self.x) if self.is_clip else _stretched(self.x.mean(0, keepdim=True), .005)
+        return stretched(self.x) if self.is_clip else stretched(self.x.mean(0, keepdim=True), .005)
     def of(self,
         slices # See `chosen_slices`
     ):
@@ -343,6 +355,23 @@ def as_picture(
         raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
     o = (o[:3] if len(o)>=3 else o[:1]).as_subclass(Tensor).float()
     return TensorImage((o-o.min())/(o.max()-o.min()).clamp(min=1e-8))
+
+class Laid:
+    "A picture with fewer pixels than its original, drawn in the original's coordinates"
+    def __init__(self,
+        picture, # What shows itself
+        orig # (height, width) of the original
+    ): self.picture,self.orig = picture,tuple(orig)
+    @property
+    def shape(self):
+        "(height, width) of the original"
+        return self.orig
+    def show(self, ctx=None, **kwargs):
+        "Draw it on `ctx`; gives the axes"
+        ctx,(h,w) = self.picture.show(ctx=ctx, **kwargs),self.orig
+        ctx.get_images()[-1].set_extent((-.5,w-.5,h-.5,-.5))
+        ctx.set(xlim=(-.5,w-.5), ylim=(h-.5,-.5))
+        return ctx
 
 def shaded(
     ctx, # Axes with a picture
@@ -500,6 +529,37 @@ def show_panels(
     return ctxs
 
 # %% ../nbs/01_draw.ipynb #f93e133d
+def as_rgb(
+    pic # What shows itself, as `as_picture` gives it
+) -> np.ndarray: # uint8 (height, width, 3)
+    "The colors of a picture; TypeError for what is none, as signals"
+    if isinstance(pic, Laid): pic = pic.picture
+    if isinstance(pic, Plotted) and pic.x.ndim==4: x = pic.montage.tiled(pic.scaled[:,pic.montage.which].permute(1,2,3,0)).nan_to_num(1.)
+    elif isinstance(pic, Image.Image): return np.array(pic.convert('RGB'))
+    elif isinstance(pic, Tensor) and pic.ndim in (2,3): x = _unit(pic.detach().cpu().as_subclass(Tensor).float()).reshape(-1, *pic.shape[-2:]).permute(1,2,0)
+    else: raise TypeError(f"A {'signal' if isinstance(pic, Plotted) else type(pic).__name__} has no colors of its own: it is drawn by `show`")
+    if x.shape[-1] not in (1,3): x = x[...,:3] if x.shape[-1]>3 else x[...,:1]
+    return (x.clamp(0,1)*255).round().byte().expand(*x.shape[:2], 3).numpy()
+
+def _unit(x):
+    "`x` in 0..1, as it is where it is nearly so already, or in 0..255"
+    if -.1<x.min() and x.max()<1.1: return x
+    return x/255 if x.min()>=0 and 1.1<=x.max()<=255 and (x==x.round()).all() else stretched(x)
+
+def overlaid(
+    rgb, # uint8 (height, width, 3)
+    m, # Map (height, width) over it, 0..1, or -1..1 where both signs are shown; NaN where there is none
+    cmap='magma', # Name of a color map, or one
+    alpha='heat', # 'heat', see `faded`, or how much the map covers the picture, 0..1
+    relu=True # Does the map hold only what is positive?
+) -> Image.Image:
+    "A picture with a map over it, without a figure"
+    heat = faded(cmap, relu=relu) if alpha=='heat' else plt.get_cmap(cmap)
+    m = np.asarray(m, dtype=np.float32)
+    c = heat(np.nan_to_num(m if relu else (m+1)/2).clip(0,1))
+    a = np.where(np.isnan(m), 0., c[...,3] if alpha=='heat' else alpha)[...,None]
+    return Image.fromarray((rgb*(1-a)+c[...,:3]*255*a).round().clip(0,255).astype(np.uint8))
+
 class Colored:
     "Maps `(k, *grid)`, 0..1, drawn as one: each place in the color of the map that is largest there, the larger the less transparent"
     def __init__(self, maps): self.maps = maps

@@ -18,10 +18,13 @@ from ..learner.view import *
 from ..learner.cams import *
 from ..learner.callback import *
 from ..learner.learner import *
+from ..learner.interpret import *
 from ..evidence.localize import *
 from .. import __version__
 from functools import cached_property, lru_cache
 from contextlib import nullcontext
+from datetime import date
+from html import escape
 import errno, fastai, hashlib, inspect, json, shutil, socket, warnings
 
 # %% ../../nbs/apps/00_export.ipynb #3b4281b5
@@ -361,38 +364,109 @@ def _table(
 # %% ../../nbs/apps/00_export.ipynb #1de9059d
 _gallery = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Class activation maps</title>
 <style>
-body { font: 14px sans-serif; margin: 1em }
-main { display: flex; flex-wrap: wrap; gap: 12px }
+:root { color-scheme: light dark; --ground: #fff; --ink: #1c1c1c; --dim: #5c5c5c; --line: #ccc; --bad: #c4261a }
+@media (prefers-color-scheme: dark) { :root { --ground: #161616; --ink: #e8e8e8; --dim: #a5a5a5; --line: #444; --bad: #ff7b6b } }
+body { font: 14px system-ui, sans-serif; margin: 1em; background: var(--ground); color: var(--ink) }
+h1 { font-size: 1.4em; margin: 0 0 .2em }
+form { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .4em 1em; align-items: center; padding: .6em 0; background: var(--ground); border-bottom: 1px solid var(--line) }
+label { white-space: nowrap; color: var(--dim) }
+select { max-width: 14em } input[type=number] { width: 4em }
+main { display: flex; flex-wrap: wrap; gap: 12px; margin-top: 1em }
 figure { margin: 0; width: 200px }
-img { width: 100%; min-height: 100px; background: #eee }
+figure button { all: unset; display: block; width: 100%; cursor: zoom-in }
+figure button:focus-visible { outline: 2px solid }
+img { width: 100%; min-height: 100px; background: #8884 }
 figcaption { white-space: pre-line; overflow-wrap: anywhere }
-small { color: #666 }
+.wrong { color: var(--bad) }
+small, #head, #end { color: var(--dim) }
+dialog { max-width: 96vw; max-height: 96vh; background: var(--ground); color: var(--ink); border: 1px solid var(--line); padding: 1em; white-space: pre-line }
+dialog img { width: min(80vw, 75vh); display: block; cursor: zoom-out }
+dialog::backdrop { background: #000a }
 </style>
-<h1>Class activation maps</h1><main></main><p id="end"></p>
+<h1>Class activation maps</h1><p id="head">HEAD</p>
+<form onsubmit="return false">
+<label>explained <select id="label"><option value="">all</option></select></label>
+<label>predicted <select id="predicted"><option value="">all</option></select></label>
+<label>actual <select id="actual"><option value="">all</option></select></label>
+<label><select id="error"><option value="">right and wrong</option><option value="1">wrong</option><option value="0">right</option></select></label>
+<label>probability <input id="lo" type="number" min="0" max="1" step=".05" placeholder="0" aria-label="lowest probability"> to <input id="hi" type="number" min="0" max="1" step=".05" placeholder="1" aria-label="highest probability"></label>
+<label>maps <select id="health"><option value="">all</option><option value="1">well</option><option value="0">with a doubt</option></select></label>
+<label>order <select id="sort"><option value="">as they are</option><option value="down">most probable first</option><option value="up">least probable first</option><option value="name">by class explained</option></select></label>
+<span id="count" role="status"></span>
+</form>
+<main></main><p id="end"></p><dialog></dialog>
 <script>
-const shards = SHARDS, main = document.querySelector('main'), end = document.getElementById('end')
-let next = 0, busy = false
+const shards = SHARDS, main = document.querySelector('main'), end = document.getElementById('end'), dialog = document.querySelector('dialog')
+const el = id => document.getElementById(id), asked = ['label', 'predicted', 'actual', 'error', 'lo', 'hi', 'health', 'sort'].map(el)
+const known = {label: new Set, predicted: new Set, actual: new Set}, all = []
+let next = 0, busy = false, chosen = [], drawn = 0
 function show(items) {
-    for (const [src, title, file] of items) {
-        const fig = document.createElement('figure'), img = new Image(), cap = document.createElement('figcaption'), small = document.createElement('small')
-        img.loading = 'lazy'; img.src = 'overlays/' + src; img.alt = title
-        cap.textContent = title + '\\n'; small.textContent = file
-        cap.append(small); fig.append(img, cap); main.append(fig)
+    for (const [src, title, file, label, predicted, actual, prob, health, wrong] of items) {
+        const o = {src, title, file, label, predicted, actual, prob, health, wrong, at: all.length}
+        all.push(o)
+        for (const k in known) if (o[k] != null && !known[k].has(o[k])) { known[k].add(o[k]); el(k).add(new Option(o[k], '=' + o[k])) }
+        if (fits(o)) chosen.push(o)
     }
 }
+function fits(o) {
+    for (const k in known) if (el(k).value && el(k).value !== '=' + o[k]) return false
+    if (el('error').value && o.wrong !== (el('error').value === '1')) return false
+    if (el('lo').value && !(o.prob != null && o.prob >= +el('lo').value)) return false
+    if (el('hi').value && !(o.prob != null && o.prob <= +el('hi').value)) return false
+    return !el('health').value || !o.health === (el('health').value === '1')
+}
+const orders = {down: (a, b) => (b.prob ?? -1) - (a.prob ?? -1) || a.at - b.at, up: (a, b) => (a.prob ?? 2) - (b.prob ?? 2) || a.at - b.at,
+    name: (a, b) => String(a.label).localeCompare(b.label) || a.at - b.at}
+function ask() {
+    chosen = all.filter(fits)
+    main.replaceChildren(); drawn = 0
+    more()
+}
+function figure(o) {
+    const fig = document.createElement('figure'), button = document.createElement('button'), img = new Image(), cap = document.createElement('figcaption'), small = document.createElement('small')
+    img.loading = 'lazy'; img.src = 'overlays/' + o.src; img.alt = o.title
+    cap.textContent = o.title + '\\n'; small.textContent = o.file
+    if (o.wrong) cap.className = 'wrong'
+    button.type = 'button'; button.title = 'enlarge'; button.append(img)
+    button.onclick = () => enlarge(o)
+    cap.append(small); fig.append(button, cap)
+    return fig
+}
+function enlarge(o) {
+    const img = new Image()
+    img.src = 'overlays/' + o.src; img.alt = o.title
+    dialog.replaceChildren(img, [o.title, o.health, o.file].filter(Boolean).join('\\n'))
+    dialog.onclick = () => dialog.close()
+    dialog.showModal()
+}
 function more() {
-    if (busy || next >= shards || end.getBoundingClientRect().top > innerHeight + 1000) return
+    const sorted = el('sort').value, ready = !sorted || next >= shards && !busy
+    if (ready) {
+        if (sorted && !drawn) chosen.sort(orders[sorted])
+        while (drawn < chosen.length && end.getBoundingClientRect().top < innerHeight + 1000) main.append(...chosen.slice(drawn, drawn += 24).map(figure)), drawn = Math.min(drawn, chosen.length)
+    }
+    el('count').textContent = next < shards || busy ? `${chosen.length} of the ${all.length} that are read so far` : `${chosen.length} of ${all.length}`
+    end.textContent = busy && !ready ? `reading ${next} of ${shards} parts` : ''
+    if (busy || next >= shards || ready && end.getBoundingClientRect().top > innerHeight + 1000) return
     busy = true
     const s = document.createElement('script')
     s.src = `overlays/${String(next++).padStart(5, '0')}/items.js`
-    s.onload = s.onerror = () => { busy = false; more() }
+    s.onload = s.onerror = () => { busy = false; s.remove(); more() }
     document.head.append(s)
 }
+for (const o of asked) o.addEventListener('input', ask)
 addEventListener('scroll', more); addEventListener('resize', more); more()
 </script></html>
 """
 
 # %% ../../nbs/apps/00_export.ipynb #9f7ce059
+def _said_of(cams, i, j):
+    "What the gallery filters by: class explained, predicted and actual class, probability, health, and whether the prediction is wrong, None where that is not known"
+    one = cams[[i]]
+    predicted,actual = one.predicted[0],None if one.actuals is None else one.actuals[0]
+    prob = one.probs[0][j]
+    return cams.labels[i][j],predicted,actual,None if prob is None or not math.isfinite(prob) else round(prob, 4),cams.health[i][j],None if None in (predicted,actual) else predicted!=actual
+
 class _Export(CAMCallback):
     "Writes each shard when all its items are explained, and forgets them"
     def __init__(self, dest, scratch, source, shards, schemas, overlays, views, **kwargs):
@@ -452,7 +526,7 @@ class _Export(CAMCallback):
             files,cams = [file(i) for i in good],as_cams(found, self.explain, good, self.source)
             self.save(_table(cams, files, [self.view(i, f) for i,f in zip(good, files)], self.schemas[0]), self.dest/'maps'/f'{name}.parquet')
         if self.overlays and good:
-            shown = [(src, title, Path(file(i)).name if file(i) else f'item {i}') for i,src,title in self.drawn]
+            shown = [(src, title, Path(file(i)).name if file(i) else f'item {i}', *said) for i,src,title,said in self.drawn]
             (self.scratch/name/'items.js').write_text(f'show({json.dumps(shown)})')
             _publish(self.scratch/name, self.dest/'overlays'/name)
         bad = [i for i in rows if i in bad],bad
@@ -475,7 +549,7 @@ class _Export(CAMCallback):
         "Each map over its item, as JPEG"
         cams = as_cams(found, self.explain, rows, self.source, to_cpu(self.xb))
         k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
-        axs = [loose_axes() for _ in range(len(cams)*k)]
+        axs = [loose_axes(dpi=150) for _ in range(len(cams)*k)]
         cams.show(max_n=len(cams), ctxs=axs)
         dest.mkdir(exist_ok=True)
         for n,ax in enumerate(axs):
@@ -484,7 +558,7 @@ class _Export(CAMCallback):
             if ims := ax.get_images(): ax.figure.set_figwidth(2.4*np.divide(*ims[0].get_array().shape[1::-1]))
             ax.set_title('')
             ax.figure.savefig(dest/f'{rows[i]}_{j}.jpg')
-            self.drawn.append((rows[i], f'{dest.name}/{rows[i]}_{j}.jpg', cams._title(i, j, not cams.signed)))
+            self.drawn.append((rows[i], f'{dest.name}/{rows[i]}_{j}.jpg', cams._title(i, j, not cams.signed), _said_of(cams, i, j)))
 
 # %% ../../nbs/apps/00_export.ipynb #6171454a
 def rank_world():
@@ -584,11 +658,11 @@ def _check_indexed(dl):
     raise TypeError("Items are read by their index here: give items, or a fastai `DataLoader` of a dataset that has a length, "
                     "such as `learn.dls.test_dl(items)`")
 
-def _make_folders(path, scratch, overlays, n_shards):
-    "The folders of an export in `path`, and the page that shows the overlays"
+def _make_folders(path, scratch, overlays, n_shards, head):
+    "The folders of an export in `path`, and the page that shows the overlays under what `head` says"
     for o in ('maps','errors',*['overlays']*overlays): (path/o).mkdir(exist_ok=True)
     if not overlays: return
-    (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(n_shards)))
+    (scratch/'gallery.html').write_text(_gallery.replace('SHARDS', str(n_shards)).replace('HEAD', escape(head)))
     _publish(scratch/'gallery.html', path/'gallery.html')
 
 def _is_done(path, s):
@@ -641,7 +715,8 @@ def export_cams(self:Learner,
         with _claimed(path, launch) as scratch:
             saved = dict(dtype=dtype, views=views, overlays=overlays, size=_described(size))
             _check_manifest(path, scratch, _manifest(learn, dl, idxs, _shard_size(shard, dl.bs), len(shards), asked, saved))
-            _make_folders(path, scratch, overlays, len(shards))
+            head = f"{len(idxs)} items, by {choice_name(method) if method else 'the method that the task asks for'}, {date.today():%Y-%m-%d}"
+            _make_folders(path, scratch, overlays, len(shards), head)
             if todo := {s: [idxs[p] for p in shards[s]] for s in mine if not _is_done(path, s)}:
                 writer = _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices)
                 _export(learn, dl, idxs, writer, rank)
@@ -768,6 +843,18 @@ def originals(self:SavedCAMs, inp=None):
     "The items' files as pictures"
     if self.learn is None: self._check_files()
     return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
+
+@patch
+def _cut_off(self:SavedCAMs, i, inp=None): return None if self.learn is None else CAMs._cut_off.__get__(self)(i, inp)
+
+@patch
+def _opened_so(self:SavedCAMs, inp=None): return [] if self.learn is None else CAMs._opened_so.__get__(self)(inp)
+
+@patch
+def _originals_to_draw(self:SavedCAMs, inp=None):
+    if self.learn is not None: return CAMs._originals_to_draw.__get__(self)(inp)
+    self._check_files()
+    return self.files.map(lambda f: Laid(*drawn_file(f)))
 
 @patch
 def pictures(self:SavedCAMs, inp=None, fs=None):

@@ -16,10 +16,14 @@ from ..engine.explain import *
 from .calls import *
 from .items import *
 from .view import *
-import copy, operator
+import copy, operator, re
 from fastcore.basics import basic_repr
 
 # %% ../../nbs/learner/03_cams.ipynb #43be93db
+def _name_in(vocab, c):
+    "The name of class `c`; its number where it has none"
+    return str(c if vocab is None or c>=len(vocab) else vocab[c])
+
 def _named_actual(t, vocab):
     "A true value in words: a class, several classes, or numbers"
     if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all():
@@ -98,7 +102,7 @@ class CAMs:
         single = (self.preds is not None and TensorMultiCategory not in types_of(self.dl) and
                   (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
         which = self.vocab.predicted if isinstance(self.vocab, ClassNames) else lambda p: [p.argmax().item()]
-        return L(str(first(which(p)) if self.vocab is None else self.vocab[first(which(p))]) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
+        return L(_name_in(self.vocab, first(which(p))) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
 
     @property
     def frames(self):
@@ -197,6 +201,17 @@ def where(self:CAMs,
 
 # %% ../../nbs/learner/03_cams.ipynb #8b6ec50f
 @patch
+def items_of(self:CAMs):
+    "What each item was made of, as it stands in the dataset; None where only batches are known"
+    items = None if self.xb is not None else getattr(getattr(self.dl, 'dataset', None), 'items', None)
+    return [None]*len(self) if items is None else [items.iloc[r] if isinstance(items, pd.DataFrame) else items[r] for r in self.rows]
+
+@patch(as_prop=True)
+def files(self:CAMs):
+    "`L` of the items' files; None for what has none"
+    return L(file_of(self.dl, o) for o in self.items_of())
+
+@patch
 def _batches(self:CAMs):
     "The items' batches, read again where they can be"
     if self.xb is not None: return [self.xb]
@@ -259,6 +274,43 @@ def originals(self:CAMs,
     inp = self._inp(inp)
     if self.xb is not None: return self.pictures(inp)
     with own_random(): return L(as_picture(find_original(self.dl, i, inp)) for i in self.rows)
+
+def _laid(pic, size):
+    "A picture that has `size` in full as what shows itself"
+    res = as_picture(pic)
+    return res if tuple(pic.shape[-2:])==tuple(size) else Laid(res, size)
+
+@patch
+def _originals_to_draw(self:CAMs, inp=None):
+    "`originals`, with as many pixels as are drawn"
+    inp = self._inp(inp)
+    if self.xb is not None: return self.pictures(inp)
+    with own_random(): return L(_laid(*drawn_original(self.dl, i, inp)) for i in self.rows)
+
+@patch
+def _cut_off(self:CAMs, i, inp=None):
+    "The values of item `i`'s file, where the model was given them cut off, see `cut_off`"
+    return None if self.xb is not None else cut_off(self.dl, self.rows[i], self._inp(inp))
+
+@patch
+def _uncut(self:CAMs, i, x, inp, original):
+    "The values `x` (height, width) of item `i`'s file as a picture, stretched to what can be seen: all of it, or what the model saw"
+    size = x.shape
+    if not original: x = find_view(self.dl, self.rows[i], self._inp(inp)).shown(x)
+    else: x = x[(slice(None,None,max(1, max(size)//768)),)*2]
+    pic = TensorImage(stretched(x, .005)[None].repeat(3,1,1))
+    return Laid(pic, size) if original else pic
+
+_is_cut = "(drawn stretched: the file has more than 8 bits, and fastai opens it in 8, so that the model was given most of it white; scale it as you open it)"
+_is_lying = "(a photo lies as the camera held it: fastai does not turn photos by their EXIF tag, nor did the model see it upright; turn them by `ImageOps.exif_transpose` as you open them)"
+
+@patch
+def _opened_so(self:CAMs, inp=None):
+    "What is to be said of how the items' files were opened"
+    if self.xb is not None or self.reads is not None and self.reads.tokens: return []
+    inp = self._inp(inp)
+    asked = (_is_cut,lambda i: self._cut_off(i, inp) is not None),(_is_lying,lambda i: is_lying(self.dl, self.rows[i], inp))
+    return [said for said,f in asked if any(map(f, range_of(self)))]
 
 @patch
 def _views_of(self:CAMs, inp=None):
@@ -327,7 +379,8 @@ def panels(self:CAMs,
 ) -> list: # Of `Panel`
     "What is drawn, item by item, a panel for each target; None where an item has fewer targets than others"
     if self.by_channel: return self._panels_by_channel(relu, fs, slices)
-    pics,views = (self.originals(inp),self._views_of(inp)) if original else (self.pictures(inp, fs),[None]*len(self))
+    pics,views = (self._originals_to_draw(inp),self._views_of(inp)) if original else (self.pictures(inp, fs),[None]*len(self))
+    pics = [p if (x := self._cut_off(i, inp)) is None else self._uncut(i, x, inp, original) for i,p in enumerate(pics)]
     def panel(i, j):
         maps = self._maps[i]
         if j>=max(1, len(maps)): return None
@@ -352,7 +405,7 @@ def show(self:CAMs,
     relu=None, # Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
     clip=None, # See `TensorCAM.show`
     cmap=None, # Colors of the maps: 'magma', or 'RdBu_r' for both signs
-    alpha=0.6, # How much the maps cover the pictures, 0..1
+    alpha='heat', # How much the maps cover the pictures: 'heat', the more the larger they are, so that the rest stays as it is; or a number of 0..1, evenly
     interpolation='bilinear', # matplotlib's, between the cells of a map
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
     original=False, # Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
@@ -367,14 +420,14 @@ def show(self:CAMs,
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
     k,cmap = cams.n_columns,ifnone(cmap, 'magma' if relu else 'RdBu_r')
     axs = show_panels(cams.panels(relu, inp, original, fs, slices), ctxs, nrows, ncols or (k if k>1 else None), figsize, f'{len(cams)} items of {k} targets',
-                      note=cams._advice(relu), relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, contour=contour, **cams._brightness(scale, relu))
+                      note='\n'.join([*cams._advice(relu), *cams._opened_so(inp)]), relu=relu, clip=clip, cmap=cmap, alpha=alpha, interpolation=interpolation, contour=contour, **cams._brightness(scale, relu))
     if colorbar: add_colorbar(axs, relu, scale in ('image','shared'))
     return axs
 
 @patch
 def _advice(self:CAMs, relu=True):
     "What to try where a map means little, each advice once"
-    return '\n'.join(dict.fromkeys(f'({h[0].lower()}{h[1:]})' for hs in self.health for h in hs if ':' in h and (relu or not h.startswith('negative'))))
+    return list(dict.fromkeys(f'({h[0].lower()}{h[1:]})' for hs in self.health for h in hs if ':' in h and (relu or not h.startswith('negative'))))
 
 @patch
 def _is_wrong(self:CAMs, i):
@@ -449,3 +502,64 @@ def animate(self:CAMs,
     def draw(n, axs): return show_panels([p and at(p, which[n]) for p in panels], axs, **how)
     titles = [p.title for p in panels if p is not None]
     return Animation(frames(len(panels), [f'{i+1} of {max(deep)}' for i in which], draw, titles, ncols or min(4, len(panels)), figsize, dpi), fps, kind)
+
+# %% ../../nbs/learner/03_cams.ipynb #55e5f787
+def _sized(rgb, size):
+    "The picture (height, width, 3) in `size`, (height, width), or with a longer side of so many pixels"
+    if size is None: return rgb
+    now = rgb.shape[:2]
+    h,w = [max(1, round(o*size/max(now))) for o in now] if isinstance(size, int) else size
+    return np.array(Image.fromarray(rgb).resize((w,h), Image.Resampling.BICUBIC if h>=now[0] else Image.Resampling.LANCZOS))
+
+def _dimmed(rgb, seen):
+    "The picture (height, width, 3), grayer where it is not `seen` (height, width)"
+    return np.where(seen[...,None], rgb, (.4*rgb+.3*255).round()).astype(np.uint8)
+
+@patch
+def overlay(self:CAMItem,
+    column=0, # Which target, if several were asked for
+    size=None, # (height, width) of the image, or how many pixels its longer side has; that of the picture if None
+    cmap=None, # Colors of the map: 'magma', or 'RdBu_r' for both signs
+    alpha='heat', # See `CAMs.show`
+    scale='image', # 'image', by the map's own maximum; or a number, what is brightest
+    relu=None, # See `CAMs.show`
+    clip=None, # See `TensorCAM.show`
+    inp=None, # See `CAMs.show`
+    original=False, # On the picture as fastai opens it, with what the model did not see dimmed; if False on what the model saw
+    slices=None # See `CAMs.show`
+) -> Image.Image:
+    "The map over the item as a PIL image, without a title"
+    relu,n = ifnone(relu, not self._cams.signed),max(1, len(self.maps))
+    if not 0<=column<n: raise IndexError(f"`column` is {column}, and {n} {'maps are' if n>1 else 'map is'} there")
+    p = self._cams.panels(relu, inp, original, slices=slices)[column]
+    rgb = _sized(as_rgb(p.picture), size)
+    if p.map is None: return Image.fromarray(rgb)
+    m,shape = p.map.scaled_for_show(scale if scale=='image' else None, relu, clip),rgb.shape[:2]
+    if scale!='image': m = (m.relu() if relu else m)/scale
+    if isinstance(p.picture, Plotted): x = TensorCAM(p.picture.montage.over(m)).resize(shape)
+    elif p.view is None: x = TensorCAM(m).resize(shape)
+    else: x,rgb = p.view.onto(m, shape),_dimmed(rgb, p.view.seen(shape).numpy())
+    return overlaid(rgb, x.as_subclass(Tensor), ifnone(cmap, 'magma' if relu else 'RdBu_r'), alpha, relu)
+
+def _plain(s): return re.sub(r'[^\w.+-]+', '_', str(s)).strip('_')[:60] or 'map'
+
+@patch
+@delegates(CAMItem.overlay, but=['column'])
+@in_words
+def save(self:CAMs,
+    path, # Folder, made if it is not there
+    suffix='.jpg', # Kind of the files, as PIL knows it
+    **kwargs # For `CAMItem.overlay`
+) -> L: # Of paths
+    "Write an image for each item and target into a folder, named by its number, its file and what is explained"
+    path,res,k = Path(path),L(),len(str(max(0, len(self)-1)))
+    if suffix.lower() not in Image.registered_extensions(): raise ValueError(f"`suffix` is {suffix!r}: expected the end of a name of a picture, such as '.jpg' or '.png'")
+    if not len(self): raise ValueError("There is no item here to save")
+    path.mkdir(parents=True, exist_ok=True)
+    for i,(item,f) in enumerate(zip(self, self.files)):
+        for j,label in enumerate(item.labels):
+            dest = path/('_'.join([f'{i:0{k}}', *([] if f is None else [_plain(Path(f).stem)]), _plain(label)])+suffix)
+            item.overlay(j, **kwargs).save(dest, **dict(quality=92) if suffix.lower() in ('.jpg','.jpeg') else {})
+            res.append(dest)
+    return res
+
