@@ -136,6 +136,51 @@ def test_aspp_branches_are_no_stages():
     close(cam_maps(model, x, target=score, layer='backbone.layer4', method='gradcam'), by_hand(model, x, model.backbone.layer4, score))
     assert list(find_layers(model, x, ask=lambda p: p['aux'].mean()))==['aux_classifier.2']
 
+# ---- what is no trunk
+@pytest.mark.parametrize('dead', [(),(0,),(1,),(0,1),(1,2),(0,2)], ids=str)
+def test_dead_branches_of_a_pyramid(dead):
+    "A branch whose ReLU lets nothing through is a branch all the same, and so is the only one that is left"
+    torch.manual_seed(0)
+    model,x = Ends(pyramid_pooling, pools=nn.ModuleList([conv(12,4,k=1) for _ in range(3)]), classes=nn.Conv2d(24,5,1)).eval(),torch.randn(2,3,96,96)
+    for i in dead: nn.init.constant_(model.pools[i][0].bias, -9)
+    assert list(find_layers(model, x))==['mid']
+
+def pyramid_attention(s, y):
+    "As in PAN: two pooled maps of one channel weigh the encoder's"
+    a = s.down1(y)
+    a = F.interpolate(a+F.interpolate(s.down2(a), size=a.shape[2:]), size=y.shape[2:])
+    return F.interpolate(s.classes(s.keep(y)*a), scale_factor=8)
+
+def test_attention_to_places_is_no_layer():
+    torch.manual_seed(0)
+    down = lambda i: nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(i,1,3,1,1), nn.Sigmoid())
+    model,x = Ends(pyramid_attention, down1=down(12), down2=down(1), keep=conv(12,12,k=1), classes=nn.Conv2d(12,5,1)).eval(),torch.randn(2,3,96,96)
+    d = first(find_layers(model, x).values())
+    assert d.grid==(12,12) and d.channels==12
+    score = lambda p: p[:,1].mean((1,2))
+    close(cam_maps(model, x, target=score, method='gradcam'), by_hand(model, x, model.get_submodule(d.name), score))
+
+class ClassAttention(nn.Module):
+    "As in CaiT: two blocks in which the class token alone looks at the patches"
+    def __init__(self, d):
+        super().__init__()
+        self.patch,self.norm,self.cls,self.head = nn.Conv2d(3,d,8,8),nn.LayerNorm(d),nn.Parameter(torch.randn(1,1,d)),nn.Linear(d,3)
+        self.norms,self.heads = nn.ModuleList(nn.LayerNorm(d) for _ in range(2)),nn.ModuleList(nn.Linear(d,d) for _ in range(2))
+    def forward(self, x):
+        x = self.norm(self.patch(x).flatten(2).transpose(1,2))
+        cls = self.cls.expand(len(x),-1,-1)
+        for norm,head in zip(self.norms, self.heads):
+            u = norm(torch.cat([cls,x], 1))
+            cls = cls+head(F.scaled_dot_product_attention(u[:,:1], u, u))
+        return self.head(cls[:,0])
+
+@pytest.mark.parametrize('d', [12,16,24,35,48])
+@pytest.mark.parametrize('size', [(48,48),(64,64),(48,80)], ids=str)
+def test_class_attention(size, d):
+    "What a class token gives is no grid, whatever its width: the layer that both blocks read is the default at any size"
+    torch.manual_seed(0)
+    assert list(find_layers(ClassAttention(d).eval(), torch.randn(1,3,*size)))==['norm']
+
 # ---- the same model, traced
 def unflattened(model, x): return torch.export.unflatten(torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim('items')},)))
 

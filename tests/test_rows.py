@@ -429,3 +429,75 @@ def test_pairs():
         assert pic.get_array().shape[:2]==(32,32) and over.get_array().shape==(8,8)
         np.testing.assert_allclose(over.get_array(), cams.maps[0,0,k].relu()/cams.maps[0,0,k].relu().max().clamp(min=1e-9), atol=1e-5)
     plt.close('all')
+
+# ---- items that the model itself puts in another order
+def brightness(x): return x.detach().flatten(1).mean(1)
+class Moved(nn.Module):
+    "`move` puts the items in another order before the body, `back` in their own behind the head"
+    def __init__(self, move, back):
+        super().__init__()
+        self.move,self.back,self.body,self.all,self.head = move,back,tiny(),nn.Identity(),nn.Linear(16,3)
+    def forward(self, x):
+        maps = self.body(self.move(x))
+        return self.head(self.all(self.back(maps, x)).mean((2,3)))
+
+def by(order): return (lambda x: x[order(x)]),(lambda y, x: y[order(x).argsort()])
+def shuffled(x): return torch.randperm(len(x), generator=torch.Generator().manual_seed(3))
+def swapped(x, h): return torch.cat([x[h:],x[:h]])
+def mixed(x): return torch.eye(len(x))[shuffled(x)]
+moves = dict(
+    sort = by(lambda x: brightness(x).argsort()), longest = by(lambda x: brightness(x).sort(descending=True)[1]), best = by(lambda x: brightness(x).topk(len(x))[1]), shuffle = by(shuffled),
+    flip = (lambda x: x.flip(0), lambda y,x: y.flip(0)), roll = (lambda x: x.roll(1, 0), lambda y,x: y.roll(-1, 0)), halves = (lambda x: swapped(x, len(x)//2), lambda y,x: swapped(y, len(x)-len(x)//2)),
+    numpy = (lambda x: x[brightness(x).numpy().argsort()], lambda y,x: y[brightness(x).numpy().argsort().argsort()]),
+    select = (lambda x: x.index_select(0, brightness(x).argsort()), lambda y,x: y.index_select(0, brightness(x).argsort().argsort())),
+    list = (lambda x: torch.stack(sorted(x, key=lambda o: o.mean().item())), lambda y,x: torch.stack([y[i] for i in brightness(x).argsort().argsort().tolist()])),
+    matrix = (lambda x: torch.einsum('ij,jchw->ichw', mixed(x), x), lambda y,x: torch.einsum('ji,jchw->ichw', mixed(x), y)))
+
+@pytest.mark.parametrize('how', moves)
+def test_items_in_another_order(how):
+    "Refused at the layer whose rows are others' items, also where the order follows from the items; right at a layer behind, for one item, and where the order happens to be that of the batch"
+    torch.manual_seed(0)
+    model,x = Moved(*moves[how]).eval(),torch.randn(5,3,32,48)+tensor(2.,0,4,1,3)[:,None,None,None]
+    plain = Moved(lambda x: x, lambda y,x: y).eval()
+    plain.load_state_dict(model.state_dict())
+    want = cam_maps(plain, x, 1)
+    torch.testing.assert_close(cam_maps(model, x[2:3], 1, layer='body'), want[2:3])
+    if how in ('sort','numpy','select','list'): torch.testing.assert_close(cam_maps(model, x[[1,3,0]], 1, layer='body'), want[[1,3,0]])     # as they are
+    for method in ('gradcam','eigencam','scorecam'):
+        with pytest.raises(ValueError, match="'body' gives the items of this batch in another order.*one item at a time"): cam_maps(model, x, 1, layer='body', method=method)
+    torch.testing.assert_close(cam_maps(model, x, 1, layer='all'), want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(cam_maps(model, x[2:3], 1, layer='body'), want[2:3])
+
+@pytest.mark.parametrize('back', [lambda y,x: y-y.mean(0), lambda y,x: y*.7+.3*y.roll(1, 0), lambda y,x: y*brightness(x).softmax(0).flip(0)[:,None,None,None], lambda y,x: torch.stack([*y]), lambda y,x: F.relu(y-y.amax((1,2,3)).median())],
+                         ids=['centered','mixed','weighed','taken apart','some are dead'])
+def test_items_that_know_of_others(back):
+    "Items that depend on each other a little, or that nothing is said of, are in order all the same"
+    torch.manual_seed(0)
+    model,x = Moved(lambda x: x, back).eval(),torch.randn(4,3,32,48)
+    act = model.body(x).detach().requires_grad_()
+    g, = torch.autograd.grad(model.head(model.back(act, x).mean((2,3)))[:,1].sum(), act)
+    torch.testing.assert_close(cam_maps(model, x, 1, layer='body', method='gradcam')[:,0].as_subclass(Tensor), (g.mean((2,3), keepdim=True)*act).sum(1).detach())
+
+def test_order_is_asked_once():
+    "Of a model that moves no items: one backward pass more in the first batch, none later"
+    model,x,asked = Moved(lambda x: x, lambda y,x: y).eval(),torch.randn(4,3,32,48),[]
+    cam_maps(model, x[:1], layer='body')
+    for call in range(3):
+        model.all.register_full_backward_pre_hook(lambda m,g: asked.append(call))
+        cam_maps(model, x, layer='body')
+        model.all._backward_pre_hooks.clear()
+    assert [asked.count(i) for i in range(3)]==[2,1,1]
+
+def test_order_of_grids_and_rows():
+    "Where a prediction is a grid of answers, and where rows are frames"
+    torch.manual_seed(0)
+    dense,x = Moved(*by(lambda x: brightness(x).argsort())).eval(),torch.randn(4,3,32,48)-torch.arange(4)[:,None,None,None]
+    dense.head = nn.Sequential(nn.Linear(16,3), nn.Flatten(0))
+    dense.forward = lambda x: nn.functional.conv2d(dense.back(dense.body(dense.move(x)), x), torch.ones(2,16,1,1))
+    with pytest.raises(ValueError, match='another order'): cam_maps(dense, x, Region(1), layer='body')
+    clips = Video().eval()
+    clips.forward = lambda x: Video.forward(clips, x[brightness(x).argsort()])[brightness(x).argsort().argsort()]
+    x = torch.randn(3,4,3,32,48)-torch.arange(3)[:,None,None,None,None]
+    assert cam_maps(clips, x[:1], 1).grid[0]==4
+    with pytest.raises(ValueError, match='another order'): cam_maps(clips, x, 1)
+    torch.testing.assert_close(cam_maps(clips, x.flip(0), 1)[1:2], cam_maps(clips, x[1:2], 1), rtol=1e-4, atol=1e-6)

@@ -92,6 +92,8 @@ class GridLayer:
         self.ways,self.node,self.on_way = None,None,True
         # may what is behind it go without gradients of parameters? Not if the model asks for some
         self.frees = False
+        # may the model put the items of a batch in another order? Then each batch is asked, else the first, until its order is `known`
+        self.reorders,self.known = False,False
         # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows?
         self.plain = False
     @property
@@ -108,6 +110,7 @@ class GridLayer:
         return [m for r in self.order[self.nth+1:] if (m := r()) is not None]
     @property
     def depth(self): return self.name.count('.')
+    cls = property(lambda self: type(self.module))
     grid = property(lambda self: self.layout.grid if self.rows is None else (self.rows.n, *self.layout.grid))
     kind = property(lambda self: self.layout.kind)
     front = property(lambda self: self.layout.front)
@@ -441,6 +444,7 @@ class Found:
         made = [(seen,new) for i,seen in enumerate(dry.outs) if (new := self._layer(i, seen)) is not None]
         found,linear,handed = self._sorted(made, _linear_names(dry.outs))
         self._spare_class_maps(found, set() if self.staged else self._answers_among(made))
+        self._spare_gates(found.values())
         if self.rows: found,linear,handed = self._of_parts(found, linear, handed)
         self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
         if found and self.ways: self._keep_to_the_way(dry, [o for o in handed if id(dry.outs[o.nth].out) not in found])
@@ -469,10 +473,17 @@ class Found:
         every = [*self.layers, *handed]
         cuts = self.ways.cuts([o.node for o in every])
         for o in every: o.on_way = o.node in cuts or dry.outs[o.nth].grad is None
-        end = last_counting(self.layers)
-        if end.on_way or self.dense or self._cells_go_through(dry, end):
+        if self.dense or all(end.on_way or self._cells_go_through(dry, end) for end in self._ends()):
             for o in every: o.on_way = True
         else: self.layers = L(sorted([*self.layers, *[o for o in handed if o.on_way]], key=lambda o: o.nth))
+
+    def _ends(self):
+        "The last layer that counts; where no convolution has told its grid, and it may be refused, also that of the others, and so on"
+        known,rest = {g for p in self.places for g in p.grids+p.halves},self.layers
+        while rest:
+            yield (end := last_counting(rest))
+            if end.place=='plain' or end.grid in known: return
+            rest = [o for o in rest if o.grid!=end.grid]
 
     def _cells_go_through(self, dry, lay):
         "Is the gradient at the cells of the last layer that all ways go through what comes by way of layer `lay`? What passes it by may be a class token alone"
@@ -509,6 +520,13 @@ class Found:
         for lay in [found[i] for i in own if i in found]:
             lay.spare |= any(o.grid==lay.grid and not o.spare and i not in own and not o.name.startswith(lay.name+'.') for i,o in found.items())
 
+    def _spare_gates(self, layers):
+        "One channel that ways pass by weighs others, as attention to places does: no features, even if it is the coarsest"
+        gates = [o for o in layers if o.channels==1]
+        if self.ways is None or not gates: return
+        cuts = self.ways.cuts([o.node for o in gates])
+        for o in gates: o.spare |= o.node not in cuts
+
     def _modules(self, dry):
         "What all layers know of the pass: how often modules are called, in what order they are done, how many numbers come yet"
         self.calls,self.grids,self.pooled = dry.calls,[],set()
@@ -518,6 +536,7 @@ class Found:
         self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
         # shapes of what is plain so far; what was pooled from which grid to which
         self.row = self.x if not self.rows else first(self.rows.values()).parts.of_first(dry.given)             # what a row is made of
+        self.reorders = dry.mode.reorders
         self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:])],list(dict.fromkeys(dry.mode.resized))
         self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3} | set(self.x.shape[1:])
 
@@ -545,7 +564,7 @@ class Found:
         new = GridLayer(seen.name, seen.module, layouts[0].to_grid(seen.out).shape[1], None, layouts[0], dense=self.dense, calls=self.calls[seen.name], call=seen.call, cut=seen.cut)
         if self.ways: new.ways,new.node = self.ways,self.ways.of(seen.out)
         new.order,new.nth,new.wide,new.shape,new.frees = self.order,i,self.wide[i],seen.shape,self.frees
-        new.rows = self.rows.get(seen.rows)
+        new.rows,new.reorders = self.rows.get(seen.rows),self.reorders
         new.shares = shares(seen, layouts, self.text)
         new.share = new.shares[layouts[0]]
         if self.n_inputs==1: new.source = 0
@@ -874,20 +893,22 @@ def last_counting(
     "The last layer whose cells count for the prediction; of its grid one that is called once, if there is one"
     return _last_called_once(_counting(layers))
 
-def _alike(layers):
-    "Sets of `layers` that are modules of one type, with names that differ in one number only"
+def _alike(calls):
+    "Sets of `Call`s that are of modules of one type, with names that differ in one number only"
     sets = collections.defaultdict(list)
-    for o in layers:
-        for m in re.finditer(r'\d+', o.name): sets[o.name[:m.start()], o.name[m.end():], type(o.module)].append(o)
+    for o in calls:
+        for m in re.finditer(r'\d+', o.name): sets[o.name[:m.start()], o.name[m.end():], o.cls].append(o)
     return sets.values()
 
+_poolings = nn.MaxPool1d,nn.MaxPool2d,nn.MaxPool3d,nn.AvgPool1d,nn.AvgPool2d,nn.AvgPool3d,nn.LPPool1d,nn.LPPool2d,nn.LPPool3d,nn.FractionalMaxPool2d,nn.FractionalMaxPool3d,*_pools
+
 def _trunk(layers):
-    "Those of `layers` on which every piece of the prediction depends, without branches side by side: alike, and none leads to another"
+    "Those of `layers` on which every piece of the prediction depends, but for poolings and for branches side by side: alike, and none leads to another. A branch that is dead, or of one cell, is one as well"
     ways = layers[0].ways
     if ways is None: return layers
-    sets = [s for s in _alike(layers) if len({o.name for o in s})>1 and ways.side_by_side([o.node for o in s])]
-    side = {o.key for s in sets for o in s}
-    return [o for o in layers if o.key not in side and ways.counts_for_all(o.node)]
+    sets = [s for s in _alike(ways.calls) if len({o.name for o in s})>1 and ways.side_by_side([o.node for o in s])]
+    side = {o.name for s in sets for o in s}
+    return [o for o in layers if o.name not in side and ways.counts_for_all(o.node) and not isinstance(o.module, _poolings)]
 
 def _cutting(layers, through):
     "Those of `layers` that all ways through any of the layers `through` go through"
