@@ -501,3 +501,58 @@ def test_order_of_grids_and_rows():
     assert cam_maps(clips, x[:1], 1).grid[0]==4
     with pytest.raises(ValueError, match='another order'): cam_maps(clips, x, 1)
     torch.testing.assert_close(cam_maps(clips, x.flip(0), 1)[1:2], cam_maps(clips, x[1:2], 1), rtol=1e-4, atol=1e-6)
+
+# ---- attention
+def small_vit(fused=True):
+    torch.manual_seed(0)
+    vit = timm.create_model('vit_tiny_patch16_224', img_size=64, embed_dim=24, num_heads=2, depth=2, num_classes=5).eval()
+    for p in vit.parameters(): nn.init.normal_(p, std=.3)
+    for m in vit.modules():
+        if hasattr(m, 'fused_attn'): m.fused_attn = fused
+    return vit
+
+class Frames(nn.Module):
+    "A transformer for each frame, whose scores are averaged; `over` mixes the frames first"
+    def __init__(self, over=None, fused=True): super().__init__(); self.vit,self.over = small_vit(fused),ifnone(over, nn.Identity())
+    def forward(self, x): return self.over(self.vit(x.flatten(0,1)).unflatten(0, (len(x),-1))).mean(1)
+
+class TimeMajorFrames(Frames):
+    def forward(self, x): return self.vit(x.transpose(0,1).flatten(0,1)).unflatten(0, (-1,len(x))).mean(0)
+
+@pytest.mark.parametrize('fused', [True,False], ids=['fused','written out'])
+@pytest.mark.parametrize('cls', [Frames,TimeMajorFrames])
+def test_attention_of_each_frame(cls, fused):
+    "The maps of a clip are those of its frames, each explained as a picture; LeGrad's as much smaller as the score's share"
+    model,vit,x = cls(fused=fused).eval(),small_vit(fused),torch.randn(2,3,3,64,64, generator=torch.Generator().manual_seed(1))
+    for method,share in (('rollout',1),('legrad',3)):
+        got,want = cam_maps(model, x, 1, method=method)[:,0],cam_maps(vit, x.flatten(0,1), 1, method=method).unflatten(0, (2,3))[:,:,0]
+        assert want.flatten(2).std(2).min()>1e-4*want.abs().max()
+        torch.testing.assert_close(share*got.as_subclass(Tensor), want.as_subclass(Tensor), rtol=1e-4, atol=1e-6)
+
+def test_attention_among_frames():
+    over = nn.TransformerEncoderLayer(5, 1, 8, batch_first=True)
+    model,x = Frames(over=over).eval(),torch.randn(2,3,3,64,64)
+    with pytest.raises(ValueError, match=r"over the 17 tokens of one of 3 parts.*attention over 3 others"): cam_maps(model, x, 1, method='rollout')
+
+class Checkpointed(nn.Module):
+    def __init__(self, m): super().__init__(); self.m = m
+    def forward(self, x): return torch.utils.checkpoint.checkpoint(self.m, x, use_reentrant=False)
+
+@pytest.mark.parametrize('method', ['rollout','legrad','shapleycam','gradcam'])
+@pytest.mark.parametrize('blocks', ['timm','torch'])
+def test_checkpointed_attention(blocks, method):
+    "What is computed anew in the backward pass is what was computed"
+    def make():
+        if blocks=='timm': return small_vit()
+        torch.manual_seed(0)
+        tokens = nn.Sequential(nn.Conv2d(3,16,16,16), nn.Flatten(2), Turn())
+        return nn.Sequential(tokens, nn.Sequential(*[nn.TransformerEncoderLayer(16, 2, 32, batch_first=True) for _ in range(2)]), Mean(), nn.Linear(16,5)).eval()
+    plain,model,x = make(),make(),torch.randn(2,3,64,64, generator=torch.Generator().manual_seed(1))
+    layers = model.blocks if blocks=='timm' else model[1]
+    for i in range(2): layers[i] = Checkpointed(layers[i])
+    torch.testing.assert_close(cam_maps(model, x, 1, method=method), cam_maps(plain, x, 1, method=method))
+
+class Turn(nn.Module):
+    def forward(self, x): return x.transpose(1,2)
+class Mean(nn.Module):
+    def forward(self, x): return x.mean(1)

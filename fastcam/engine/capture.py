@@ -442,3 +442,42 @@ def tail(self:Capture,
     "The model's prediction (rows, ...) if layer `name` gave `a`, by a full call"
     xb = rows_of(self.xb, rows, self.shared)
     with self.given(name, a, rows): return main_pred(self.model(*xb))
+
+# %% ../../nbs/engine/05_capture.ipynb #14ae54c2
+def _check_rows(numbers, name):
+    wrong = [(i,n) for i,n in enumerate(numbers) if n not in (i,-1)]
+    if not wrong: return
+    (i,n),*_ = wrong
+    raise ValueError(f"Layer {name!r} gives the items of this batch in another order: the model itself sorts or moves them, and row {i} of the layer is what item {n} is predicted from. "
+                     f"Give it one item at a time, as a batch of one, or choose a layer outside of the part that has them in another order; see `cam_layers()`")
+
+def _has_others(numbers, act, lay):
+    "Do half of these numbers, one for each item, depend on other rows of `act` than their own?"
+    rng = torch.Generator().manual_seed(0)
+    some = (torch.randperm(len(numbers), generator=rng)<len(numbers)//2).to(numbers.device)
+    mixed = some*(1+torch.rand(len(some), generator=rng)).to(numbers)
+    g, = torch.autograd.grad(numbers, act, mixed, retain_graph=True, allow_unused=True)
+    return g is not None and bool(_by_item(g[None], lay)[0][~some].any())
+
+def _by_item(g, lay):
+    "How large the gradients `(k, ...)` at what layer `lay` gives are for each item, `(k, items)`"
+    return lay.to_grid(lay.joined(g)).unflatten(0, (len(g),-1)).double().square().flatten(2).sum(2)
+
+@patch
+def check_order(self:Capture):
+    "ValueError for a layer whose rows are in another order than the items"
+    n,asked = n_items(self.xb),[(n,l) for n,l in self.layers.items() if n in self.acts and not is_input(l) and (l.reorders or not l.known)]
+    preds = [t for t in tensors_in(self.pred) if t.ndim and len(t)==n and t.requires_grad]
+    if n<2 or not preds or not asked: return
+    with torch.enable_grad(): pred = torch.cat([t.reshape(n, -1).float() for t in preds], 1)
+    with self.untracked.again(), nullcontext() if self.rule is None else self.rule():
+        for name,lay in asked: self._check_order(pred, name, lay)
+
+@patch
+def _check_order(self:Capture, pred, name, lay):
+    act = self.acts[name]
+    with torch.enable_grad(): numbers = pred@torch.randn(pred.shape[1], generator=torch.Generator().manual_seed(0)).to(pred)
+    if lay.reorders or _has_others(numbers, act, lay):
+        with torch.enable_grad(): g, = row_gradients(pred, [act])
+        _check_rows(reading_rows(_by_item(g, lay)[...,None])[:,0].tolist(), name)
+    lay.known = True

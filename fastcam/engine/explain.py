@@ -228,6 +228,7 @@ class Explainer:
         self._ask_again(cap)
         cap.unhook()                                                 # methods call the model again
         self._check_captured(cap)
+        cap.check_order()
         cap.pred = with_answers(cap.model, cap.xb, cap.pred)
         self.target = self.target.of_form(cap.answer)
         _check_places(self.target, cap)

@@ -618,8 +618,9 @@ def _shapleycam(o, eigen=False):
     "Grad-CAM corrected by the second derivative; use with `ReST`"
     try: g,hv = _second(o)
     except RuntimeError:                                            # fused attention has no second derivative: ask again without
-        with sdpa_kernel(SDPBackend.MATH): o = o.again(*o.xb)
-        g,hv = _second(o)
+        with sdpa_kernel(SDPBackend.MATH):                          # also for what checkpointing computes anew
+            o = o.again(*o.xb)
+            g,hv = _second(o)
     hv = torch.zeros_like(o.a) if hv is None else o.on_grid(hv)
     return (pca_reduce if eigen else sum_reduce)(grid_mean(g.detach() - hv/2)*o.a)
 

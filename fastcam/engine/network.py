@@ -38,6 +38,14 @@ def _functions(names): return [f for n in names.split() for o in (F,torch,Tensor
 
 _relus = _functions('relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ celu selu gelu silu mish softplus hardswish threshold threshold_ prelu')
 
+_wholes = F.multi_head_attention_forward,torch.autograd.grad
+
+def _within(mode, func, *args, **kwargs):
+    "A function that modes see as a whole, by those it calls; in a backward pass checkpointing may call some"
+    known = {**func.__globals__, 'has_torch_function': lambda *_: False}
+    inner = FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
+    with mode: return inner(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
+
 class _Rule(TorchFunctionMode):
     "Calls of the functions in `changes` are made by the function that each stands for, which is given it first"
     changes,works_on = {},''
@@ -47,16 +55,10 @@ class _Rule(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func in (F.multi_head_attention_forward,torch.autograd.grad): return self._within(func, *args, **kwargs)
+        if func in _wholes: return _within(self, func, *args, **kwargs)
         if func not in self.changes: return func(*args, **kwargs)
         self.seen += 1
         return self.changes[func](func, *args, **kwargs)
-
-    def _within(self, func, *args, **kwargs):
-        "A function that is seen as a whole, by those it calls"
-        known = {**func.__globals__, 'has_torch_function': lambda *_: False}
-        inner = FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
-        with self: return inner(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
 
     def check(self):
         "ValueError where nothing was called that the rule changes"
@@ -225,26 +227,20 @@ class _Attention(TorchFunctionMode):
     "Keeps every attention matrix (..., tokens, tokens) that is computed, and of those with other queries (..., queries, tokens) such as come behind the last of these"
     def __init__(self):
         super().__init__()
-        self.seen,self.pools = [],[]
+        self.seen,self.pools,self.keeps = [],[],True
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is _sdpa: return self._attend(*args, **kwargs)
-        if func is F.multi_head_attention_forward: return self._within(func, *args, **kwargs)
+        if func in _wholes: return _within(self, func, *args, **kwargs)
         res = func(*args, **kwargs)
         return self._keep(res) if func in (_softmax, torch.softmax, Tensor.softmax) else res
 
     def _keep(self, res):
-        if res.ndim not in (3,4): return res
+        if not self.keeps or res.ndim not in (3,4): return res
         if res.shape[-1]!=res.shape[-2]: self.pools.append(res)
         else: self.seen,self.pools = [*self.seen, res],[]
         return res
-
-    def _within(self, func, *args, **kwargs):
-        "A function that is watched as a whole, by the two it calls: the same function, which knows ours by their names"
-        known = {**func.__globals__, 'scaled_dot_product_attention':self._attend, 'softmax': lambda *a,**k: self._keep(_softmax(*a, **k))}
-        watched = FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
-        return watched(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
 
     def _attend(self, q, k, v, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **kwargs):
         if kwargs.get('enable_gqa'): return _sdpa(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, **kwargs)
@@ -253,20 +249,31 @@ class _Attention(TorchFunctionMode):
         return self._keep(scores.softmax(-1))@v
 
 # %% ../../nbs/engine/09_network.ipynb #0c527039
+@contextmanager
 def _blocks(o):
-    "Sum of the scores, attention matrices in order, for each the name and output of the outermost module that holds just this one, and matrices of other queries behind the last"
+    """Gives the sum of the scores, attention matrices in order, for each the name and output of the outermost module that holds just this one, and matrices of other queries behind the last. In this block attention
+    is computed as it was, which checkpointing does once more in a backward pass"""
     att,inside,outs,x = _Attention(),{},{},o.x
     lay = o.lay
-    n = lay.front + math.prod(lay.grid) + lay.back
+    n = lay.front + math.prod(lay.layout.grid) + lay.back
     def enter(name, m, i): inside[name] = len(att.seen)
     def leave(name, m, i, out):
         if _is_tokens(out, n, lay.batch_dim) and len(att.seen)==inside[name]+1: outs[inside[name]] = (name, out)
     hooks = [h for name,m in o.model.named_modules() if name for h in ((m, partial(enter, name), 'before'), (m, partial(leave, name)))]
     with own_hooks(hooks), att: x,s = _from_input(o, x)
-    if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n for t in att.seen):
-        raise ValueError(f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {lay.grid}); "
-                         "for this model use 'gradcam' or another method of activations")
-    return s,att.seen,outs,[t for t in att.pools if t.shape[-1]==n]
+    if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n or t.shape[0]%_n_rows(o) for t in att.seen): raise ValueError(_no_attention(o, n, att.seen))
+    att.keeps = False
+    with att: yield s,att.seen,outs,[t for t in att.pools if t.shape[-1]==n]
+
+def _no_attention(o, n, seen):
+    "Why attention is not read"
+    use = "for this model use 'gradcam' or another method of activations"
+    other = [t for t in seen if t.shape[-1]!=n]
+    if o.lay.rows is None or not seen or len(other)==len(seen): return f"This method reads attention over all tokens of a transformer (layer {o.layer!r} has a grid of {o.lay.grid}); {use}"
+    return (f"This method reads attention over the {n} tokens of one of {o.lay.rows.n} parts (frames, patches, pairs); this model also has attention over {first(other or seen).shape[-1]} others, "
+            f"as among the parts, and nobody knows how much of that comes from which token; {use}")
+
+def _n_rows(o): return len(o.idx)*(1 if o.lay.rows is None else o.lay.rows.n)
 
 def _is_tokens(out, n, batch_dim): return isinstance(out, Tensor) and out.ndim==3 and out.shape[1-batch_dim]==n
 
@@ -275,7 +282,7 @@ def _on_grid(o, tokens):
     return o.on_grid(tokens[...,None].movedim(0, o.lay.batch_dim))[:,0]
 
 # %% ../../nbs/engine/09_network.ipynb #3148ecbe
-def _over_heads(a, o): return a.reshape(len(o.idx), -1, *a.shape[-2:]).mean(1)
+def _over_heads(a, o): return a.reshape(_n_rows(o), -1, *a.shape[-2:]).mean(1)
 
 def _rows_read(s, a, o):
     "Which queries (batch, queries) of the attention `a` the scores, whose sum is `s`, depend on; all, where they depend on none"
@@ -286,25 +293,25 @@ def _rows_read(s, a, o):
 @register_method('rollout', paper='2005.00928', passes=1, blind=True)
 def _rollout(o):
     "Where attention flows from, whatever the class; transformers"
-    s,att,_,pools = _blocks(o)
+    with _blocks(o) as (s,att,_,pools): read = _rows_read(s, pools[0] if pools else att[-1], o)
     r = None
     for a in att:
         a = _over_heads(a.detach(), o)
         a = (a + torch.eye(a.shape[-1]).to(a))/2
         r = a if r is None else a@r
     if pools: r = _over_heads(pools[0].detach(), o)@r
-    read = _rows_read(s, pools[0] if pools else att[-1], o).to(r)
+    read = read.to(r)
     return _on_grid(o, (r*read[...,None]).sum(1)/read.sum(1, keepdim=True))
 
 @register_method('legrad', paper='2404.03214', passes='1, and the head for each block', grads=True)
 def _legrad(o):
     "Which patches' attention the class is sensitive to, over all blocks; transformers"
-    s,att,outs,_ = _blocks(o)
-    if not outs: raise ValueError("'legrad' needs blocks that give tokens (batch, tokens, channels), and found none in this model")
-    end = max(outs)
-    mods,res = dict(o.model.named_modules()),[]
-    for l,(_,tokens) in sorted(outs.items()):
-        with torch.enable_grad(), giving(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
-        g, = _grad(o, sl, att[l], retain_graph=True)
-        res.append(g.reshape(len(o.idx), -1, *g.shape[-2:]).relu().mean((1,2)))
+    with _blocks(o) as (s,att,outs,_):
+        if not outs: raise ValueError("'legrad' needs blocks that give tokens (batch, tokens, channels), and found none in this model")
+        end = max(outs)
+        mods,res = dict(o.model.named_modules()),[]
+        for l,(_,tokens) in sorted(outs.items()):
+            with torch.enable_grad(), giving(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
+            g, = _grad(o, sl, att[l], retain_graph=True)
+            res.append(_over_heads(g.relu(), o).mean(1))
     return _on_grid(o, torch.stack(res).mean(0))
