@@ -8,6 +8,7 @@ from fastcam.evidence.summary import CAMSummary as _CAMSummary
 from fastcam.learner.cams import CAMs as _CAMs
 from fastcam.learner.concept import Concepts as _Concepts
 from fastcam.apps.explore import Explorer as _Explorer
+from fastcam.learner.features import Features as _Features
 from fastai.interpret import Interpretation as _Interpretation
 from fastcam.evidence.sanity import SanityCheck as _SanityCheck
 from fastai.interpret import ClassificationInterpretation as _ClassificationInterpretation
@@ -21,6 +22,7 @@ from fastcam.evidence.metric import BestCAM as BestCAM
 from fastcam.learner.callback import CAMCallback as CAMCallback
 from fastcam.engine.target import Classes as Classes
 from fastcam.engine.objects import Detections as Detections
+from fastcam.engine.features import FeatureColors as FeatureColors
 from fastcam.engine.target import Fn as Fn
 from fastcam.engine.target import Head as Head
 from fastcam.engine.grid import Layout as Layout
@@ -37,6 +39,7 @@ from fastcam.engine.target import Target as Target
 from fastcam.engine.target import TopK as TopK
 from fastcam.engine.target import Versus as Versus
 from fastcam.learner.items import as_item as as_item
+from fastcam.engine.features import cam_features as cam_features
 from fastcam.engine.method import cam_methods as cam_methods
 from fastcam.engine.layer import default_layer as default_layer
 from fastcam.apps.demo import demo_photos as demo_photos
@@ -269,6 +272,20 @@ class Explorer(_Explorer):
     def layers(self): r"""Layers to choose from, as `learn.cam_layers` has them; none while there is no item"""
     def methods(self): r"""Methods to choose from, the quick ones first"""
     def __getattr__(self, name: str) -> Any: ...
+class Features(_Features):
+    def panels(self, max_n: Any = 9, background: Any = False): r"""Each item, and beside it its colors, or a panel for each head
+        
+        - max_n: At most so many items
+        - background: See `FeatureColors`"""
+    def show(self, max_n: Any = 9, background: Any = False, ctxs: Any = None, ncols: Any = None, figsize: Any = None, alpha: Any = 0.6): r"""Draw each item with its colors, or its heads, beside it; gives the axes
+        
+        - max_n: Show at most so many items; the colors are those of all
+        - background: Leave out the background, by the first component? True, or its share of the component's range, 0..1
+        - ctxs: Axes to draw on
+        - ncols: Columns of the grid; if None an item is a row
+        - figsize: Size of the figure in inches
+        - alpha: How much attention covers the pictures, 0..1"""
+    def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
     def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the maps of the items `idxs`
         
@@ -470,6 +487,23 @@ cams = load_cams('maps')                              # needs no learner
         - dl: See `Learner.cam`
         - ds_idx: See `Learner.cam`
         - max_n: See `Learner.cam`"""
+    def cam_features(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, layer: Any = None, of: Any = 'features', max_n: Any = None) -> Features: r"""The features of each cell of a layer, or the attention of each head, as they are, in the order of the items
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - layer: Where, one layer, see `find_layers`; the last that makes a good map if None
+        - of: 'features': what the layer gives; 'attention': where each head of a transformer's last block looks, or of the block `layer`
+        - max_n: Only so many items, the first"""
+    def show_features(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, layer: Any = None, of: Any = 'features', background: Any = False, max_n: Any = 9, **kwargs): r"""Show what the model's body tells apart, whatever its head says: each place in the color of its features, or the attention of each head
+        
+        - items: See `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - layer: Where, one layer, see `find_layers`; the last that makes a good map if None
+        - of: 'features': colors, the first three principal components over all items; 'attention': where each head of a transformer's last block looks, or of the block `layer`
+        - background: Leave out the background, by the first component? True, or its share of the component's range, 0..1
+        - max_n: Only so many items, the first; all if None"""
     def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
 
 learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
@@ -726,4 +760,4 @@ def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAM
     
     - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
     - learn: Learner that reads the items again; without it they are drawn from their files"""
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Explorer', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Explorer', 'FeatureColors', 'Features', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_features', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']

@@ -5,8 +5,8 @@ from conftest import root
 
 floors = dict(zip(['', 'engine', 'learner', 'evidence', 'apps'], map(str.split, [
     'core draw',
-    'trace grid dry layer target capture tail size method perturb network inputs explain prompt objects',
-    'calls items view cams text callback learner interpret film concept',
+    'trace grid dry layer target capture tail size method perturb network inputs explain prompt objects features',
+    'calls items view cams text callback learner interpret film concept features',
     'metric localize sanity summary',
     'export cli demo explore'])))
 rooms = ['.'.join(filter(None, ('fastcam',floor,o))) for floor,names in floors.items() for o in names]

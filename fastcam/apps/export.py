@@ -701,9 +701,10 @@ def export_cams(self:Learner,
     with _undone(path), as_before(self) as learn, _alone() as (rank,world):
         dl = explained_dl(learn, items, dl, ds_idx, max_n)
         _check_indexed(dl)
+        target = take_part(learn, target)
         dl,layer = at_size(learn, dl, size, layer, _readable(dl))
         idxs = list(dl.get_idxs())
-        target = asked_target(learn, take_part(learn, target))
+        target = asked_target(learn, target)
         n_items = min(len(dl.dataset), ifnone(max_n, math.inf))
         how = dict(layer=layer, method=method, fuse=fuse, smooth=smooth)
         choices = dict(target=target, **how, n_items=n_items, **kwargs)
