@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     from fastai.vision.all import *
 from ..core import *
 from ..draw import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.trace import *
 from ..engine.capture import *

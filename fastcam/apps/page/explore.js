@@ -36,16 +36,26 @@ async function ask(then) {
   if (under) return new Promise(resolve => { waiting = { then, resolve } })
   under = true
   document.body.classList.add('busy')
-  let q = question(), res = null
-  try { res = live ? await fetched(q) : found(q) } catch (e) { say(e.message) }
+  let q = question(), res = null, failed = false
+  try { res = live ? await fetched(q) : found(q) } catch (e) { failed = true; say(e.message) }
   under = false
   document.body.classList.remove('busy')
   const w = waiting
   waiting = null
   if (res && q.item === S.item) { res.q = q; then(res); shown(res) }
   if (w) w.resolve(ask(w.then))
+  else if (failed && view) back()
   return !!res
 }
+
+// What was asked had no answer: the page says what it shows
+function back() {
+  Object.assign(S, view.q)
+  steps = steps.slice(0, S.edits.length)
+  current(); heading(); bars(); chips(); story(); remember()
+}
+
+function current() { for (const o of $$('#film button')) o.setAttribute('aria-current', +o.parentNode.dataset.i === S.item) }
 
 async function fetched(q) {
   const r = await fetch('ask', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ who, ...q }) })
@@ -79,8 +89,8 @@ const target = () => { const t = S.class ?? map()?.target; return t >= 0 ? t : n
 // ---- What one can do
 function open(i, more = {}) {
   Object.assign(S, { item: i, class: null, versus: null, edits: [] }, more)
-  steps = []; base = null; box = cursor = null
-  for (const o of $$('#film button')) o.setAttribute('aria-current', +o.parentNode.dataset.i === i)
+  steps = []; box = cursor = null
+  current()
   $(`#film li[data-i="${i}"]`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
   if (!S.edits.length) return ask(() => {})
   const edits = S.edits                              // from a link: first what it was without them
@@ -95,10 +105,8 @@ const rather = (a, b) => a === b ? say('A class is compared with another one') :
 function edit(e) {
   if (!live || !view) return
   if (S.class == null) S.class = target()            // what is asked stays the same class, whatever is hidden
-  const was = S.edits, before = view
-  S.edits = [...was, { ...e, fill: $('#fill').value }]
-  steps.push({ before })
-  return ask(() => {}).then(ok => { if (!ok && S.edits.length > was.length && view === before) { S.edits = was; steps.pop(); story() } })
+  steps = [...steps, { before: view }]
+  return choose({ edits: [...S.edits, { ...e, fill: $('#fill').value }] })
 }
 
 function hottest() {
@@ -110,10 +118,11 @@ function hottest() {
 
 function undo() {
   if (!S.edits.length) return
-  const { before } = steps.pop() ?? {}
+  const { before } = steps.at(-1) ?? {}
+  steps = steps.slice(0, -1)
   S.edits = S.edits.slice(0, -1)
-  const same = before && ['class', 'versus', 'layer', 'method'].every(k => before.q[k] === S[k])
-  if (same) shown(before)
+  const same = before && before.q.edits.length === S.edits.length && ['item', 'versus', 'layer', 'method'].every(k => before.q[k] === S[k]) && before.maps[0]?.target === target()
+  if (same && !under) { Object.assign(S, before.q); shown(before) }
   else ask(() => {})
 }
 
