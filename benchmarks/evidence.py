@@ -167,9 +167,29 @@ class Bench:
         grid = max((m.shape[1:] for m in ms), key=math.prod)
         return sum(TensorCAM(m).resize(grid).as_subclass(Tensor)*(m[0].numel()/math.prod(grid)) for m in ms)/len(ms)
 
+    def refined(self, maps, size):
+        "`along_edges` of the photos"
+        at = range(0, len(self.df), self.bs)
+        return torch.cat([TensorCAM(along_edges(maps[i:i+self.bs], batch(self.df.file.iloc[i:i+self.bs], size, self.stats))).resize(side).as_subclass(Tensor) for i in at])
+
     def located(self, key, maps):
         "`localised` maps, which the function `maps` gives"
         return kept(self.work/f'located-{key}-{len(self.df)}.pt', lambda: localised(maps(), self.df))
+
+# ---- maps along the edges of the picture
+def window_mean(x, r):
+    "Mean of `x` (n, 1, *size) over windows of `r` to each side, as far as they are inside"
+    return F.avg_pool2d(x, 2*r+1, 1, r, count_include_pad=False)
+
+def along_edges(maps, pictures, radius=1/28, eps=1e-3):
+    "Maps (n, *grid) at the size of the pictures (n, channels, *size), by a guided filter (10.1109/TPAMI.2012.213): in a window of `radius`, a share of the shorter side, a linear function of the brightness, whose variance is an edge from `eps` on"
+    x = pictures.mean(1, keepdim=True)
+    lo,hi = x.amin((2,3), keepdim=True),x.amax((2,3), keepdim=True)
+    light,m = (x-lo)/(hi-lo).clamp(min=1e-8),TensorCAM(maps).resize(x.shape[2:]).as_subclass(Tensor)[:,None]
+    mean = partial(window_mean, r=max(1, round(radius*min(x.shape[2:]))))
+    l,p = mean(light),mean(m)
+    a = (mean(light*m)-l*p)/(mean(light*light)-l*l+eps)
+    return (mean(a)*light + mean(p-a*l))[:,0]
 
 # ---- rows of the table
 def means(d): return d.mean(),d.std(ddof=1)/np.sqrt(len(d))
@@ -198,13 +218,16 @@ def _asked(b, quick):
     def plain(size, m, methods): return lambda: b.located(f'{size}-{m}', lambda: b.raw(size, methods)[m])
     yield 224,'centre','',0,lambda: kept(b.work/f'located-centre-{len(b.df)}.pt', None)
     yield 224,'gradcam','default',1,plain(224, 'gradcam', ['gradcam'])
+    if not quick: yield from ((224,m,'default',1,plain(224, m, one_pass)) for m in one_pass if m!='gradcam')
     yield 352,'gradcam','size=352',1,plain(352, 'gradcam', ['gradcam'])
-    yield 352,'gradcam',"size=352, flipped too",2,lambda: b.located('352-flips', lambda: b.scales([352]))
+    for size in (224,352):
+        edges = lambda size=size: b.located(f'{size}-refined', lambda: b.refined(b.raw(size)['gradcam'], size))
+        yield size,'gradcam','along edges' if size==224 else f'size={size}, along edges',1,edges
+    yield 352,'gradcam','size=352, flipped too',2,lambda: b.located('352-flips', lambda: b.scales([352]))
     if quick: return
     yield 352,'gradcam',"smooth='scales'",6,lambda: b.located('scales', lambda: b.scales(fine))
-    for size,methods in ((224,one_pass),(352,[m for m in one_pass if 'cam' in m and 'pca' not in m])):
-        for m in methods:
-            if m!='gradcam': yield size,m,'default' if size==224 else f'size={size}',1,plain(size, m, methods)
+    some = [m for m in one_pass if 'pca' not in m and 'eigen' not in m]
+    yield from ((352,m,'size=352',1,plain(352, m, some)) for m in some if m!='gradcam')
 
 # ---- grid pointing game
 def collages(df, n, side=2, seed=0):
@@ -313,4 +336,4 @@ def main(
         for k in what.split(','):
             if k!='boxes': replaced(root/'evidence_others.csv', others[k](b), ['model','method','yardstick'])
             else:
-                for r in rows(b, quick): replaced(root/'evidence.csv', pd.DataFrame([r]), ['model','method','size','pipeline','part'])
+                for r in rows(b, quick): replaced(root/'evidence.csv', pd.DataFrame([r]), ['model','method','size','pipeline','part','photos'])

@@ -120,6 +120,27 @@ def test_scales_are_the_smoothers(tmp_path):
     got = Here().scales((32,48))
     assert torch.allclose(got, cam_maps(model, x, 1, method='gradcam', smooth='scales', scales=(1,1.5))[:,0].as_subclass(Tensor), atol=1e-6)
 
+def plain_guided(m, light, r, eps):
+    "The guided filter, pixel by pixel, window by window"
+    h,w = m.shape
+    def win(t, i, j): return t[max(0,i-r):i+r+1,max(0,j-r):j+r+1]
+    a,b = torch.zeros(h,w),torch.zeros(h,w)
+    for i in range(h):
+        for j in range(w):
+            l,p = win(light, i, j),win(m, i, j)
+            a[i,j] = ((l*p).mean()-l.mean()*p.mean())/((l*l).mean()-l.mean()**2+eps)
+            b[i,j] = p.mean()-a[i,j]*l.mean()
+    return tensor([[win(a, i, j).mean()*light[i,j]+win(b, i, j).mean() for j in range(w)] for i in range(h)])
+
+def test_along_edges():
+    x,m = torch.rand(2,3,16,20),torch.randn(2,4,5)
+    got = ev.along_edges(m, x, 1/8, 1e-2)
+    for i in range(2):
+        light = x[i].mean(0)
+        light = (light-light.min())/(light.max()-light.min())
+        want = plain_guided(TensorCAM(m).resize((16,20))[i].as_subclass(Tensor), light, 2, 1e-2)
+        assert torch.allclose(got[i], want, atol=1e-4)
+
 def test_replaced(tmp_path):
     f = tmp_path/'t.csv'
     for v in (1,2): ev.replaced(f, pd.DataFrame([dict(a='x', size=224, v=v)]), ['a','size'])
