@@ -194,6 +194,14 @@ def test_traced(name, how):
     assert layers_table(traced, x).grid.tolist()==layers_table(model, x).grid.tolist()
     for i in (-2,-3) if 'resnet' in name else (): close(cam_maps(traced, x, 3, layer=i), cam_maps(model, x, 3, layer=i).as_subclass(Tensor)[:,0])
 
+@pytest.mark.parametrize('name', ['convnext_tiny','squeezenet1_1','efficientnet_b0','densenet121'])
+def test_traced_functions(name):
+    "Sums and concatenations that are functions: what comes of the default layer is the map of the plain model"
+    torch.manual_seed(0)
+    model,x = getattr(torchvision.models, name)(num_classes=5).eval(),torch.randn(1,3,96,96)
+    traced = torch.fx.symbolic_trace(model)
+    close(cam_maps(traced, x, 1, method='gradcam'), cam_maps(model, x, 1, method='gradcam').as_subclass(Tensor)[:,0])
+
 # ---- attention
 class Bias(nn.Module):
     "Blocks of attention with a bias or mask that is added to the scores; `read(tokens)` is the head's"
