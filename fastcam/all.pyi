@@ -448,7 +448,7 @@ cams = load_cams('maps')                              # needs no learner
         - max_n: At most so many items, drawn with a fixed seed; None for all
         - quick: See `Learner.cam_metrics`
         - bs: See `Learner.cam_metrics`"""
-    def sanity_check(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layer: Any = None, target: Any = None, max_n: Any = 16, draws: Any = 3, least: Any = 0.5, show_n: Any = 4, bs: Any = 32, **kwargs) -> SanityCheck: r"""Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model
+    def sanity_check(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layer: Any = None, target: Any = None, max_n: Any = 16, draws: Any = 3, least: Any = 0.5, show_n: Any = 4, bs: Any = 32, rule: Any = None, **kwargs) -> SanityCheck: r"""Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model
         
         - items: See `Learner.cam`
         - dl: See `Learner.cam`
@@ -460,7 +460,8 @@ cams = load_cams('maps')                              # needs no learner
         - draws: How often the weights are shuffled anew
         - least: Rank correlation above which maps count as the same
         - show_n: Keep maps of so many items for `SanityCheck.show`
-        - bs: Items that are held at once"""
+        - bs: Items that are held at once
+        - rule: How the backward pass is made, see `Learner.cam`"""
     def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
         
         - items: See `Learner.cam`

@@ -1,5 +1,5 @@
 "Methods of the input itself, and rules for the backward pass: against captum in double precision, plain loops, formulas in plain tensors; dimensions, layouts, batches, no trace"
-import pytest
+import pytest, warnings
 from utils import *
 from captum.attr import IntegratedGradients, Saliency, Occlusion, InputXGradient
 
@@ -424,3 +424,59 @@ def test_rules_of_the_room():
     import subprocess, sys
     code = "from fastcam.engine.explain import *; Explainer(rule='attnlrp'); Explainer(method='legrad')"
     subprocess.run([sys.executable, '-c', code], check=True)
+
+# ---- what cannot be, and what a method makes of keywords
+
+class Cut(nn.Module):
+    "The body, or all of it, runs without gradients"
+    def __init__(self, all): super().__init__(); self.body,self.head,self.all = nn.Sequential(nn.Conv2d(3,4,3), nn.ReLU()),nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,2)),all
+    def forward(self, x):
+        with torch.no_grad(): a = self.body(x)
+        with torch.set_grad_enabled(not self.all): return self.head(a)
+
+@pytest.mark.parametrize('method', ['guidedbackprop','fullgrad','inputgrad','inputxgradient','ig','smoothgrad'])
+@pytest.mark.parametrize('all', [True,False])
+def test_no_way_back(method, all):
+    "Where `forward` switches gradients off, it is said in words what cuts the way"
+    with pytest.raises(ValueError, match='No gradient leads.*no_grad'): cam_maps(Cut(all).eval(), torch.randn(2,3,16,16), 0, method=method)
+    if not all: assert cam_maps(Cut(all).eval(), torch.randn(2,3,16,16), 0).any()
+
+@pytest.mark.parametrize('method', ['inputgrad','inputxgradient','ig'])
+def test_windows_by_channel(method):
+    "Maps by channel under windows of the input: of a picture whose other channels the model ignores, its one channel has all, and what the sum has"
+    class Red(nn.Module):
+        def __init__(self): super().__init__(); self.net = picture_net().float()
+        def forward(self, x): return self.net(torch.cat([x[:,:1],0*x[:,1:]], 1))
+    set_seed(0)
+    model,x = Red().eval(),torch.randn(2,3,18,14)
+    kw = dict(method=method, smooth='windows', scales=2)
+    each,total = cam_maps(model, x, 1, by_channel=True, **kw).as_subclass(Tensor),cam_maps(model, x, 1, **kw).as_subclass(Tensor)
+    assert each.shape==(2,1,3,18,14) and not each[:,:,1:].any() and each[:,:,0].any()
+    same(each[:,:,0], total)
+
+class Steps(nn.Module):
+    def __init__(self): super().__init__(); self.emb,self.rnn,self.out = nn.Embedding(30,8),nn.GRU(8,8,batch_first=True),nn.Linear(8,2)
+    def forward(self, x): return self.out(self.rnn(self.emb(x))[0][:,-1])
+
+def test_keywords_of_the_default():
+    "Keywords are those of the method that is the default for what the model is given; what that does not take is said of it"
+    ids,text,signal = torch.randint(0, 30, (2,9), generator=torch.Generator().manual_seed(0)),Steps().eval(),nn.Sequential(nn.Flatten(), nn.Linear(96,2))
+    same(cam_maps(text, ids, 1, steps=20), cam_maps(text, ids, 1, method='ig', steps=20), 1e-4)
+    with pytest.raises(UnknownKeyword, match="'window'.*method 'ig' takes 'steps'"): cam_maps(text, ids, window=3)
+    with pytest.raises(UnknownKeyword, match="'eigen'.*method 'ig' takes 'steps'"): cam_maps(text, ids, eigen=True)
+    x = torch.randn(2,3,32)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        same(cam_maps(signal, x, 1, window=4), cam_maps(signal, x, 1, method='occlusion', window=4))
+    with pytest.raises(UnknownKeyword, match="'steps'.*method 'gradcam' takes 'eigen'"): cam_maps(picture_net().float(), torch.randn(1,3,18,14), 1, steps=5)
+    with pytest.raises(UnknownKeyword, match="'stps'.*Close matches: 'steps'|'stps'"): cam_maps(text, ids, stps=3)
+
+def test_path_near_the_baseline():
+    "Steps at the squares: the same integral, of what two steps know"
+    set_seed(0)
+    lin = nn.Linear(12, 2)
+    class Square(nn.Module):
+        def forward(self, x): return lin(x.flatten(1)**2)
+    x = torch.randn(2,3,4)
+    for power in (1,2,3): same(cam_maps(Square(), x, 1, method='ig', steps=3, power=power), (x**2*lin.weight[1].detach().view(3,4)).sum(1)[:,None].detach(), 1e-5)
+    with pytest.raises(ValueError, match='power'): cam_maps(Square(), x, 1, method='ig', power=0)

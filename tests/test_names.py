@@ -184,6 +184,23 @@ def test_heads(how):
     with pytest.raises(ValueError, match='no class'): learn.cam(its[:4], target='purple')
     with pytest.raises(IndexError, match='2'): learn.cam(its[:4], target=Head(2))
 
+@pytest.mark.parametrize('how', ['tuple','side'])
+def test_heads_are_measured_alike(how):
+    "Whichever way classes of several heads are asked for, metrics measure their probabilities, each among those of its head; of numbers the numbers"
+    learn = quiet(two_targets(), Two(2, 3, how), both_losses)
+    its = valid(learn)[:4]
+    b = learn.dls.test_dl(its, bs=4).one_batch()[0].as_subclass(Tensor)
+    def value(t): return learn.cam_metrics(its, methods=['gradcam'], metrics=['insertion_auc','average_drop'], layers=[-1], target=t).loc['gradcam'].drop(['seconds','passes'], level=0).to_numpy()
+    assert np.allclose(value(None), value([Head(0),Head(1)]), atol=1e-6) and np.allclose(value(['blue','dark']), value([Head(0,'blue'),Head(1,'dark')]), atol=1e-6)
+    one = [value(t)[0] for t in ('blue','dark')]
+    assert np.allclose(value(['blue',Head(1,'dark')])[0], np.mean(one), atol=1e-6)
+    # by hand, with a map of nothing: the probability of a class of the second head where nothing is seen; of what is against it its output
+    def nothing(o): return 0*o.a.sum(1)
+    for t,f in (('dark',lambda p: p.softmax(1)[:,1]), (Neg('dark'),lambda p: -p[:,1])):
+        with evaluating(learn.model), torch.no_grad(): y,empty = [f(parts(learn.model(x))[1]) for x in (b,torch.zeros_like(b))]
+        got = learn.cam_metrics(its, methods=[nothing], metrics=['average_drop'], layers=[-1], target=t).loc['nothing',('average_drop ↓','mean')]
+        assert abs(got-((y-empty).relu()/y.abs()).mean())<1e-5
+
 def test_heads_fewer():
     "A second target of fewer classes than the first; stacked heads of as many; a head of one output"
     first3 = lambda: two_targets(tones=('x','y'))
@@ -195,6 +212,73 @@ def test_heads_fewer():
     cams = one.cam()
     assert torch.allclose(cams.preds[:,:2], torch.stack([1-p,p], 1), atol=1e-5) and [o[0] for o in cams.labels]==[only[int(o>.5)] for o in p]
     with pytest.raises(ValueError, match='2 targets of 2, 2 classes'): quiet(learn.dls, Two(4, 3), lambda p,a,b: p[0].mean()).cam()
+
+# ---- a class and values
+
+class Both(Two):
+    "The same, in the form `how`"
+    def forward(self, x):
+        f = self.pool(self.body(x))
+        a,b = self.a(f),self.b(f)
+        return dict(tuple=(a,b), dict=dict(kind=a, value=b), points=(a,b.reshape(len(b), -1, 2) if self.how=='points' else None), alone=(a,b[:,0]), side=torch.cat([a,b], 1))[self.how]
+
+pair_of = lambda p: list(p.values()) if isinstance(p, dict) else list(p) if isinstance(p, tuple) else [p[:,:2],p[:,2:]]
+
+def class_and_values(what):
+    "DataLoaders of scenes with a color, and beside it a `what`"
+    color = lambda i: first(scene(i, only)[1])
+    kw = dict(n_inp=1, splitter=RandomSplitter(.4, seed=0), batch_tfms=Normalize.from_stats(*imagenet_stats))
+    if what=='columns':
+        df = pd.DataFrame([(i, color(i), i/40, 1.5) for i in range(40)], columns=['id','kind','age','size'])
+        block = DataBlock((ImageBlock,CategoryBlock,RegressionBlock(n_out=2)), get_x=lambda r: picture(int(r['id']), only), get_y=[ColReader('kind'), ColReader(['age','size'])], **kw)
+        return block.dataloaders(df, bs=8, num_workers=0)
+    second,y = dict(value=(RegressionBlock,lambda i: i/40), points=(PointBlock,lambda i: TensorPoint(tensor([scene(i, only)[1][color(i)]]).float())))[what]
+    return DataBlock((ImageBlock,CategoryBlock,second), get_items=range, get_x=partial(picture, only=only), get_y=[color,y], **kw).dataloaders(40, bs=8, num_workers=0)
+
+@pytest.mark.parametrize('what,names,hows', [('value',['output'],['tuple','dict','side','alone']), ('columns',['age','size'],['tuple','side']), ('points',['point 0 x','point 0 y'],['points','tuple'])])
+def test_class_and_values(what, names, hows):
+    "A class and values of one item: a column for the class predicted, and one for each value, by their names; values are what they are, and no probabilities"
+    dls = class_and_values(what)
+    for how in hows:
+        learn = quiet(dls, Both(2, len(names), how), lambda p,a,b: F.cross_entropy(pair_of(p)[0], a)+(pair_of(p)[1].flatten()-b.as_subclass(Tensor).flatten()).abs().mean())
+        cams,b = learn.cam(),dls.valid.one_batch()
+        with evaluating(learn.model), torch.no_grad(): ps = [(p[:,None] if p.ndim==1 else p.flatten(1)) for p in pair_of(learn.model(b[0].as_subclass(Tensor)))]
+        assert torch.allclose(cams.preds[:len(ps[0])], torch.cat([ps[0].softmax(1),ps[1]], 1), atol=1e-5)
+        want = [only[i] for i in ps[0].argmax(1)]
+        assert cams.labels[:len(want)]==[[w,*names] for w in want] and cams.predicted[:len(want)]==want and cams.signed
+        assert torch.allclose(tensor(cams.probs[:len(want)])[:,1:], ps[1], atol=1e-5)
+        true = [', '.join([only[a], *[f'{n} {v:.2f}' for n,v in zip(names, y.flatten().tolist())]]) for a,y in zip(b[1], b[2])]
+        assert cams.actuals[:len(want)]==true and (t := titles(cams[:1])[1].replace('\n', ' ')).startswith(f'{names[0]} {ps[1][0,0]:.2f}') and t.endswith(f'actual: {true[0]}')
+        wrong = [i for i,(w,a) in enumerate(zip(want, b[1])) if w!=only[a]]
+        assert [r for r in cams.where(error=True).rows if r<len(want)]==wrong and len(cams.where(actual='red'))+len(cams.where(actual='blue'))==len(cams)
+        for j in range_of(names):
+            hand = learn.cam(target=lambda p: (o[:,None] if (o := pair_of(p)[1]).ndim==1 else o.flatten(1))[:,j])
+            assert torch.allclose(cams.maps[:,1+j], hand.maps[:,0], atol=1e-6)
+            one = learn.cam(target=names[j])
+            assert one.signed and one.labels[0]==[names[j]] and torch.equal(one.maps[:,0], cams.maps[:,1+j])
+        assert learn.cam(target=Head(1)).labels[0]==names and learn.cam(target=[names[0],'red']).labels[0]==[names[0],'red'] and not learn.cam(target='red').signed
+        assert learn.cam(target=Actual()).labels[:len(want)]==[[only[a]] for a in b[1]] and learn.cam(target=Prob()).labels[0]==[f'p({want[0]})']
+        assert set(learn.cam(target=Above(0.)).labels[0])==set(only) and len(learn.cam(target=TopK(2)).labels[0])==2+len(names)
+        for t in (Prob(names[0]), ReST(names[0]), Versus(names[0])):
+            with pytest.raises(ValueError, match='is a value'): learn.cam(target=t)
+        assert set(learn.cam_summary().df.index)=={*cams.labels.concat()}
+        with TemporaryDirectory() as d:
+            saved = load_cams(learn.export_cams(Path(d)/'maps', dtype='float32', views=False))
+            assert saved.labels==cams.labels and saved.actuals==cams.actuals and saved.predicted==cams.predicted and torch.allclose(tensor(saved.probs), tensor(cams.probs), atol=1e-5)
+
+def test_class_and_value_ask_alike():
+    "What does not fit is refused in words; two values without a class; one output for two classes beside a value"
+    dls = class_and_values('value')
+    with pytest.raises(ValueError, match='2 targets of 2, 1 classes or values'): quiet(dls, Both(3, 2, 'tuple'), lambda p,a,b: p[0].mean()).cam()
+    one = quiet(dls, Both(1, 1, 'tuple'), lambda p,a,b: F.binary_cross_entropy_with_logits(p[0][:,0], a.float())+p[1].mean())
+    cams = one.cam()
+    with evaluating(one.model), torch.no_grad(): p,v = one.model(batch_of(one, valid(one)))
+    assert [o[0] for o in cams.labels]==[only[int(o>0)] for o in p] and torch.allclose(cams.preds, torch.cat([1-p.sigmoid(),p.sigmoid(),v], 1), atol=1e-5)
+    two = DataBlock((ImageBlock,RegressionBlock,RegressionBlock), n_inp=1, get_items=range, get_x=partial(picture, only=only), get_y=[lambda i: i/40, lambda i: 1-i/40], splitter=RandomSplitter(.4, seed=0))
+    learn = quiet(two.dataloaders(40, bs=8, num_workers=0), Both(1, 1, 'tuple'), lambda p,a,b: p[0].mean())
+    cams = learn.cam()
+    assert cams.signed and cams.labels[0]==['output (head 0)','output (head 1)'] and cams.actuals[0]==f'output (head 0) {valid(learn)[0]/40:.2f}, output (head 1) {1-valid(learn)[0]/40:.2f}'
+    assert set(cams.predicted)=={''}
 
 # ---- probabilities, whatever the loss
 
@@ -272,6 +356,25 @@ def test_film_is_answered(how, wrap):
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3, cbs=film)
     assert film.frames[0].labels==want.labels and torch.allclose(film.frames[0].maps, want.maps, atol=1e-4*want.maps.abs().max().item())
     assert learn.changes.n-was==len(learn.dls.train)+len(learn.dls.valid)
+
+@pytest.mark.parametrize('how,wrap', [('temperature',noop), ('in place',noop), ('first',Pair), ('logits',Logits)])
+def test_evidence_is_answered(how, wrap):
+    "Metrics, the choice of a method, sanity checks, places and summaries ask about what the callback makes of the prediction, also of changed inputs"
+    plain,fs,masks = small_learner(),*drawn_files()
+    fs = fs[:4]
+    inside,learn = small_learner(nn.Sequential(*plain.model, Times())),small_learner(wrap(plain.model), cbs=[Changes(how), Looks()])
+    for o in (inside,learn): o.loss_func = CrossEntropyLossFlat()
+    def check(f):
+        numbers = lambda df: df.drop(columns=['seconds','passes'], errors='ignore').select_dtypes('number').to_numpy()
+        want,got,other = [numbers(f(o)) for o in (inside,learn,plain)]
+        assert np.allclose(got, want, atol=1e-4, equal_nan=True) and not (got.shape==other.shape and np.allclose(got, other, atol=1e-3, equal_nan=True))
+    kw = dict(methods=['gradcam'], layers=[-1])
+    check(lambda o: o.cam_metrics(fs, metrics=['average_drop','max_sensitivity'], target=[None,Prob('level'),Neg()], **kw))
+    check(lambda o: o.best_cam(fs, methods=['gradcam','hirescam'], by='average_drop', layers=[-1]).ranking)
+    if how in ('first','logits'): return
+    check(lambda o: o.sanity_check(fs, methods=['gradcam'], draws=1).df)
+    check(lambda o: o.cam_localize(fs, truth=lambda f: TensorMask(masks[f]), methods=['gradcam']))
+    check(lambda o: o.cam_summary(fs, truth=lambda f: TensorMask(masks[f])).df)
 
 def test_concepts_are_answered():
     "A head that a callback changes names the concepts"

@@ -78,6 +78,18 @@ def test_blind_to_the_class():
     v = trained_learner().sanity_check(methods=['eigencam','gradcam'], max_n=4, draws=2).verdict.verdict       # each draw starts from the trained weights
     assert 'blind to the class' in v['eigencam'] and 'blind' not in v['gradcam']
 
+def test_rule_of_the_backward():
+    "A rule reaches the methods of gradients; Random, which has none, is as ever"
+    learn,fs = small_learner(),drawn_files()[0][:3]
+    kw = dict(methods=["gradcam","random"], draws=1)
+    ruled,plain = learn.sanity_check(fs, rule="guided", **kw),learn.sanity_check(fs, **kw)
+    want = learn.cam(fs, rule="guided")
+    assert torch.allclose(ruled.examples["gradcam","trained"].as_subclass(Tensor), want.maps[:,0].as_subclass(Tensor), atol=1e-5)
+    assert not torch.allclose(ruled.examples["gradcam","trained"], plain.examples["gradcam","trained"], atol=1e-4)
+    assert torch.equal(ruled.examples["random","trained"], plain.examples["random","trained"])
+    for f in (learn.cam_metrics, learn.best_cam): f(fs, methods=["gradcam"], rule="guided", **(dict(metrics="average_drop") if f==learn.cam_metrics else dict(by="average_drop")))
+    assert "random" in learn.cam_localize(fs, truth=lambda f: TensorMask(drawn_files()[1][f]), methods=["gradcam"], rule="guided").index
+
 def test_rule():
     "Two standard errors, of items and of draws, above or below one half"
     def of(vals):

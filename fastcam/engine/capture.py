@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['not_looked_up', 'unwrap', 'AsGiven', 'input_layer', 'is_input', 'Followed', 'LookedUp', 'Levels', 'Capture',
-           'check_floats', 'slope', 'giving']
+           'check_floats', 'slope', 'slopes', 'giving']
 
 # %% ../../nbs/engine/05_capture.ipynb #5367ca32
 from fastai.vision.all import *
@@ -77,6 +77,8 @@ _moves = set("""__getitem__ __get__ flip fliplr t transpose swapaxes permute mov
 cpu cuda clone squeeze unsqueeze roll cat concat stack unfold narrow select expand expand_as repeat repeat_interleave detach as_subclass pad masked_fill""".split())
 not_looked_up = "No embedding of this model looks these token numbers up as they are: name the layer to explain, see `cam_layers()`"
 
+_bag_args = 'max_norm','norm_type','scale_grad_by_freq','mode','sparse','per_sample_weights','include_last_offset','padding_idx'
+
 class Followed(TorchFunctionMode):
     "In this block, where in a text each token that the model looks up is: a mode that follows the token numbers"
     def begin(self,
@@ -90,6 +92,7 @@ class Followed(TorchFunctionMode):
         if not getattr(self, 'known', None): return func(*args, **kwargs)
         name = getattr(func, '__name__', '')
         if func is F.embedding and (at := self.positions(args[0])) is not None: return self.look_up(at, args[1], *args, **kwargs)
+        if func is F.embedding_bag and (at := self.positions(args[0])) is not None: return self._bag(at, *args, **kwargs)
         if name=='__getitem__' and args[0].ndim==2 and args[0].is_floating_point() and (at := self.positions(args[1])) is not None:
             return self.look_up(at, args[0], args[1], args[0])
         res = func(*args, **kwargs)
@@ -116,6 +119,23 @@ class Followed(TorchFunctionMode):
         return torch.where((at>=0) & (at<len(self.values)) & (self.values[at.clamp(0, len(self.values)-1)]==t), at, -1)
 
     def look_up(self, at, weight, *args, **kwargs): raise NotImplementedError
+
+    def _bag(self, at, ids, weight, offsets=None, *args, **kwargs):
+        "What `F.embedding_bag` gives, of tokens that are looked up one by one"
+        kw = {**dict(zip(_bag_args, args)), **kwargs}
+        if kw.get('max_norm') is not None: return F.embedding_bag(ids, weight, offsets, **kw)
+        n = len(ids) if ids.ndim>1 else len(offsets)-bool(kw.get('include_last_offset'))
+        starts = torch.arange(n, device=ids.device)*ids.shape[1] if ids.ndim>1 else offsets[:n]
+        flat = ids.flatten()
+        bag = torch.searchsorted(starts.contiguous(), torch.arange(len(flat), device=ids.device), right=True)-1
+        keep = (bag>=0) & (flat!=ifnone(kw.get('padding_idx'), -1))
+        e = self.look_up(at, weight, ids, weight).flatten(0, -2)
+        if (w := kw.get('per_sample_weights')) is not None: e = e*w.reshape(-1, 1)
+        e,bag,mode = e[keep],bag[keep],kw.get('mode', 'mean')
+        res = e.new_zeros(n, e.shape[1])
+        if mode=='max': return res.scatter_reduce(0, bag[:,None].expand_as(e), e, 'amax', include_self=False)
+        res = res.index_add(0, bag, e)
+        return res if mode=='sum' else res/torch.bincount(bag, minlength=n).clamp(min=1)[:,None]
 
 class _Weights(Followed):
     "`seen`: the tables that the tokens are looked up in"
@@ -378,11 +398,23 @@ def slope(
     keep=False # Keep the graph, so that more can be asked?
 ):
     "Gradient of `number` at `a`; ValueError where none leads there"
-    g = torch.autograd.grad(number, a, retain_graph=keep, allow_unused=True)[0] if number.requires_grad else None
-    if g is None: raise ValueError(_off_path([name]) if number.requires_grad else _no_gradient)
-    return g
+    return slopes(number, [a], name, retain_graph=keep)[0]
+
+def slopes(
+    number, # One number, with its graph
+    at, # Tensors; a gradient leads to the first, or that is an error
+    name, # What the first is called
+    **kwargs # For `torch.autograd.grad`
+) -> tuple: # None where no gradient leads
+    "Gradients of `number` at several tensors; ValueError where none leads to the first"
+    gs = torch.autograd.grad(number, at, allow_unused=True, **kwargs) if number.requires_grad else (None,)
+    if gs[0] is None: raise ValueError(_off_path([name]) if number.requires_grad else _no_gradient)
+    return gs
 
 def _off_path(names):
+    if 'input' in names:
+        return ("No gradient leads from what is explained back to the input: it does not depend on it, or `forward` cuts the way by `torch.no_grad()` or `detach`. "
+                "Choose another target, or a method of layers behind the cut such as 'gradcam'.")
     return (f"What is explained does not depend on layer {', '.join(map(repr, names))}: it lies off the way from the input to this number. "
             "Choose another layer or target.")
 

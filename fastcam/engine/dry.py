@@ -142,7 +142,7 @@ def put_input(
 def pad_index(model:nn.Module):
     "Number of the padding token, as an embedding of `model` or its `config` knows it; None if neither does"
     mods = list(model.modules())
-    known = [m.padding_idx for m in mods if isinstance(m, nn.Embedding)] + [getattr(getattr(m, 'config', None), 'pad_token_id', None) for m in mods]
+    known = [m.padding_idx for m in mods if isinstance(m, (nn.Embedding,nn.EmbeddingBag))] + [getattr(getattr(m, 'config', None), 'pad_token_id', None) for m in mods]
     return first(o for o in known if o is not None)
 
 # %% ../../nbs/engine/02_dry.ipynb #330e2442

@@ -170,11 +170,12 @@ class Explainer:
         self.fuse = None if fuse is None else named_choice('fuse', fuse, _fuses)
         self.target,self.layer,self.vocab = as_target(target, vocab, n_items),layer,vocab
         self.names = self.target.names_of(vocab)
-        self.method,self.open = as_method(method, smooth, **kwargs),None if method is not None else dict(smooth=smooth, **kwargs)
+        check_method(method, smooth, **kwargs)
+        self.method,self.open = (None,dict(smooth=smooth, **kwargs)) if method is None else (as_method(method, smooth, **kwargs),None)
         self.blind,self.asks,self.rule = is_blind(method, smooth),asks_layer(method) if layer is None else True,as_rule(rule)
-        self.usual = layer is None and method is None and smooth is None and not kwargs         # nothing was chosen but what is explained
+        self.usual = layer is None and method is None and smooth is None         # where and how are open
         self.check_rule = partial(_check_rule, rule)
-        if smooth in (None,'tta','noise','scales'): self.check_rule(self.method)                # another smoother may ask for gradients
+        if method is not None and smooth in (None,'tta','noise','scales'): self.check_rule(self.method)                # another smoother may ask for gradients
 
     def method_at(self,
         place, # As `Target.place`
@@ -182,14 +183,15 @@ class Explainer:
     ):
         "The method that was asked for, or else that of the input itself, or that for answers that belong to a place, or not"
         if self.open is None: return self.method
-        return as_method(**method_of_input(lay)) if lay is not None and is_input(lay) and self.open==dict(smooth=None) else as_method(method_for(place), **self.open)
+        at_input = lay is not None and is_input(lay) and self.open['smooth'] is None
+        return as_method(**{**(method_of_input(lay) if at_input else dict(method=method_for(place))), **self.open})
 
     def layers(self,
         model:nn.Module, # Any model
         xb, # Its inputs
         mods=None # All modules of `model`, if they are known already
     ) -> dict: # Of `GridLayer` by name, empty where the method asks for none
-        "Where the map is made: at `layer`; at the input itself where the method asks for that, for texts if nothing else is asked for, and where no layer keeps places"
+        "Where the map is made: at `layer`; at the input itself where the method asks for that, for texts if no method is named, and where no layer keeps places"
         if not self.asks:
             reads_of(model, xb)                                      # looks at the model before it is called, as for any method
             return {}
@@ -199,7 +201,7 @@ class Explainer:
             found = _layers(model, xb, self.layer, mods, self._asked)
             return ifnone(self._levels(model, xb), found)            # by now the form of the prediction may have told what is asked
         except NoLayer as e:
-            if not self.usual or xb[main_input(xb)].ndim<3: raise               # nobody knows where the numbers of a row lie
+            if not self.usual or xb[main_input(xb)].ndim<3 or not takes_keywords('occlusion', **self.open): raise               # nobody knows where the numbers of a row lie
             _say_once(model, e)
             return {'input': input_layer(model, xb)}
 

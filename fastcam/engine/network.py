@@ -26,6 +26,10 @@ def _grad(o, *args, **kwargs):
     "`torch.autograd.grad`; what checkpointing computes anew on the way is computed as in the call"
     with o.ruled(): return torch.autograd.grad(*args, **kwargs)
 
+def _from_score(o, s, x, *others):
+    "Gradients of the sum of scores `s` at the input `x`, and at others, None where none leads there; ValueError where none leads to the input"
+    with o.ruled(): return slopes(s, [x, *others], 'input')
+
 def _plain(t): return t.detach().as_subclass(Tensor).float()
 
 @contextmanager
@@ -79,7 +83,7 @@ def _guidedbackprop(o):
     "Which pixels push the class through ReLUs; the input's size"
     with _Guided() as rule: x,s = _from_input(o, o.x)
     rule.check()
-    return _plain(_grad(o, s, x)[0]).sum(1)
+    return _plain(_from_score(o, s, x)[0]).sum(1)
 
 @register_method('guidedgradcam', paper='1610.02391', passes=1, grads=True)
 def _guidedgradcam(o):
@@ -198,14 +202,14 @@ def _fullgrad(o):
     "Input and biases of all layers together, unsigned; the input's size"
     outs = []
     def keep(m, out):
-        if (out.ndim,len(out)) in shapes and _bias(m) is not None:
+        if out.requires_grad and (out.ndim,len(out)) in shapes and _bias(m) is not None:
             outs.append((m, out))
             return out.clone()
     x = o.x
     nd,rows = x.ndim-2,o.reads.rows
     shapes = {(nd+2,len(o.idx)), (nd+1,len(o.idx)*rows.n) if rows else None}
     with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o, x)
-    gx,*gs = _grad(o, s, [x, *[t for _,t in outs]], allow_unused=True)
+    gx,*gs = _from_score(o, s, x, *[t for _,t in outs])
     size = _plain(x).shape[2:]
     res = _scaled_sum(_plain(x)*_plain(gx)).unflatten(1, size)
     for (m,_),g in zip(outs, gs):

@@ -198,10 +198,12 @@ def _windows(method, o,
             p = o.near(xs[win])
             seen.append((big, win, TensorCAM(method(p), nd=len(size)).normalize(), p.chances(p.pred)[:,p.j].float()))
     top = torch.stack([p for *_,p in seen]).amax(0).clamp(min=1e-8)
-    total,count = (torch.zeros(len(x), *size, device=x.device) for _ in range(2))
+    one = seen[0][2].shape[:-len(size)]                              # of maps by channel, each channel
+    total,count = (torch.zeros(*one, *size, device=x.device) for _ in range(2))
     for big,win,m,p in seen:
-        full = torch.zeros(len(x), *big, device=x.device)
-        full[win] = m.resize(size).as_subclass(Tensor)*(p/top).reshape(-1, *[1]*len(size))
+        full = torch.zeros(*one, *big, device=x.device)
+        full[win] = m.resize(size).as_subclass(Tensor)*(p/top).reshape(-1, *[1]*(m.ndim-1))
         full = TensorCAM(full, nd=len(size)).resize(size).as_subclass(Tensor)
         total,count = total+full,count+(full>0)
-    return blurred(total/count.clamp(min=1))
+    m = total/count.clamp(min=1)
+    return blurred(m.flatten(0, -len(size)-1)).view_as(m)

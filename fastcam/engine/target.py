@@ -12,7 +12,7 @@ from fastai.vision.all import *
 from .dry import *
 from .layer import *
 from collections.abc import Hashable, Mapping
-import inspect
+import inspect, itertools
 
 # %% ../../nbs/engine/04_target.ipynb #d7e01ca3
 def as_plain(o):
@@ -27,9 +27,11 @@ class ClassNames(list):
         acts=None, # What makes the outputs of each head (batch, n) probabilities, a function each; softmax if None
         one=torch.sigmoid, # The same for the one output that tells two classes apart
         thresh=.5, # Probability from which on a class is predicted where an output stands for itself, 0..1
-        several=() # Numbers of the heads that may predict several classes at once
+        several=(), # Numbers of the heads that may predict several classes at once
+        values=() # Numbers of the heads that give values, as of a regression, and no classes: these are what they are
     ):
-        self.heads,self.one,self.thresh,self.several = [list(o) for o in heads],one,thresh,set(several)
+        self.heads,self.one,self.thresh,self.several,self.values = [list(o) for o in heads],one,thresh,set(several),set(values)
+        self.of_values = tensor([i in self.values for i,h in enumerate(self.heads) for _ in h], dtype=torch.bool)         # column by column
         self.acts = list(acts) if acts is not None else [partial(torch.softmax, dim=1)]*len(heads)
         n = Counter(c for h in self.heads for c in dict.fromkeys(map(str, h)))
         super().__init__(c if len(heads)==1 or n[str(c)]==1 else f'{c} (head {i})' for i,h in enumerate(self.heads) for c in h)
@@ -43,51 +45,68 @@ class ClassNames(list):
         if len({i for i,_ in hits})>1:
             raise ValueError(f"Heads {', '.join(str(i) for i,_ in hits)} have a class {c!r} each: say which by {' or '.join(f'`Head({i}, {c!r})`' for i,_ in hits)}")
         return self.start(hits[0][0])+hits[0][1] if hits else None
+    def _actual_of(self, i, y):
+        "The same of head number `i`, whose true values are `y`"
+        y = y.as_subclass(Tensor)
+        if i in self.values: return y.float().reshape(len(y), -1)
+        return F.one_hot(y.long(), len(self.heads[i])) if y.ndim==1 else y.long()
     def actual(self, yb):
-        "The true classes of a batch, `(batch, classes)` of 0 and 1; None where they are not those of these heads"
+        "The true classes of a batch, `(batch, classes)` of 0 and 1, and true values as they are; None where they are not those of these heads"
         if len(self.heads)<2: return None
         if len(yb)==1 and yb[0].ndim==2 and yb[0].shape[1]==len(self): return yb[0].as_subclass(Tensor)
         if len(yb)!=len(self.heads): return None
-        return torch.cat([F.one_hot(y.as_subclass(Tensor).long(), len(h)) if y.ndim==1 else y.as_subclass(Tensor).long() for y,h in zip(yb, self.heads)], 1)
+        return torch.cat([self._actual_of(i, y) for i,y in enumerate(yb)], 1)
+    def said(self,
+        t, # (classes,) of an item, as `actual` has it
+        values=True # Those of heads that give values, too?
+    ) -> list: # Of strings
+        "The true classes of an item, and true values by their names"
+        return [f'{n} {v:.2f}' if is_value else n for n,v,is_value in zip(self, t.tolist(), self.of_values.tolist()) if (values if is_value else v)]
     def predicted(self,
         p # Probabilities (classes,) of an item, or shares of a picture
     ) -> list: # Of columns
         "The classes predicted"
         if len(self.heads)==1: return [int(p[1]>self.thresh)] if len(p)==len(self)==2 else [p.argmax().item()]
-        parts = p.split(list(map(len, self.heads)))
-        each = [(q>self.thresh).nonzero().flatten().tolist() if i in self.several else [q.argmax().item()] for i,q in enumerate(parts)]
+        def of_head(i, q):
+            if i in self.values: return []
+            return (q>self.thresh).nonzero().flatten().tolist() if i in self.several else [q.argmax().item()]
+        each = itertools.starmap(of_head, enumerate(p.split(list(map(len, self.heads)))))
         return [self.start(i)+j for i,js in enumerate(each) for j in js]
 
 def _width(o): return 1 if o.ndim==1 else o.shape[1]
 
-def _fits(o, n):
-    "Is `o` what a head of `n` classes gives? Two classes may have one output"
-    return isinstance(o, Tensor) and o.ndim<3 and _width(o) in ({n,1} if n==2 else {n})
+def _may_be_one(names):
+    "Of each head, how many outputs it has at least: two classes may have one"
+    return [1 if len(h)==2 and i not in names.values else len(h) for i,h in enumerate(names.heads)]
 
-def _parts(pred, sizes):
+def _parts(pred, names):
     "The prediction in parts: of a tuple or a dict its entries, of rows of answers the rows, of outputs side by side the columns of each head"
     if isinstance(pred, Mapping): return list(pred.values())
     if not isinstance(pred, Tensor) or pred.ndim!=2: return list(pred) if not isinstance(pred, Tensor) else list(pred.unbind(1)) if pred.ndim==3 else [pred]
-    return first(list(pred.split(o, 1)) for o in (sizes,[1 if n==2 else n for n in sizes]) if sum(o)==pred.shape[1]) or [pred]
+    return first(list(pred.split(o, 1)) for o in (list(map(len, names.heads)),_may_be_one(names)) if sum(o)==pred.shape[1]) or [pred]
 
-def _outputs(pred, sizes):
-    "The prediction head by head; ValueError where it has other heads than these `sizes`"
+def _points_in_a_row(o): return o.flatten(1) if isinstance(o, Tensor) and o.ndim==3 and o.shape[2]==2 else o
+
+def _outputs(pred, names):
+    "The prediction head by head; ValueError where it has other heads than those of `names`"
+    sizes = list(map(len, names.heads))
     if len(sizes)==1: return [pred]
-    res = _parts(pred, sizes)
-    if len(res)==len(sizes) and all(map(_fits, res, sizes)): return res
+    res = [_points_in_a_row(o) if i in names.values else o for i,o in enumerate(_parts(pred, names))]
+    fits = lambda o, *ns: isinstance(o, Tensor) and o.ndim<3 and _width(o) in ns
+    if len(res)==len(sizes) and all(map(fits, res, sizes, _may_be_one(names))): return res
     got = tuple(pred.shape) if isinstance(pred, Tensor) else f'a {type(pred).__name__} of {[tuple(o.shape) for o in res if isinstance(o, Tensor)]}'
-    raise ValueError(f"The items have {len(sizes)} targets of {', '.join(map(str, sizes))} classes, and the prediction is {got}: expected the outputs of each "
-                     "side by side, or in a tuple. Give `target=` a function of the prediction that makes (batch,) or (batch, k) of it")
+    raise ValueError(f"The items have {len(sizes)} targets of {', '.join(map(str, sizes))} {'classes or values' if names.values else 'classes'}, and the prediction is {got}: expected the "
+                     "outputs of each side by side, or in a tuple. Give `target=` a function of the prediction that makes (batch,) or (batch, k) of it")
 
 class HeadsOf:
     "How the classes of `names` lie in predictions that look like `pred`"
     def __init__(self, names, pred):
-        self.names,outs = names,[o if isinstance(o, Tensor) else _rows(o) for o in _outputs(pred, list(map(len, names.heads)))]
-        self.one = [len(h)==2 and _width(o)==1 for o,h in zip(outs, names.heads)]
+        self.names,outs = names,[o if isinstance(o, Tensor) else _rows(o) for o in _outputs(pred, names)]
+        self.one = [_width(o)==least<len(h) for o,h,least in zip(outs, names.heads, _may_be_one(names))]
         self.sizes = [2 if one else _width(o) for one,o in zip(self.one, outs)]
     def read(self, pred, rows):
         "`(batch, classes)`: of two classes with one output, that speaks for the second, and its negative for the first. `rows` makes (batch, outputs) of those of a head"
-        outs = [rows(o) for o in _outputs(pred, list(map(len, self.names.heads)))]
+        outs = [rows(o) for o in _outputs(pred, self.names)]
         outs = [torch.cat([-o,o], 1) if one else o for one,o in zip(self.one, outs)]
         return torch.cat(outs, 1) if len(outs)>1 else outs[0]
     def _each(self, p, f): return torch.cat([f(i, o) for i,o in enumerate(p.split(self.sizes, 1))], 1)
@@ -95,19 +114,25 @@ class HeadsOf:
         p = self.names.one(o[:,1:])
         return torch.cat([1-p,p], 1)
     def probs(self, p):
-        "Probabilities of what `read` gave, as the loss has them"
-        return self._each(p, lambda i,o: self._both(o) if self.one[i] else self.names.acts[i](o))
+        "Probabilities of what `read` gave, as the loss has them; values as they are"
+        return self._each(p, lambda i,o: self._both(o) if self.one[i] else o if i in self.names.values else self.names.acts[i](o))
     def softmax(self, p):
-        "Probabilities of the classes among those of their head"
-        return self._each(p, lambda i,o: self._both(o) if self.one[i] else o.softmax(1))
+        "Probabilities of the classes among those of their head; values as they are"
+        return self._each(p, lambda i,o: self._both(o) if self.one[i] else o if i in self.names.values else o.softmax(1))
+    def likely(self, p):
+        "`probs`, and what is no probability below all"
+        p,values = self.probs(p),self.names.of_values
+        return p.masked_fill(values.to(p.device), -torch.inf) if self.names.values else p
     def winner(self, p):
         "The class predicted, `(batch, *size)`, where there is one head"
         return (self.probs(p)[:,1]>self.names.thresh).long() if self.one[0] else p.argmax(1)
     def top(self, p, k=None):
-        "Of each head the `k` highest classes, or if None what it predicts, `(batch, k)`, counted in the head"
+        "Of each head the `k` highest classes, or if None what it predicts, `(batch, k)`, counted in the head; of values all"
         sure = self.probs(p) if self.names.several and k is None else p
-        return [_above(s, self.names.thresh) if k is None and i in self.names.several else s.topk(min(k or 1, s.shape[1]), dim=1).indices
-                for i,s in enumerate(sure.split(self.sizes, 1))]
+        def of_head(i, s):
+            if i in self.names.values: return torch.arange(s.shape[1], device=s.device).expand(len(s), -1)
+            return _above(s, self.names.thresh) if k is None and i in self.names.several else s.topk(min(k or 1, s.shape[1]), dim=1).indices
+        return list(itertools.starmap(of_head, enumerate(sure.split(self.sizes, 1))))
     def strangers(self, idx):
         "`(batch, k, classes)`: which classes belong to another head than classes `idx`"
         head = torch.arange(len(self.sizes), device=idx.device).repeat_interleave(tensor(self.sizes).to(idx.device))
@@ -318,9 +343,10 @@ class Target:
         act, # What makes outputs probabilities, `noop` for the outputs themselves
         rows=slice(None) # The item of the batch that each of them belongs to
     ):
-        "Of a question: the numbers explained (rows, k), of probabilities"
-        if self.heads is None or act is noop: return self.scores(act(pred), rows)
-        return _like(self, heads=None).scores(self.heads.probs(self.read(pred)), rows)
+        "Of a question: the numbers explained (rows, k), of classes as probabilities"
+        if act is noop or type(self).scores is not Target.scores: return self.scores(pred, rows)
+        out = self.read(pred)
+        return _take(act(out) if self.heads is None else self.heads.probs(out), self.idx[rows])
     def summary(self, pred):
         "Of a question: what is kept of the prediction, (batch, classes); None if it has no such form"
         pred = self.answer(pred)
@@ -346,6 +372,7 @@ class TopK(Target):
     def __init__(self, k=None):
         if k is not None and k<1: raise ValueError(f"`k` is {k}: at least one class is needed")
         self.k = k
+    def setup(self, vocab=None, n=None): return _like(self, signed=self.vocab is not None and bool(self.vocab.values))
     by_form = property(lambda self: self.k is None)
     def ask(self, pred, rows, yb=()):
         return self.region().ask(pred, rows, yb) if self.k is None and self.by_place(pred) else super().ask(pred, rows, yb)
@@ -365,7 +392,7 @@ class Above(Target):
     act = staticmethod(torch.sigmoid)                                # What makes outputs probabilities; `noop` where the model's are
     def __init__(self, thresh=.5): store_attr()
     def ask(self, pred, rows, yb=()): return self.region().ask(pred, rows, yb) if self.by_place(pred) else super().ask(pred, rows, yb)
-    def idxs(self, pred, rows, yb): return _above(self.act(pred) if self.heads is None else self.heads.probs(pred), self.thresh)
+    def idxs(self, pred, rows, yb): return _above(self.act(pred) if self.heads is None else self.heads.likely(pred), self.thresh)
 
 class Outputs(Target):
     "Every output as it is, of either sign: what raises it, and what lowers it. The default for regression and points; points (batch, n, 2) are 2n outputs"
@@ -377,6 +404,7 @@ class Outputs(Target):
     ):
         if not isinstance(names, str) and not is_listy(names): raise TypeError(f"`names` is {names!r}: expected a list, a name for each output")
         store_attr()
+    def measured(self, pred, act, rows=slice(None)): return self.scores(pred, rows)
     def idxs(self, pred, rows, yb):
         n = pred.shape[1]
         if not isinstance(self.names, str) and len(self.names)!=n: raise ValueError(f"There are {len(self.names)} names for {n} outputs")
@@ -396,6 +424,7 @@ class Classes(Target):
     def __init__(self, *classes): self.classes = classes
     def setup(self, vocab=None, n=None):
         self.all = tensor(_indices(self.classes, vocab))
+        if isinstance(vocab, ClassNames): self.signed = any(vocab.of_values[i] for i in self.all if i<len(vocab))
         return self
     def idxs(self, pred, rows, yb): return _check(self.all, pred).expand(len(pred), -1)
 
@@ -411,7 +440,7 @@ class Head(Target):
     def own(self): return self.vocab is not None and len(self.vocab.heads)>1
     def setup(self, vocab=None, n=None):
         if self.own and self.head>=len(self.vocab.heads): raise IndexError(f"There is no head {self.head}: there are {len(self.vocab.heads)}")
-        res = _like(self, of=as_target(self.target, self.vocab.heads[self.head] if self.own else vocab, n))
+        res = _like(self, of=as_target(self.target, self.vocab.heads[self.head] if self.own else vocab, n), signed=self.own and self.head in self.vocab.values)
         if type(res.of).scores is not Target.scores:
             raise TypeError(f"`Head` is about classes: it cannot hold {type(res.of).__name__}, which may hold a `Head` itself, as in `Prob(Head(...))`")
         return res
@@ -447,7 +476,9 @@ class Actual(Target):
     "The true class of each item, or its true classes"
     def idxs(self, pred, rows, yb):
         y = yb[0].as_subclass(Tensor) if len(yb) else None
-        if self.vocab is not None and (known := self.vocab.actual(yb)) is not None: y = known.to(pred.device)
+        if self.vocab is not None and (known := self.vocab.actual(yb)) is not None:
+            known = known.to(pred.device)
+            y = torch.where(self.vocab.of_values.to(known.device), 0, known).long()
         if y is not None and y.ndim==1 and not y.is_floating_point(): return y[:,None]
         if y is not None and y.shape==pred.shape and ((y==0)|(y==1)).all(): return _first(y.argsort(dim=1, descending=True, stable=True), y.sum(1).long())
         if y is not None:
@@ -551,6 +582,10 @@ class Region(Target):
         pred,m = self.read(pred),self.mask[rows]
         i = self.idx[rows].clamp(min=0).reshape(*m.shape[:2], *[1]*(m.ndim-2)).expand(-1, -1, *m.shape[2:])
         return (pred.gather(1, i)*m).flatten(2).sum(2)/m.flatten(2).sum(2)
+    def measured(self, pred, act, rows=slice(None)):
+        if act is noop: return self.scores(pred, rows)
+        out = self.read(pred)
+        return _like(self, heads=None, path=None).scores(act(out) if self.heads is None else self.heads.probs(out), rows)
     def title(self, i, j, vocab=None): return (super() if self.target is None else self.target).title(i, j, vocab)
     def summary(self, pred): return self.share
 
@@ -573,7 +608,13 @@ class _Of(Target):
     def read(self, pred): return super().read(pred) if type(self.of).read is Target.read else _like(self.of, heads=self.heads).read(pred)
     def idxs(self, pred, rows, yb):
         if pred.shape[1]<2: raise ValueError(f"{type(self).__name__} compares classes, and this model has one output: leave it out")
-        return _like(self.of, heads=self.heads).idxs(pred, rows, yb)
+        return self._classes(_like(self.of, heads=self.heads).idxs(pred, rows, yb))
+    def _classes(self, idx):
+        "Of columns `idx` (batch, k) those of classes; ValueError where all stand for values"
+        if self.vocab is None or not self.vocab.values: return idx
+        is_class = ~(self.vocab.of_values.to(idx.device)[idx.clamp(min=0)] & (idx>=0)).any(0)
+        if is_class.any(): return idx[:,is_class]
+        raise ValueError(f"{type(self).__name__} compares classes, and {self.vocab[idx[0,0]]!r} is a value: leave it out")
     def title(self, i, j, vocab=None): return self.name.format(self.of.title(i, j, vocab))
 
 class Prob(_Of):
@@ -675,6 +716,7 @@ class Several(Target):
         idx = [t.idx if t.names_of()==names else t.idx.clamp(max=-1) for t in ts]          # numbers of other classes than those of the first are none
         return self.question(pred, ts=ts, idx=torch.cat(idx, 1))
     def scores(self, pred, rows=slice(None)): return torch.cat([t.scores(pred, rows) for t in self.ts], 1)
+    def measured(self, pred, act, rows=slice(None)): return torch.cat([t.measured(pred, act, rows) for t in self.ts], 1)
     def title(self, i, j, vocab=None):
         ts = [(t,c) for t in self.ts for c in range(t.idx.shape[1])]
         return ts[j][0].title(i, ts[j][1], vocab)

@@ -283,7 +283,7 @@ def cam_localize(self:Learner,
         check_truth(truth, dl, kwargs.get('target'))
         if isinstance(dl, Batches): dl = Batches(list(dl))                                       # the same for each method
         for m in bar(methods):
-            cams = learn.cam(dl=dl, method=m, with_preds=False, **kwargs)
+            cams = learn.cam(dl=dl, method=m, with_preds=False, **without_rule(m, kwargs))
             if held is None: held = item_truths(cams, truth if truth is None or callable(truth) else truths_for(truth, cams), original)
             res[choice_name(m)] = _summed(_held(cams, *held, _cuts, tol))
     df = pd.DataFrame(list(res.values()), index=pd.Index(res, name='method'))

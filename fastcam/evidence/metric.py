@@ -32,16 +32,18 @@ import copy, html, inspect, itertools, sys, time
 # %% ../../nbs/evidence/00_metric.ipynb #5a02df4b
 class _One(Target):
     "Of a question: column `j` of item `i`, row by row"
-    def __init__(self, q, i, j):
+    def __init__(self, q, i, j, answered=None):
         store_attr()
-        self.idx,self.heads = q.idx[i,j][:,None],q.heads
-    def __getitem__(self, rows): return _One(self.q, self.i[rows], self.j[rows])
-    def ask(self, pred, rows, yb=()): return self
-    def read(self, pred): return self.q.read(pred)
-    def scores(self, pred, rows=slice(None)): return self.q.scores(pred, self.i[rows]).gather(1, self.j[rows][:,None])
-    def measured(self, pred, act, rows=slice(None)): return self.q.measured(pred, act, self.i[rows]).gather(1, self.j[rows][:,None])
-
-def _of_classes(q): return _of_classes(q.q) if isinstance(q, _One) else type(q).scores in (Target.scores, Region.scores)
+        self.idx = q.idx[i,j][:,None]
+    def __getitem__(self, rows): return _One(self.q, self.i[rows], self.j[rows], self.answered)
+    def ask(self, pred, rows, yb=()): return self if len(rows)==len(self.i) else self[list(rows)]
+    def _of(self, f, pred, rows, *args):
+        "`f` of the question, of what the learner's callbacks make of `pred`, if they do: `answered`, see `answered_by`"
+        i,j = self.i[rows],self.j[rows]
+        return f(pred if self.answered is None else self.answered(pred, i), *args, i).gather(1, j[:,None])
+    def scores(self, pred, rows=slice(None)): return self._of(self.q.scores, pred, rows)
+    def measured(self, pred, act, rows=slice(None)): return self._of(self.q.measured, pred, rows, act)
+    def chances(self, pred, rows=slice(None)): return self._of(self.q.chances, pred, rows)
 
 def _probs(pred): return pred.softmax(1) if pred.ndim>1 and pred.shape[1]>1 else pred.sigmoid()
 
@@ -89,7 +91,7 @@ class Scorer:
         q = as_target(target, n=n).ask(self.pred, range(n))
         if q.idx.shape[1]!=k: raise ValueError(f"There are {k} maps for each item, and {q.idx.shape[1]} targets: give the `target` that the maps explain")
         self.at,j = (o.flatten().to(self.x.device) for o in torch.meshgrid(torch.arange(n), torch.arange(k), indexing='ij'))
-        self.q,self.act = _One(q, self.at, j),noop if not _of_classes(q) else ifnone(act, _probs)
+        self.q,self.act = _One(q, self.at, j),ifnone(act, _probs)
 
     def of(self,
         maps # Raw maps (rows, *grid) of the same items, a row each
@@ -496,10 +498,10 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
             for c,l,m in bar(todo):
                 if c!=now:
                     now,part = c,cams[c:c+bs]
-                    xb,one,at = target_rows(model, part, t)
+                    xb,one,at = target_rows(learn, model, part, t)
                     rows += [at.cpu()+c]
                 seen.clear()
-                explain,start = partial(cam_maps, model, layer=l, method=m, **kwargs),time.perf_counter()
+                explain,start = partial(cam_maps, model, layer=l, method=m, **without_rule(m, kwargs)),time.perf_counter()
                 maps = explain(xb, target=one)
                 maps.sum().item()                                    # wait for a device that works asynchronously
                 cost[choice_name(m),choice_name(l)] += (sum(seen), time.perf_counter()-start, len(xb[0]))
@@ -517,13 +519,17 @@ def activation_sum(o):
     "A method: the sum of the activations, whatever is asked"
     return o.a.sum(1)
 
-def target_rows(model, cams, target):
+def target_rows(learn, model, cams, target):
     "Inputs, a row for each item and target, the question of each row, and the item it belongs to"
     xb = to_device(tuplify(cams.inputs), getattr(first(model.parameters()), 'device', None))
     yb = () if cams.targs is None else (to_device(torch.stack(list(cams.targs)), xb[0].device),)
-    with _asking(model): q = target.ask(main_pred(model(*xb)), cams.rows, yb)
+    with _asking(model):
+        raw = model(*xb)
+        answered,pred = answered_by(learn, raw, shared_inputs(model, xb), xb, yb),main_pred(raw)
+        if answered is not None: pred = answered(pred, slice(None))
+        q = target.ask(with_answers(model, xb, pred), cams.rows, yb)
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
-    return rows_of(xb, i),_One(q, i, j),i
+    return rows_of(xb, i),_One(q, i, j, answered),i
 
 def of_input(
     methods # Names of methods, or functions
@@ -555,7 +561,7 @@ def cam_metrics(self:Learner,
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
     quick=True, # A quick look: fewer steps and samples than in the papers, see `metrics_table`
     bs=16, # Items, and rows of changed inputs, that are held at once
-    **kwargs # For `cam_maps`: `fuse`, `smooth`
+    **kwargs # For `cam_maps`: `fuse`, `smooth`, `rule`
 ) -> pd.DataFrame: # A row for each method (and layer); columns (metric, 'mean') and (metric, 'se'), then n, passes and seconds
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
     metrics = list(_metrics) if metrics is None else metrics
@@ -614,7 +620,7 @@ def best_cam(self:Learner,
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
     quick=True, # See `Learner.cam_metrics`
     bs=16, # See `Learner.cam_metrics`
-    **kwargs # For `cam_maps`: `fuse`, `smooth`
+    **kwargs # For `cam_maps`: `fuse`, `smooth`, `rule`
 ) -> BestCAM: # Says why; for use as `learn.show_cam(img, **best)`
     "Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"
     by,methods = [_metric(f) for f in as_list(by)],[m for m in as_list(methods) if m!='random']

@@ -139,14 +139,14 @@ def _by_layer(methods, named, layer):
     for m,(name,f) in zip(methods, named.items()): res['input' if layer is None and of_input([m]) else layer][name] = f
     return res
 
-def _method_maps(model, chunks, asked):
+def _method_maps(model, chunks, asked, rule=None):
     "Maps of `chunks`, see `target_rows`, by the name of the method, of those `asked` by layer: all methods of a layer share a pass"
     found = defaultdict(list)
     def every(o, methods):
         for name,f in methods.items(): found[name].append(f(o).detach().float().cpu())
         return activation_sum(o)
     for xb,one,_ in chunks:
-        for layer,methods in asked.items(): cam_maps(model, xb, target=one, layer=layer, method=partial(every, methods=methods))
+        for layer,methods in asked.items(): cam_maps(model, xb, target=one, layer=layer, method=partial(every, methods=methods), rule=rule)
     return {name: torch.cat(maps) for name,maps in found.items()}
 
 def _forgetting(model, parts, draws, bar):
@@ -184,6 +184,7 @@ def sanity_check(self:Learner,
     least=.5, # Rank correlation above which maps count as the same
     show_n=4, # Keep maps of so many items for `SanityCheck.show`
     bs=32, # Items that are held at once
+    rule=None, # How the backward pass is made, see `Learner.cam`
     **kwargs # For the methods, and `smooth`, see `as_method`
 ) -> SanityCheck: # Shows the verdict; `df`, `verdict`, `plot()`, `show()`
     "Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model"
@@ -193,17 +194,17 @@ def sanity_check(self:Learner,
     bar,rows = progress_of(self),[]
     with as_before(self) as learn, learn.no_bar():
         target = take_part(learn, target)
-        dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], target=target, **kwargs)
+        dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=[layer], target=target, rule=rule, **kwargs)
         asked = _by_layer(methods, named, layer)
         cams = learn.cam(dl=dl, target=target, layer=first(asked), method=activation_sum, with_preds=False)
         target = as_target(ifnone(target, task_target(learn)), cams.vocab)
         model = copy.deepcopy(learn.model)
-        chunks = [target_rows(model, cams[i:i+bs], target) for i in range(0, len(cams), bs)]
+        chunks = [target_rows(learn, model, cams[i:i+bs], target) for i in range(0, len(cams), bs)]
         at = torch.cat([its.cpu()+i*bs for i,(_,_,its) in enumerate(chunks)]).tolist()
         xb = chunks[0][0]
         asked = {first(Explainer(layer=l).layers(model, xb)):ms for l,ms in asked.items()}           # by name, as it is found in the trained model
         parts = weight_stages(model, xb)
-        maps_now = partial(_method_maps, model, chunks, asked)
+        maps_now = partial(_method_maps, model, chunks, asked, rule)
         trained = maps_now()
         examples = {(name,'trained'): maps for name,maps in trained.items()}
         for draw,stage in _forgetting(model, parts, draws, bar):

@@ -13,6 +13,7 @@ from ..engine.layer import *
 from ..engine.target import *
 from ..engine.capture import *
 from ..engine.method import *
+from ..engine.inputs import *
 from ..engine.explain import *
 from .items import *
 from contextlib import ExitStack
@@ -49,12 +50,13 @@ def _act(learn, several):
     return _as_is if _ends_in(learn.model, nn.Sigmoid) else torch.sigmoid
 
 def task_target(learn:Learner) -> Target:
-    "Several labels: every class above the threshold; regression and points: every output; else `TopK`, the predicted class, or in segmentation each class that is predicted"
+    "Several labels: every class above the threshold; regression and points: every output; else `TopK`: the predicted class, of several targets that of each, and every value, or in segmentation each class that is predicted"
     types = types_of(last(learn.dls.loaders))
     loss,thresh = _loss(learn)
-    if TensorPoint in types: return _Points()
     vocab,several = vocab_of(learn.dls),thresh is not None or _is(loss, _logits+_certain)
-    if isinstance(vocab, ClassNames) or several and vocab is not None and len(vocab)==2 and {TensorCategory,TensorMask} & set(types): return TopK()
+    if isinstance(vocab, ClassNames): return TopK()
+    if TensorPoint in types: return _Points()
+    if several and vocab is not None and len(vocab)==2 and {TensorCategory,TensorMask} & set(types): return TopK()
     if TensorMultiCategory in types or several: return _known_act(learn, Above(ifnone(thresh, .5)))
     if _is(loss, _numbers): return Outputs()
     return TopK()
@@ -72,8 +74,8 @@ def names_of(learn:Learner):
     several = TensorMultiCategory in types_of(last(learn.dls.loaders))
     heads = vocab.heads if isinstance(vocab, ClassNames) else [vocab]
     if len(heads)==1 and (vocab is None or len(vocab)!=2 or several or isinstance(task, Outputs)): return vocab
-    numbers = vocab.several if len(heads)>1 else ()
-    return ClassNames(*heads, acts=[_act(learn, i in numbers) for i in range_of(heads)], one=_act(learn, True), thresh=thresh, several=numbers)
+    which,values = (vocab.several,vocab.values) if len(heads)>1 else ((),())
+    return ClassNames(*heads, acts=[_act(learn, i in which) for i in range_of(heads)], one=_act(learn, True), thresh=thresh, several=which, values=values)
 
 def probs_of(learn:Learner):
     "What makes outputs (batch, classes) probabilities; `noop` where they stand for numbers"
@@ -88,14 +90,10 @@ def asked_target(learn, target):
     which = list(target) if is_listy(target) else [target]
     return type(task)(task.names, which) if isinstance(task, Outputs) and which and all(isinstance(o, numbers.Integral) for o in which) else target
 
-class _PointNames(str):
-    "Names of the outputs of points, which lie in pairs"
-    def format(self, i): return f"point {i//2} {'xy'[i%2]}"
-
 class _Points(Outputs):
     "The outputs of points, side by side or in pairs (batch, points, 2)"
     place = 'points'
-    def __init__(self, names=_PointNames(), which=None): super().__init__(names, which)
+    def __init__(self, names=PointNames(), which=None): super().__init__(names, which)
     def by_place(self, pred): return super().by_place(pred) and not ((pred := self.answer(pred)).ndim==3 and pred.shape[2]==2)
 
 # %% ../../nbs/learner/05_callback.ipynb #ae68da1d
@@ -129,7 +127,8 @@ class _Answering:
 
 def answered_by(
     learn:Learner,
-    cap:Capture, # After the model was called
+    raw, # What the model gave
+    shared, # `shared_inputs` of the model
     xb, # The batch's inputs
     yb # Its true values, empty if not known
 ): # A function of a prediction and its rows, for `Capture.answered_by`; None where nobody changes predictions
@@ -137,7 +136,7 @@ def answered_by(
     mine = lambda o: type(o).__module__.startswith(('fastai.','fastcam.'))
     cbs = [o for o in learn.cbs.sorted('order') if 'after_pred' in vars(o) or hasattr(type(o), 'after_pred')]
     if all(map(mine, cbs)): return None                          # theirs change its precision, and what goes with it
-    return _Answering(learn, [o for o in cbs if not isinstance(o, CAMCallback)], cap.raw, cap.shared, tuple(xb), tuple(yb))
+    return _Answering(learn, [o for o in cbs if not isinstance(o, CAMCallback)], raw, shared, tuple(xb), tuple(yb))
 
 def _as_raw(raw, pred):
     "`pred` in the place that it has in `raw`, what a model gave"
@@ -165,7 +164,7 @@ class CAMCallback(HookCallback):
         if every<1: raise ValueError(f"`every` is {every}: expected 1 for each batch, 2 for every other, ...")
         super().__init__(every=every, detach=False, cpu=False)
         as_rule(rule)
-        as_method(method, smooth, **kwargs)                     # a wrong one is found now, also where a fit only observes
+        check_method(method, smooth, **kwargs)                  # a wrong one is found now, also where a fit only observes
         self.target,self.layer,self.explainer = target,layer,partial(Explainer, layer=layer, method=method, fuse=fuse, smooth=smooth, n_items=n_items, rule=rule, shares=shares, **kwargs)
 
     def __call__(self, event_name):
@@ -246,7 +245,7 @@ class CAMCallback(HookCallback):
         "What other callbacks made of the prediction is explained, in place of what the model gave"
         cap = self.hooks
         if main_pred(self.learn.pred) is cap.pred and not cap.overwritten: return
-        if (answering := answered_by(self.learn, cap, self.xb, self.yb)) is None: return
+        if (answering := answered_by(self.learn, cap.raw, cap.shared, self.xb, self.yb)) is None: return
         if cap.overwritten: cap.again()
         cap.answered_by = answering
 

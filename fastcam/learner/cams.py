@@ -26,6 +26,7 @@ def _name_in(vocab, c):
 
 def _named_actual(t, vocab):
     "A true value in words: a class, several classes, or numbers"
+    if t.ndim==1 and isinstance(vocab, ClassNames) and vocab.values and len(t)==len(vocab): return ', '.join(vocab.said(t))
     if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all():
         return ', '.join(str(vocab[i]) for i in t.nonzero().flatten().tolist()) or 'none'
     if t.ndim==1: return ', '.join(f'{o:.2f}' for o in t.tolist())
@@ -151,12 +152,12 @@ def _check_known(what, vals):
 def _named(self:CAMs, what, vals, names):
     "The classes of each item, and whether one of `names` is among them"
     _check_known(what, vals)
-    vocab = {str(c) for o in (self.vocab,self.names) for c in ifnone(o, [])}
+    vocab,beside = {str(c) for o in (self.vocab,self.names) for c in ifnone(o, [])},getattr(self.vocab, 'values', ())
     def each(o):
-        "Of several true classes all, and each"
+        "Of several true classes all, and each; of values beside them they are known by their names"
         if is_listy(o): return o
         parts = o.split(', ')
-        return [o, *parts] if set(parts)<=vocab else [o]
+        return [o, *vocab.intersection(parts)] if beside or set(parts)<=vocab else [o]
     vals = vals.map(each)
     known = {*vals.concat(), *vocab}
     if no := [n for n in names if str(n) not in known]: raise ValueError(f"There is no {what} {no[0]!r}. {close_matches(no[0], known)}")
@@ -167,7 +168,9 @@ def _wrong(self:CAMs, error):
     "The predicted and the true class of each item, and whether they differ, or not if `error` is False"
     if self.actuals is None or None in self.predicted:
         raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
-    return zip(self.predicted, self.actuals),lambda o: (o[0]!=o[1])==error
+    true = self.actuals
+    if getattr(self.vocab, 'values', ()): true = [', '.join(self.vocab.said(t, values=False)) for t in self.targs]
+    return zip(self.predicted, true),lambda o: (o[0]!=o[1])==error
 
 @patch
 def _between(self:CAMs, prob):

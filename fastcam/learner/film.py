@@ -11,7 +11,7 @@ from ..draw import *
 from ..engine.trace import *
 from ..engine.dry import *
 from ..engine.capture import *
-from ..engine.method import *
+from ..engine.inputs import *
 from ..engine.explain import *
 from .calls import *
 from .items import *
@@ -47,7 +47,7 @@ class CAMFilm(Callback):
     ):
         if every!='epoch' and not (isinstance(every, int) and every>0): raise ValueError(f"`every` is {every!r}: expected 'epoch', or a number of batches")
         if fuse is None: raise ValueError("`fuse=None` makes a map for each layer, and a film has one: give one `layer`, or a way to `fuse` several")
-        as_method(method, smooth, **kwargs)                          # a wrong one is found now
+        check_method(method, smooth, **kwargs)                       # a wrong one is found now
         self.every,self.target,self.layer,self.src = every,target,layer,dict(items=items, dl=dl, ds_idx=ds_idx, n=max_n)
         self.explainer = partial(Explainer, method=method, fuse=fuse, smooth=smooth, **kwargs)
         self.frames,self.steps,self.n_epochs,self.n_batches = L(),L(),0,0
@@ -102,7 +102,7 @@ def _cams(self:CAMFilm):
         for rows,xb,yb,layers in self.batches:
             with self.explain.capture(model, xb, self.pad, layers=layers) as cap:
                 model(*xb)
-                cap.answered_by = answered_by(learn, cap, xb, yb)
+                cap.answered_by = answered_by(learn, cap.raw, cap.shared, xb, yb)
                 res.append(self.explain.explain(cap, rows, yb, act).cpu())
     return as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
 
