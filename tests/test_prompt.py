@@ -86,7 +86,7 @@ def test_asked_once(trained):
     items = [(TensorImage(o),TensorCategory(0)) for o in x[:6]]
     learn = Learner(DataLoaders.from_dsets(items, items, bs=2, device='cpu', num_workers=0), model, loss_func=CrossEntropyLossFlat())
     learn.remove_cb(ProgressCallback)
-    prompt = Prompt('red circle', 'blue cross', tokenizer=tokenizer, templates=['{}','{} {}'])
+    prompt = Prompt('red circle', 'blue cross', tokenizer=tokenizer, templates=['{}',' {} '])
     with evaluating(model):
         calls = []
         encode = TwoTowers.encode_text
