@@ -319,3 +319,37 @@ def test_htmx():
     page = Path(sys.modules['fastcam'].__file__).parent/'apps'/'page'
     assert f'version:"{asked}"' in (page/'htmx.min.js').read_text(encoding='utf-8') and 'Zero-Clause BSD' in (page/'htmx.LICENSE').read_text(encoding='utf-8')
     assert len((page/'explore.js').read_text(encoding='utf-8').splitlines())<600
+
+# ---- The command
+def command(*args, cwd):
+    script = cwd/'fastcam-explore.py'
+    script.write_text('from fastcam.apps.explore import explore_main\nexplore_main()\n')
+    return subprocess.Popen([sys.executable, '-W', 'ignore', script, *map(str, args)], cwd=cwd, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+def test_command(files, tmp_path):
+    "Serves the pictures of a folder until Ctrl-C; the line of code names files"
+    (tmp_path/'pics').mkdir()
+    for f in files[:4]: (tmp_path/'pics'/f.name).write_bytes(f.read_bytes())
+    dls = ImageDataLoaders.from_path_func(tmp_path, get_image_files(tmp_path/'pics'), RegexLabeller(r'_(.*)\.png$'), valid_pct=.5, seed=0, bs=2, num_workers=0)
+    net = nn.Sequential(nn.Sequential(ConvLayer(3,8,stride=2)), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,dls.c)))
+    Learner(dls, net, loss_func=CrossEntropyLossFlat()).export(tmp_path/'model.pkl')
+    p = command('model.pkl', 'pics', '--port', 0, '--layer', -1, cwd=tmp_path)
+    try:
+        url = p.stdout.readline().strip()
+        assert re.fullmatch(r'http://127\.0\.0\.1:\d+/', url), p.stderr.read()
+        res = httpx.post(url+'ask', json={'item':2}, timeout=60).json()
+        assert res['code']==f"learn.show_cam({sorted(f.name for f in files[:4])[2]!r}, layer=-1)"
+    finally: p.send_signal(2)
+    out,err = p.communicate(timeout=60)
+    assert p.returncode==0 and 'Traceback' not in err
+
+@pytest.mark.parametrize('args,said', [((),'Give a model'), (('m.pkl','--demo'),'Give a model'), (('m.pkl',),'no such file')])
+def test_command_refuses(args, said, tmp_path):
+    p = command(*args, cwd=tmp_path)
+    out,err = p.communicate(timeout=120)
+    assert p.returncode==1 and said in err and 'Traceback' not in err
+
+def test_command_warns(tmp_path):
+    "The help says what a pickle is, and what letting others in means"
+    out,err = command('--help', cwd=tmp_path).communicate(timeout=120)
+    assert 'pickle' in out and 'token' in out and not err

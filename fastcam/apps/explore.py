@@ -681,8 +681,7 @@ def explore_cams(self:Learner,
 # %% ../../nbs/apps/03_explore.ipynb #5bbc7c96
 @call_parse
 def explore_main(
-    model:Path=None, # A model that `learn.export()` wrote. It is a pickle, which runs the code in it when it is loaded: use only files you trust
-    folder:Path=None, # Pictures to begin with: a folder, or one file
+    *paths:Path, # A model that `learn.export()` wrote, and perhaps pictures to begin with: a folder, or one file. The model is a pickle, which runs the code in it when it is loaded: use only files you trust
     demo:store_true=False, # An ImageNet model and photos of the demo, in place of a model of yours
     port:int=8642, # 0 takes any that is free
     host:str=None, # Let other machines ask: where to listen, such as 0.0.0.0. Whoever knows the token of the address that is printed may ask the model (default: this machine only)
@@ -691,7 +690,8 @@ def explore_main(
     layer:str=None # Where, at first: -2 is a stage earlier than the last; or its name
 ):
     "A page on which one touches a picture and the model answers: maps by class, layer and method, and what is left if a part is hidden"
-    if demo==(model is not None): raise CliError("Give a model that `learn.export()` wrote, or --demo")
+    if demo==bool(paths) or len(paths)>2: raise CliError("Give a model that `learn.export()` wrote, and perhaps a folder of pictures; or --demo")
+    model,folder = (*paths, None, None)[:2]
     try:
         learn = demo_learner() if demo else load_exported(model)
         items = demo_photos() if demo else [] if folder is None else ItemReader(learn.dls).files(folder)
