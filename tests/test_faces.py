@@ -36,7 +36,7 @@ def face_box(heat, size, off):
 
 @pytest.mark.parametrize('who', photos)
 def test_face(who):
-    "At least .9 of the map lies in the box of the face, where Grad-CAM has less than half. The face of `camera` is smaller than two cells by three of the layer: there it is all that these cells allow"
+    "At least .9 of the map lies in the box of the face, where Grad-CAM has less than half. The face of `camera` is smaller than two cells by three of the layer, of which one alone has .88 inside: there it is what the best of methods has"
     model,x = centerface(),picture(photos[who]())
     peak = lambda o: o[0].flatten(1).amax(1)
     with torch.no_grad(): heat,size,off = model(x)[:3]
@@ -46,7 +46,4 @@ def test_face(who):
     got = inside()
     assert heat.max()>.8 and inside(method='gradcam')<.5
     if who!='camera': assert got>=.9
-    else:
-        m = torch.zeros(1, 16, 16)
-        m[0,int(heat[0,0].argmax()//heat.shape[-1]*4//32),int(heat[0,0].argmax()%heat.shape[-1]*4//32)] = 1           # the one cell of the peak
-        assert got>=min(.9, energy_inside(TensorCAM(m), box, size=tuple(x.shape[-2:])).item())
+    else: assert got>=max(inside(method=m) for m in ('hirescam','layercam'))-.01

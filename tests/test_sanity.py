@@ -81,9 +81,9 @@ def test_blind_to_the_class():
 def test_rule_of_the_backward():
     "A rule reaches the methods of gradients; Random, which has none, is as ever"
     learn,fs = small_learner(),drawn_files()[0][:3]
-    kw = dict(methods=["gradcam","random"], draws=1)
+    kw = dict(methods=["gradcam","random"], draws=1, layer=-2)
     ruled,plain = learn.sanity_check(fs, rule="guided", **kw),learn.sanity_check(fs, **kw)
-    want = learn.cam(fs, rule="guided")
+    want = learn.cam(fs, rule="guided", layer=-2)
     assert torch.allclose(ruled.examples["gradcam","trained"].as_subclass(Tensor), want.maps[:,0].as_subclass(Tensor), atol=1e-5)
     assert not torch.allclose(ruled.examples["gradcam","trained"], plain.examples["gradcam","trained"], atol=1e-4)
     assert torch.equal(ruled.examples["random","trained"], plain.examples["random","trained"])
