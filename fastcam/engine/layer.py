@@ -293,6 +293,13 @@ def why_none(
 # %% ../../nbs/engine/03_layer.ipynb #7832fdf2
 _unsure = 'which row is which part could not be proven: {}'
 
+def _why_no_order(read):
+    "What was seen of rows in no known order, by `Parts`: which row reads which part of which item"
+    for w,number in read.items():
+        rows = number.flatten().tolist()
+        if sorted(rows)==[*range(len(rows))]: return f"they come in another order: parts 0, 1, ... of the first item along axis {w.axis+1} are read by rows {', '.join(map(str, rows[:w.n][:8]))}"
+    return 'a row reads several parts of an item, or several items, such as patches that are cut out of both axes of a picture'
+
 def _orders(dry, o, n):
     "`Rows`, as the gradients of `o` (items*n, ...) at the inputs tell; else why not"
     leaves = {i:x for i,x in enumerate(dry.leaves) if x is not None and x.ndim>1 and len(x)==dry.items}
@@ -300,9 +307,10 @@ def _orders(dry, o, n):
     if not ways: return _unsure.format(f"no input has an axis of {n}, or of a multiple of it, and there are no {n} inputs that are alike")
     if not o.requires_grad: return _unsure.format('no gradient leads from them to an input')
     g = dict(zip(leaves, row_gradients(o, list(leaves.values()))))
-    orders = {w: rows_in_order(reading_rows(w.along(g))) for w in ways}
+    read = {w: reading_rows(w.along(g)) for w in ways}
+    orders = {w: rows_in_order(number) for w,number in read.items()}
     parts = first(w for w,order in orders.items() if order is not None)
-    if parts is None: return _unsure.format('a row reads several parts of an item, or several items, or they come in another order')
+    if parts is None: return _unsure.format(_why_no_order(read))
     return Rows(parts, orders[parts], alone=dry.items==1)
 
 def _is_by_item(dry):
