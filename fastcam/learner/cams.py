@@ -435,6 +435,7 @@ def _advice(self:CAMs, relu=True):
 @patch
 def _is_wrong(self:CAMs, i):
     "Is it known that the class predicted for item `i` is not the true one?"
+    if self._names is not None: return False                         # prompts are no classes
     one = self._sub([i])                                                     # names of this item only
     if one.actuals is None or (p := one.predicted[0]) is None: return False
     return one.actuals[0] not in (None, p)
