@@ -213,11 +213,15 @@ class Explainer:
         if self.usual: self.check_rule(method)                       # where nothing was named, the method follows from the layer
         return Capture(model, layers, pad, mods, self.rule, asks_graph(method))
 
-    def _levels(self, model, xb): return self.target.layers(model, xb) if self.layer is None else None
+    form = None                                                      # what the form of the prediction would ask for, once that was seen
+    def _levels(self, model, xb):
+        "Where the target is best seen; of numbers of objects, whatever a function makes of them, where objects are"
+        if self.layer is not None: return None
+        return first(o for t in (self.target,self.form) if t is not None and (o := t.layers(model, xb)) is not None)
 
     def _asked(self, pred):
         "The numbers explained, for one item"
-        self.target = self.target.of_form(pred)
+        self.target,self.form = self.target.of_form(pred),form_target(pred)
         numbers,which = self.target.ask(pred, range(1)).picks(pred)
         return numbers.gather(1, which)
 

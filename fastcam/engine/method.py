@@ -204,16 +204,22 @@ class Pass:
         if sizes==own: return self.model,self.cap.layers,self.cap.mods
         def find():
             model = model_at(self.model, self.cap.xb, xb)
-            return model,{n: input_layer(model, xb) if is_input(l) else first(find_layers(model, xb, n).values()) for n,l in self.cap.layers.items()},None
+            return model,type(self.cap.layers)({n: input_layer(model, xb) if is_input(l) else first(find_layers(model, xb, n).values()) for n,l in self.cap.layers.items()}),None
         return self.once(find, 'for inputs', tuple(sizes))
 
-    def again(self, *xb):
-        "The same question (layer, classes) asked of other inputs of the same number, perhaps of another size: another pass"
+    def _moved(self, xb, part):
+        "The question where a part of the input is seen, or all of it in another size"
+        if part is None and all(x.shape==y.shape for x,y in zip(xb, self.cap.xb) if isinstance(x, Tensor)): return self.target
+        was,now = (self.reads.of(b).shape[2:] for b in (self.cap.xb, xb))
+        return self.target.moved([(0.,1.)]*len(now) if part is None else part, was, now)
+
+    def again(self, *xb, part=None):
+        "The same question (layer, classes) asked of other inputs of the same number, perhaps of another size: another pass. Where they show a `part` of what the layer reads, it is as in `Target.moved`"
         if self.rows is not None: xb = [n if i in self.shared else x.index_copy(0, self.rows, n) for i,(x,n) in enumerate(zip(self.cap.xb, xb))]
         model,layers,mods = self._for_inputs(xb)
         with Capture(model, layers, self.cap.pad, mods, self.cap.rule) as cap: model(*xb)
         cap.answered_by = self.cap.answered_by
-        res = Pass(cap, self.target).at(self.layer, self.j)
+        res = Pass(cap, self._moved(xb, part)).at(self.layer, self.j)
         res.at_once,res.lone = 1,True                                  # of the other columns nobody asks this pass
         return res if self.rows is None else res._only(self.rows, self.real)
 
@@ -273,10 +279,11 @@ class Pass:
         return self.tail(x, rows) if self.reads.tokens else self.model(*self.with_x(x, rows))
 
     def near(self,
-        x # (batch, channels, *size), like `self.x`
+        x, # (batch, channels, *size), like `self.x`
+        part=None # Which part of `self.x` this shows, see `Target.moved`; all of it if None
     ):
         "The same question asked where the layer reads `x`: another pass"
-        if not self.reads.tokens: return self.again(*self.with_x(x))
+        if not self.reads.tokens: return self.again(*self.with_x(x), part=part)
         rows,a = self._rows(len(x), None),self.cap.a(self.layer).clone()
         a[rows] = self._padded(x, rows).to(a.dtype)
         with self.cap.given(self.layer, a, torch.arange(len(a))): return self.again(*self.xb)

@@ -141,12 +141,14 @@ def _smoothgradcampp(o,
     return (pca_reduce if eigen else sum_reduce)(grid_sum(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
 
 # %% ../../nbs/engine/08_perturb.ipynb #c3081857
+def _flipped(x): return [(0.,1.)]*(x.ndim-3)+[(1.,0.)]
+
 @register_smooth('tta')
 def _tta(method, o,
     gains=(.9, 1., 1.1) # Factors on the input
 ):
-    x,again = o.x,lambda x: method(o.near(x))
-    m = [method(o) if g==1 else again(x*g) for g in gains] + [again(x.flip(-1)*g).flip(-1) for g in gains]
+    x = o.x
+    m = [method(o) if g==1 else method(o.near(x*g)) for g in gains] + [method(o.near(x.flip(-1)*g, _flipped(x))).flip(-1) for g in gains]
     return sum(m)/len(m)
 
 @register_smooth('noise')
@@ -166,7 +168,7 @@ def _scales(method, o,
     for s in scales:
         xb = inputs_at(o.model, o.xb, tuple(round(n*s) for n in size))
         ms.append(method(o if s==1 else o.again(*xb)))
-        if flips: ms.append(method(o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)))).flip(-1))
+        if flips: ms.append(method(o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)), part=_flipped(o.reads.of(xb)))).flip(-1))
     grid = max((m.shape[1:] for m in ms), key=math.prod)
     def dense(m): return TensorCAM(m, nd=len(grid)).resize(grid).as_subclass(Tensor)*(m[0].numel()/math.prod(grid))
     return sum(m if m.shape[1:]==grid else dense(m) for m in ms)/len(ms)
@@ -195,7 +197,7 @@ def _windows(method, o,
         xs = TensorCAM(x, nd=len(size)).resize(big).as_subclass(Tensor).to(x)
         for at in itertools.product(*[_starts(b, s) for b,s in zip(big,size)]):
             win = (...,*[slice(a,a+s) for a,s in zip(at,size)])
-            p = o.near(xs[win])
+            p = o.near(xs[win], [(a/b,(a+s)/b) for a,s,b in zip(at, size, big)])
             seen.append((big, win, TensorCAM(method(p), nd=len(size)).normalize(), p.chances(p.pred)[:,p.j].float()))
     top = torch.stack([p for *_,p in seen]).amax(0).clamp(min=1e-8)
     one = seen[0][2].shape[:-len(size)]                              # of maps by channel, each channel

@@ -20,6 +20,7 @@ from ..engine.capture import *
 from ..engine.method import *
 from ..engine.perturb import *
 from ..engine.explain import *
+from ..engine.objects import *
 from ..learner.calls import *
 from ..learner.items import *
 from ..learner.callback import *
@@ -86,7 +87,7 @@ class Scorer:
         self.shape = maps.shape[:-nd]
         k = self.shape.numel()//n
         self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd)
-        with _asking(self.model): self.pred = to_concat([self._ask(r) for r in torch.arange(n).split(bs)])
+        with _asking(self.model): self.pred = joined_preds([self._ask(r) for r in torch.arange(n).split(bs)])
         self.pred = with_answers(self.model, self.xb, self.pred)
         q = as_target(target, n=n).ask(self.pred, range(n))
         if q.idx.shape[1]!=k: raise ValueError(f"There are {k} maps for each item, and {q.idx.shape[1]} targets: give the `target` that the maps explain")
@@ -521,7 +522,8 @@ def activation_sum(o):
 
 def target_rows(learn, model, cams, target):
     "Inputs, a row for each item and target, the question of each row, and the item it belongs to"
-    xb = to_device(tuplify(cams.inputs), getattr(first(model.parameters()), 'device', None))
+    if isinstance(xb := cams.inputs, L): raise ValueError("The pictures differ in size, and are asked about in one batch: explain those of one size, or resize them in the loader")
+    xb = to_device(tuplify(xb), getattr(first(model.parameters()), 'device', None))
     yb = () if cams.targs is None else (to_device(torch.stack(list(cams.targs)), xb[0].device),)
     with _asking(model):
         raw = model(*xb)

@@ -346,7 +346,7 @@ def as_pictures(
     xb # A tuple of a model's inputs
 ) -> tuple:
     "The same with a batch in place of a list of pictures, as detectors take it, and without true boxes that go in beside it in training"
-    if not any(map(_are_pictures, xb)): return xb
+    if not any(_are_pictures(x) or _are_dicts(x) for x in xb): return xb
     return tuple(torch.stack(list(x)) if _are_pictures(x) else x for x in xb if not _are_dicts(x))
 
 def _rows_of_list(o, rows, bs):

