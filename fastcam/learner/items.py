@@ -41,7 +41,9 @@ def _values(tl, typ, dl):
 def _heads(dls):
     "`ClassNames` of several targets, of classes or of values, None where there is one that is neither, or one alone; and how many targets there are, 0 where that is not known"
     dl = last(dls.loaders)
-    tls,types = getattr(getattr(dl, 'dataset', None), 'tls', ())[dls.n_inp:],types_of(dl)[dls.n_inp:]
+    tls = getattr(getattr(dl, 'dataset', None), 'tls', ())
+    if not tls: return None,0
+    tls,types = tls[dls.n_inp:],types_of(dl)[dls.n_inp:]
     fs = [first(f for f in tl.tfms.fs if isinstance(f, Categorize)) for tl in tls]
     heads = [_values(tl, typ, dl) if f is None else f.vocab for f,tl,typ in itertools.zip_longest(fs, tls, types[:len(tls)])]
     if len(heads)<2 or any(h is None for h in heads): return None,len(heads)
@@ -55,7 +57,7 @@ def vocab_of(dls):
     v = ifnone(getattr(dls, 'vocab', None),
                first(f.codes for dl in dls.loaders[:1] for f in getattr(getattr(dl, 'after_item', None), 'fs', ()) if isinstance(f, AddMaskCodes)))
     # the first is that of the tokens of a text
-    if isinstance(v, (list,L)) and len(v)==2 and n<2 and dls.n_inp==1 and isinstance(v[1], CategoryMap): v = v[1]
+    if isinstance(v, (list,L)) and len(v)==2 and n<2 and isinstance(v[1], CategoryMap) and dls.n_inp==1: v = v[1]
     return None if v is None or any(isinstance(o, (list,L,CategoryMap)) for o in v) else v
 
 def pad_of(dl):
