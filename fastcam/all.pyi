@@ -568,6 +568,8 @@ What `items`, `target`, `layer` and `method` may be is the same as for `show_cam
 - `layer`: where: found automatically if None; an index such as -2, a name of `learn.cam_layers()`, a module, or a list of these
 - `original`: draw on the picture as it is on disk; `relu=False`: evidence for it in red, against it in blue
 
+For example:
+
     learn.show_cam('cat.jpg')
     learn.show_cam(files, target='tabby', method='hirescam', layer=-2)
         

@@ -43,6 +43,11 @@ def pages(site): return {o:Page(o) for o in site.rglob('*.html')}
 def test_pages(site, pages):
     assert {o.relative_to(site) for o in pages}=={nbpath2html(o) for o in notebooks}
 
+def test_sidebar():
+    "nbs/sidebar.yml, which is written by hand, has each page once"
+    listed = re.findall(r'- (\S+\.ipynb)$', (nbs/'sidebar.yml').read_text(encoding='utf-8'), re.M)
+    assert sorted(listed)==sorted(o.as_posix() for o in notebooks)
+
 def data_pictures(data):
     "Addresses of the pictures in an output: it is one, or its HTML or Markdown holds some"
     for k,v in data.items():
