@@ -7,7 +7,7 @@ floors = dict(zip(['', 'engine', 'learner', 'evidence', 'apps'], map(str.split, 
     'core draw',
     'trace grid dry layer target capture tail size method perturb network inputs explain prompt objects features',
     'calls items view cams text callback learner interpret film concept features',
-    'metric localize sanity summary',
+    'metric localize sanity summary best',
     'export cli demo explore'])))
 rooms = ['.'.join(filter(None, ('fastcam',floor,o))) for floor,names in floors.items() for o in names]
 doors = {'fastcam', 'fastcam.all', *(f'fastcam.{o}' for o in floors if o)}                 # no rooms: they say what a user gets
