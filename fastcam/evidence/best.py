@@ -345,8 +345,8 @@ class BestCAM:
         won = (choice_name(self.method),choice_name(self.layer))
         w,ties = self.ranking.loc[won],[f'{m!r} at {l!r}' for m,l in self.ranking.index[self.ranking.tie] if (m,l)!=won]
         res = f"method={won[0]!r}, layer={won[1]!r}: {w.score:.3f} ± {w.se:.3f} by {self.by} on {w.n:.0f} items, {w.passes:.3g} {'pass' if w.passes==1 else 'passes'} for a map"
-        if ties: res += f"\nNot told apart: {', '.join(ties)}"
-        if not self.beats_random: res += "\nIt is not told apart from Random either: try more items before you trust these maps"
+        if ties: res += f"\nStatistically tied: {', '.join(ties)}"
+        if not self.beats_random: res += "\nRandom is tied with it, too: try more items before you trust these maps"
         return '\n'.join([res,*self.notes])
     def _repr_html_(self): return f"<pre>{html.escape(repr(self))}</pre>{self.ranking.to_html(float_format='%.3f')}"
 
@@ -433,6 +433,12 @@ def _check_race(methods, layers, max_n, kwargs):
     check_twice(methods, layers)
     if max_n==1: raise ValueError(_too_few)
 
+def _sample(learn, dl, target, layers, methods, passes, kwargs):
+    cams = learn.cam(dl=dl, target=target, layer=first(layers), method=activation_sum, with_preds=False)
+    if len(cams)<2: raise ValueError(_too_few)
+    pairs = list(itertools.product(layers, methods)) if layers else usual_pairs(methods, len(stages(grid_layers(learn.model, cams[:1].inputs))))
+    return _Sample(learn, cams, as_target(ifnone(target, task_target(learn)), cams.vocab), pairs, 16, passes.rows, kwargs)
+
 def _notes(sample, race, placed, dl):
     "What else there is to say of the winner, a sentence each"
     tied,res = [e for e in race.alive if race.tied(e)],[]
@@ -475,15 +481,12 @@ def best_cam(self:Learner,
     layers = ['input'] if layers is None and of_input(methods) else [] if layers is None else as_list(layers)
     _check_race(methods, layers, max_n, kwargs)
     passes = _Passes(progress_of(self))
-    with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.best_cam), own_hooks([(learn.model, passes)]):
-        dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=[*methods,'random'], layers=layers or [None], target=target, **kwargs)
-        cams = learn.cam(dl=dl, target=target, layer=first(layers), method=activation_sum, with_preds=False)
-        if len(cams)<2: raise ValueError(_too_few)
-        every = [*methods,'random']
-        pairs = list(itertools.product(layers, every)) if layers else usual_pairs(every, len(stages(grid_layers(learn.model, cams[:1].inputs))))
-        sample = _Sample(learn, cams, as_target(ifnone(target, task_target(learn)), cams.vocab), pairs, 16, passes.rows, kwargs)
-        ask = _localized(sample, truth, original, dl) if placed else _Measured(sample, fs, measured_act(learn), quick, bs).ask
-        steps = (4,8,16,*([] if quick else [None])) if any(hasattr(f, 'curve') for f in fs) else (None,)
-        race = _run(Race(ask, len(pairs), len(cams), [m!='random' for _,m in pairs], steps, error), passes, not quick)
-        notes = _notes(sample, race, placed, dl)
-        return _chosen(sample, race, by, notes, passes)
+    with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.best_cam):
+        target = take_part(learn, target)
+        with own_hooks([(learn.model, passes)]):
+            dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=[*methods,'random'], layers=layers or [None], target=target, **kwargs)
+            sample = _sample(learn, dl, target, layers, [*methods,'random'], passes, kwargs)
+            ask = _localized(sample, truth, original, dl) if placed else _Measured(sample, fs, measured_act(learn), quick, bs).ask
+            steps = (4,8,16,*([] if quick else [None])) if any(hasattr(f, 'curve') for f in fs) else (None,)
+            race = _run(Race(ask, len(sample.pairs), len(sample), [m!='random' for _,m in sample.pairs], steps, error), passes, not quick)
+            return _chosen(sample, race, by, _notes(sample, race, placed, dl), passes)
