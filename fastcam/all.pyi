@@ -18,7 +18,7 @@ from fastcam.learner.film import CAMFilm as _CAMFilm
 from fastcam.core import TensorCAM as _TensorCAM
 from fastcam.engine.target import Above as Above
 from fastcam.engine.target import Actual as Actual
-from fastcam.evidence.metric import BestCAM as BestCAM
+from fastcam.evidence.best import BestCAM as BestCAM
 from fastcam.learner.callback import CAMCallback as CAMCallback
 from fastcam.engine.target import Classes as Classes
 from fastcam.engine.objects import Detections as Detections
@@ -407,6 +407,21 @@ cams = load_cams('maps')                              # needs no learner
         - dtype: 'float16': maps divided by their largest absolute value; 'float32': as they are
         - views: Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
         - overlays: Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them"""
+    def best_cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, by: Any = 'faithfulness', target: Any = None, truth: Any = None, original: Any = True, max_n: Any = 32, quick: Any = True, error: Any = 0.05, bs: Any = None, **kwargs) -> BestCAM: r"""Race methods and layers on a sample, and pick the cheapest of those that cannot be told from the best
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - methods: Names of methods, or functions
+        - layers: Layers, see `find_layers`; 'input' is the input itself; if None the last two stages, for methods of the input the input
+        - by: What is best: 'faithfulness', which is insertion less deletion, 'localization', or names of metrics, or functions: the sum of those that are better high, less those that are better low
+        - target: See `Learner.cam`
+        - truth: For localization: what is true of each item, see `cam_localize`; if None the items' own targets, or else collages
+        - original: Is the truth measured on the original picture?
+        - max_n: At most so many items, drawn with a fixed seed; None for all
+        - quick: At most 16 steps for a curve, and other metrics as quick as in `cam_metrics`; False takes those that are left to as many steps as the input is wide
+        - error: How likely the best may drop out on the way, at most
+        - bs: Rows of changed inputs that are asked at once; as fits if None"""
     def cam_localize(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, methods: Any = ..., original: Any = True, tol: Any = 0.03, max_n: Any = None, *, target: Any = None, layer: Any = None, fuse: Any = 'mean', smooth: Any = None, rule: Any = None, shares: Any = False, size: Any = None) -> DataFrame: r"""Do maps lie on the object, by method? IoUs are those at the threshold that is best for these items: use it in `CAMs.mask` and `CAMs.bbox`
         
         - items: See `Learner.cam`
@@ -436,18 +451,6 @@ cams = load_cams('maps')                              # needs no learner
         - max_n: At most so many items, drawn with a fixed seed; None for all
         - quick: A quick look: fewer steps and samples than in the papers, see `metrics_table`
         - bs: Items, and rows of changed inputs, that are held at once"""
-    def best_cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, by: Any = ..., target: Any = None, max_n: Any = 32, quick: Any = True, bs: Any = 16, **kwargs) -> BestCAM: r"""Try methods and layers on a sample, and pick the cheapest of those that cannot be told from the best
-        
-        - items: See `Learner.cam`
-        - dl: See `Learner.cam`
-        - ds_idx: See `Learner.cam`
-        - methods: Names of methods, or functions
-        - layers: Layers, see `find_layers`; 'input' is the input itself; if None the last two stages, for methods of the input the input
-        - by: Names of metrics, or functions: the score is the sum of those that are better high, less those that are better low
-        - target: See `Learner.cam`
-        - max_n: At most so many items, drawn with a fixed seed; None for all
-        - quick: See `Learner.cam_metrics`
-        - bs: See `Learner.cam_metrics`"""
     def sanity_check(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layer: Any = None, target: Any = None, max_n: Any = 16, draws: Any = 3, least: Any = 0.5, show_n: Any = 4, bs: Any = 32, rule: Any = None, **kwargs) -> SanityCheck: r"""Do maps depend on what the model has learned? Weights of a copy are randomised from head to stem (1810.03292), and the maps compared with those of the trained model
         
         - items: See `Learner.cam`
@@ -462,6 +465,16 @@ cams = load_cams('maps')                              # needs no learner
         - show_n: Keep maps of so many items for `SanityCheck.show`
         - bs: Items that are held at once
         - rule: How the backward pass is made, see `Learner.cam`"""
+    def class_sensitivity(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, share: Any = 0.1, max_n: Any = 32, bs: Any = 16, **kwargs) -> DataFrame: r"""Which methods answer another class with another map? How far the hottest cells for the first and the second class are the same (2506.07327)
+        
+        - items: See `Learner.cam`
+        - dl: See `Learner.cam`
+        - ds_idx: See `Learner.cam`
+        - methods: Names of methods, or functions
+        - layers: Layers, see `find_layers`, 'input' is the input itself; if None the last two stages, for methods of the input the input
+        - share: Of a map's cells, so many are hot, 0..1
+        - max_n: At most so many items, drawn with a fixed seed; None for all
+        - bs: Items that are held at once"""
     def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
         
         - items: See `Learner.cam`

@@ -180,12 +180,12 @@ def test_collages_choose():
         model[0].weight.copy_(tensor([[1.,-1,-1],[-1,1,-1],[-1,-1,1],[1,1,-1]])[...,None,None]); model[0].bias.copy_(tensor([0.,0,0,-1.5]))
         model[4].weight.copy_(torch.eye(4)*10); model[4].bias.zero_()
     xs = colors[torch.arange(16)%4][...,None,None].expand(-1,-1,8,8)+.01*torch.randn(16,3,8,8, generator=torch.Generator().manual_seed(0))
-    dl = DataLoader(list(zip(xs, torch.arange(16)%4)), bs=4)
-    learn = Learner(DataLoaders(dl, dl), model, loss_func=CrossEntropyLossFlat())
+    dls = Datasets(list(range(16)), [[lambda i: TensorImage(xs[i])],[lambda i: TensorCategory(i%4)]]).dataloaders(bs=4, num_workers=0, device='cpu')
+    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat())
     def other(o): return 1-(o.g*o.a).sum(1)/(o.g*o.a).sum(1).abs().amax((1,2), keepdim=True).clamp(min=1e-6)
-    best = learn.best_cam(dl=dl, methods=['gradcam',other], layers='0', by='localization')
+    best = learn.best_cam(ds_idx=0, methods=['gradcam',other], layers='0', by='localization')
     assert best.method=='gradcam' and best.ranking.score['gradcam','0']>.8
-    faithful = learn.best_cam(dl=dl, methods=[other], layers='0')
+    faithful = learn.best_cam(ds_idx=0, methods=[other], layers='0')
     assert not any('By localization' in o for o in faithful.notes)
 
 # ---- class sensitivity

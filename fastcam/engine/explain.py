@@ -152,6 +152,8 @@ def _is_by_channel(o, m):
     "Are the maps `m` one for each channel of the input, `(batch, channels, *size)`?"
     return o.at_input and not o.of_words and m.shape[1:]==o.a.shape[1:]
 
+_means_at_once = 2**18                                               # numbers: as many columns as stay in a processor's cache
+
 class Explainer:
     "The choices made, and the way from a call of the model to its maps"
     def __init__(self,
@@ -324,7 +326,10 @@ class Explainer:
         method = self.method_at(first(places), lay)
         if not hasattr(method.func, 'pure'): return [partial(self._one, method, j=j) for j in range(k)]
         if not method.func.grads: return [partial(self._same, method, k=k)]
-        return [partial(self._several, method, part=i) for i in range(math.ceil(k/o.at_once))]
+        if getattr(method.func, 'by_mean', False) and o.mean_slopes is not None:
+            n = o.at_once if len(o.idx)>1 else max(1, _means_at_once//o.lay.channels)
+            return [partial(self._several, method, columns=lambda o, i=i: o.mean_columns(i, n)) for i in range(math.ceil(k/n))]
+        return [partial(self._several, method, columns=lambda o, i=i: o.columns(i)) for i in range(math.ceil(k/o.at_once))]
 
     def _one(self, method, o, j):
         "Of column `j`"
@@ -335,9 +340,9 @@ class Explainer:
         m = self._columns(o, method(o), 1)
         return m if k==1 else m.expand(-1, k, *m.grid).contiguous()
 
-    def _several(self, method, o, part):
-        "Of the `part`-th columns, at once: a method that is weight x reduce looks at each row by itself"
-        a,g = o.a,o.columns(part)
+    def _several(self, method, o, columns):
+        "Of several columns at once, whose gradients `columns` gives: a method that is weight x reduce looks at each row by itself"
+        a,g = o.a,columns(o)
         if len(g)>1: a = a.expand(len(g), *a.shape).flatten(0,1)
         return self._columns(o, method.func.pure(a, g.flatten(0,1), **method.keywords), len(g))
 

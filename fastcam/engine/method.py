@@ -133,7 +133,7 @@ class Pass:
     @property
     def asked_grads(self):
         "Has a method asked for gradients?"
-        return any(k[0]=='grads' for k in self._made)
+        return 'means' in self._made or any(k[0]=='grads' for k in self._made)
 
     @property
     def asked_slopes(self):
@@ -153,6 +153,17 @@ class Pass:
     def columns(self, part):
         "Gradients `(columns, batch, channels, *grid)`, float32, of several columns: the `part`-th `at_once` of them"
         return self._of_mine(self._grads(part, self.at_once, keep=self.idx.shape[1]>self.at_once)[self._name])
+
+    @property
+    def mean_slopes(self):
+        "`mean_slopes` of this layer, where there are enough columns for it to be worth while; else None"
+        if self.rows is not None or self.idx.shape[1]<4 or list(self.cap.acts)!=[self.layer]: return None
+        return self.once(lambda: mean_slopes(self.cap, self.layer, self.asked[0]), 'mean slopes')
+
+    def mean_columns(self, part, n):
+        "Means over the grid (columns, batch, channels, *1), float32, of the gradients of several columns: the `part`-th `n` of them; where there are `mean_slopes`"
+        self._made['means'] = True
+        return self.mean_slopes(self.asked[1][:,part*n:(part+1)*n])[(...,)+(None,)*len(self.lay.grid)]
 
     def scores(self, pred, rows=None):
         "The numbers explained (rows, k), of all columns"
@@ -590,6 +601,7 @@ for _args in (
     (lambda a: grid_mean((a > grid_mean(a) + 2*a.std(grid_dims(a), correction=0, keepdim=True)).float()), sum_reduce, 'fem', 'IPTA 2020, hal-02963298', 'Rare strong activations, whatever the class'),
     (_random, sum_reduce, 'random', '', 'Baseline: random channel weights'),
 ): weight_method(*_args)
+_methods['gradcam'].by_mean = True                                   # it takes no more of the gradients than their mean over the grid
 
 # %% ../../nbs/engine/07_method.ipynb #875e48bd
 def _share_moved(g):

@@ -152,7 +152,7 @@ class _Sample:
 
     def _block(self, start, stop):
         part = self.cams[start:stop]
-        xb,one,at = target_rows(self.model, part, self.target)
+        xb,one,at = target_rows(self.learn, self.model, part, self.target)
         b = SimpleNamespace(start=start, cams=part, xb=xb, one=one, at=at.cpu(), orders={}, curves={}, scorers={})
         if not len(at): return b
         maps,more = maps_of_pairs(self.model, xb, self.pairs, one, self.seen, **self.kwargs)
@@ -252,7 +252,7 @@ class _Measured:
         key = f.__name__,b.start,e if asks_maps(f) else next(i for i in range(e+1) if _same(b.maps[i], b.maps[e]))
         if key not in self.known:
             (l,m),kw = self.sample.pairs[e],self.sample.kwargs
-            explain = partial(cam_maps, self.sample.model, layer=l, method=m, **kw)
+            explain = partial(cam_maps, self.sample.model, layer=l, method=m, **without_rule(m, kw))
             self.known[key] = metric_values([f], self.sample.model, b.xb, b.maps[e], self.act, self.quick, explain=explain, target=b.one, bs=self.bs or fitting(b.xb[0]), layer=l)[f.__name__].cpu()
         return self.known[key]
 
@@ -306,23 +306,26 @@ def own_quarter(
     quarters = torch.stack([m[:,i,(i//2)*h:(i//2+1)*h,(i%2)*w:(i%2+1)*w].sum((1,2)) for i in range(4)], 1)
     return quarters/m.sum((2,3)).clamp(min=torch.finfo(m.dtype).tiny)
 
+def _own_quarters(sample, fours, classes, xs, entries):
+    "Scores (items, entries) of the collages of items `fours`, of these `classes` and pictures `xs`"
+    res = np.full((len(sample),len(entries)), np.nan)
+    for part in chunked(fours, sample.bs):
+        x = torch.stack([collage(torch.stack([xs[i] for i in four]).as_subclass(Tensor)) for four in part])
+        idx = tensor([[classes[i] for i in four] for four in part]).to(x.device)
+        maps,_ = maps_of_pairs(sample.model, x, [sample.pairs[e] for e in entries], idx, sample.seen, **sample.kwargs)
+        for j,e in enumerate(entries): res[np.array(part),j] = own_quarter(maps[sample.names[e]]).numpy()
+    return res
+
 def _collage_scores(sample):
     "Function of entries that gives their scores (items, entries) by `own_quarter`, NaN for items that are in no collage; None where none can be made"
-    n,classes,xs = len(sample),[],[]
-    for b in sample.blocks(slice(0, n)):
-        if len(b.xb)>1 or b.xb[0].ndim!=4: return None
+    blocks,classes,xs = sample.blocks(slice(0, len(sample))),[],[]
+    if any(len(b.xb)>1 or b.xb[0].ndim!=4 or b.one.answered is not None for b in blocks): return None
+    for b in blocks:
         classes += [int(o[0]) if len(o) else -1 for o in b.cams._idxs]
         firsts = {i:r for r,i in reversed(list(enumerate(b.at.tolist())))}
         xs += [b.xb[0][firsts[i]] if i in firsts else None for i in range(len(b.cams))]
     if not (fours := _fours(classes)): return None
-    def shares(entries):
-        res = np.full((n,len(entries)), np.nan)
-        for part in chunked(fours, sample.bs):
-            x = torch.stack([collage(torch.stack([xs[i] for i in four]).as_subclass(Tensor)) for four in part])
-            idx = tensor([[classes[i] for i in four] for four in part]).to(x.device)
-            maps,_ = maps_of_pairs(sample.model, x, [sample.pairs[e] for e in entries], idx, sample.seen, **sample.kwargs)
-            for j,e in enumerate(entries): res[np.array(part),j] = own_quarter(maps[sample.names[e]]).numpy()
-        return res
+    shares = partial(_own_quarters, sample, fours, classes, xs)
     everything = lru_cache(lambda: shares(range_of(sample.pairs)))
     def some(entries): return shares(entries) if len(entries)<len(sample.pairs) and not everything.cache_info().currsize else everything()[:,entries]
     return some
@@ -418,14 +421,19 @@ def _same_for_all(sample, tied):
     overlaps = defaultdict(list)
     for b in sample.blocks(slice(0, len(sample))):
         if not len(b.at): continue
-        first_of = [b.at.tolist().index(i) for i in b.at.unique().tolist()]
-        maps,_ = maps_of_pairs(sample.model, rows_of(b.xb, tensor(first_of), shared_inputs(sample.model, b.xb)), [sample.pairs[e] for e in es], TopK(2), sample.seen, **sample.kwargs)
-        for n,m in maps.items():
-            if m.shape[1]==2: overlaps[n].append(class_overlap(m))
+        xb,two,at = target_rows(sample.learn, sample.model, b.cams, as_target(TopK(2), sample.cams.vocab))
+        if (at.bincount()!=2).any(): return []
+        maps,_ = maps_of_pairs(sample.model, xb, [sample.pairs[e] for e in es], two, sample.seen, **sample.kwargs)
+        for n,m in maps.items(): overlaps[n].append(class_overlap(m[:,0].unflatten(0, (-1,2))))
     same = [f'{m!r} at {l!r}' for (m,l),o in overlaps.items() if torch.cat(o).mean()>.9]
     return [f"Nearly the same map whatever the class: {', '.join(same)}"] if same else []
 
 _too_few = "One item tells nothing of others: give two at least, better some dozens"
+
+def _asked_metrics(by):
+    "The metrics that `by` stands for, none for localization"
+    if isinstance(by, str) and by=='localization': return []
+    return [as_metric(f) for f in as_list(_faithful if isinstance(by, str) and by=='faithfulness' else by)]
 
 def _check_race(methods, layers, max_n, kwargs):
     check_fused(kwargs)
@@ -473,11 +481,11 @@ def best_cam(self:Learner,
     quick=True, # At most 16 steps for a curve, and other metrics as quick as in `cam_metrics`; False takes those that are left to as many steps as the input is wide
     error=.05, # How likely the best may drop out on the way, at most
     bs=None, # Rows of changed inputs that are asked at once; as fits if None
-    **kwargs # For `cam_maps`: `fuse`, `smooth`
+    **kwargs # For `cam_maps`: `fuse`, `smooth`, `rule`
 ) -> BestCAM: # Says why; for use as `learn.show_cam(img, **best)`
     "Race methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"
-    methods,placed = [m for m in as_list(methods) if m!='random'],isinstance(by, str) and by=='localization'
-    fs = [] if placed else [as_metric(f) for f in as_list(_faithful if isinstance(by, str) and by=='faithfulness' else by)]
+    methods,fs = [m for m in as_list(methods) if m!='random'],_asked_metrics(by)
+    placed = not fs
     layers = ['input'] if layers is None and of_input(methods) else [] if layers is None else as_list(layers)
     _check_race(methods, layers, max_n, kwargs)
     passes = _Passes(progress_of(self))
