@@ -251,7 +251,9 @@ def test_gif(tmp_path):
     last = CAMFilm()
     last.frames,last.steps = film().frames[[-1]],film().steps[[-1]]
     alone, = frames_of(last.animate(max_n=1).data)
-    assert np.abs(ims[-1]-alone).mean() < np.abs(ims[0]-alone).mean()/4          # apart from the palette, and where the layout was made for longer titles
+    def seen(o): return o.reshape(o.shape[0]//4, 4, o.shape[1]//4, 4, 3).mean((1,3))  # colors that the palette lacks are mixed of dots
+    first,last,alone = map(seen, (ims[0],ims[-1],alone))
+    assert np.abs(last-alone).mean() < np.abs(first-alone).mean()/4              # apart from where the layout was made for longer titles
     assert not plt.get_fignums()
 
 def test_animation_shows_itself():
