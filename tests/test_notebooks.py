@@ -1,9 +1,12 @@
 "The notebooks are tests too"
+import pytest
 from fastcore.nbio import read_nb
 from conftest import root
 
-def test_notebooks(run, copy):
-    out = run('nbdev-test', cwd=copy())
+@pytest.mark.parametrize('args', [('--skip-folder-re', '^[_.]|^tutorials$|^how_to$'), ('nbs/tutorials',), ('nbs/how_to',)], ids=['rooms','tutorials','how_to'])
+def test_notebooks(run, copy, args):
+    "Apart, since processes are used again: a room patches fastai's classes with what its cells define, and a page is about those of the package"
+    out = run('nbdev-test', *args, cwd=copy())
     assert out.rstrip().endswith('Success.'), out  # with no notebook at all, nbdev-test says so and exits with 0
 
 def test_outputs():

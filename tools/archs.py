@@ -128,7 +128,7 @@ archs = [
     _timm('beit_base_patch16_224', 64, 'blocks.2.norm1', (4,4), 1, ', class token', **_mini, global_pool='token'),
     _timm('eva02_tiny_patch14_224', 56, 'blocks.2', (4,4), 1, **_vit|dict(img_size=56)),
     _timm('cait_xxs24_224', 64, 'blocks', (4,4), 0, **_vit),
-    _timm('xcit_nano_12_p16_224', 64, 'cls_attn_blocks.0', (4,4), 1, **_vit),
+    _timm('xcit_nano_12_p16_224', 64, 'cls_attn_blocks.1.norm1', (4,4), 1, **_vit),
     _timm('pit_ti_224', 64, 'transformers.2.blocks.0.norm1', (2,2), 1, img_size=64, depth=(1,1,1)),
 
     _timm('swin_tiny_patch4_window7_224', (64,96), 'norm', (4,6), 'NHWC', **_swin, img_size=(64,96)),

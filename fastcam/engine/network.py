@@ -331,10 +331,10 @@ def attention_heads(
     o # A pass
 ) -> Tensor: # (batch, heads, *grid)
     "Where each head of the last block looks, or of the block that is the layer: from the class token where the model reads one, else from the tokens that it reads, in the mean; where it pools them by an attention of its own, that one"
-    s,att,outs,pools = _blocks(o)
-    l = first(l for l,(name,_) in outs.items() if name==o.layer)
-    a = att[l] if l is not None else pools[0] if pools else att[-1]
-    read = _queries_read(s, a, o, l is None)
+    with _blocks(o) as (s,att,outs,pools):
+        l = first(l for l,(name,_) in outs.items() if name==o.layer)
+        a = att[l] if l is not None else pools[0] if pools else att[-1]
+        read = _queries_read(s, a, o, l is None)
     a = a.detach().reshape(len(o.idx), -1, *a.shape[-2:])
     a = (a*read[:,None,:,None]).sum(2)/read.sum(1)[:,None,None]
     return o.on_grid(a.transpose(1, 2).movedim(0, o.lay.batch_dim))
