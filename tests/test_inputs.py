@@ -905,7 +905,7 @@ def test_no_half_drawn_figure(kw):
     (lambda l: l.cam(files[:2]).localize([[10,10,20,20]]*2), TypeError, 'TensorBBox.create'),
     (lambda l: l.cam(files[:2]).localize({files[0]:1, files[1]:2}), TypeError, 'a dict'),
     (lambda l: l.cam_summary(truth=3), TypeError, 'a int'),
-    (lambda l: l.cam(f, smooth='tta', n=8), TypeError, "with smooth 'tta' takes"),
+    (lambda l: l.cam(f, smooth='tta', samples=8), TypeError, "with smooth 'tta' takes"),
 ], ids=lambda o: o if isinstance(o, str) else '')
 def test_said_in_words(call, error, said):
     with pytest.raises(error, match=re.escape(said)): call(shared())
