@@ -1,5 +1,5 @@
 "The explorer: its numbers are those of `learn.cam`, it answers whom it should, and nobody else; and the page in a browser"
-import asyncio, httpx, io, json, subprocess, sysconfig
+import asyncio, httpx, io, json, signal, subprocess, sysconfig
 from base64 import b64decode
 from contextlib import ExitStack
 import pytest
@@ -324,7 +324,8 @@ def test_htmx():
 def command(*args, cwd):
     script = cwd/'fastcam-explore.py'
     script.write_text('from fastcam.apps.explore import explore_main\nexplore_main()\n')
-    return subprocess.Popen([sys.executable, '-W', 'ignore', script, *map(str, args)], cwd=cwd, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, '-W', 'ignore', script, *map(str, args)], cwd=cwd, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))    # a background job's children would ignore it
 
 def test_command(files, tmp_path):
     "Serves the pictures of a folder until Ctrl-C; the line of code names files"

@@ -515,7 +515,7 @@ class _Guard:
             nonlocal had
             m = await receive()
             had += len(m.get('body', b''))
-            if had>self.max_bytes: raise _TooLarge()
+            if had>self.max_bytes: raise _TooLarge(self.large)
             return m
         async def sent(m):
             nonlocal begun
@@ -556,6 +556,7 @@ def _fasthtml():
 _words = ValueError,TypeError,IndexError,KeyError,OSError
 def _refusal(e):
     "Status and words for an error"
+    if isinstance(e, _TooLarge): return 413,str(e)
     words = _no_folders(' '.join(str(e).split()))
     return (400,words) if isinstance(e, _words) else (500,f"The model could not answer ({type(e).__name__}): {words[:300]}")
 
@@ -568,15 +569,15 @@ def explorer_app(
     "An ASGI app, made with FastHTML, that serves the page of `explorer`"
     fh = _fasthtml()
     from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route
     app,turns = fh.FastHTML(default_hdrs=False, secret_key=secrets.token_hex()),_Turns()
     def route(path, methods, f):
         async def _f(request):
             try: return await f(request)
-            except _TooLarge: raise
             except Exception as e:
                 status,words = _refusal(e)
                 return JSONResponse(dict(error=words), status)
-        app.route(path, methods=methods, name=f.__name__)(_f)
+        app.router.routes.append(Route(path, _f, methods=methods, name=f.__name__))    # FastHTML's own would read the body before us
     def html(fts): return Response(to_xml(tuple(fts)) , media_type='text/html')
 
     async def page(request):
