@@ -755,7 +755,7 @@ def bound_target(
     target, # See `as_target`
     model:nn.Module # The model that is explained
 ) -> tuple:
-    "`target` for `model`, as `Target.bound` gives it, and the module that is called with the items"
+    "`target` for `model`, as `bound` of a `Target` gives it, and the module that is called with the items"
     if isinstance(target, Target): return target.bound(model)
     if not is_listy(target) or not any(isinstance(t, Target) for t in target): return target,model
     ts,called = zip(*[bound_target(t, model) for t in target])

@@ -113,7 +113,7 @@ def take_part(
     learn:Learner, # In a block of `as_before`
     target # See `Learner.cam`
 ):
-    "`target` for the model of `learn`, which calls that part of it from now on that the target asks about, see `Target.bound`"
+    "`target` for the model of `learn`, which calls that part of it from now on that the target asks about, see `bound` of a `Target`"
     target,called = bound_target(target, learn.model)
     if called is not learn.model: learn.model,learn.loss_func = called,_NoLoss(learn.loss_func)
     return target
