@@ -10,7 +10,7 @@ from .engine.network import *
 from .engine.explain import cam_maps, input_shares
 from .engine.objects import Detections
 from .engine.prompt import Prompt
-from .engine.features import FeatureColors, cam_features
+from .engine.features import FeatureColors
 from .learner.items import as_item
 from .learner.cams import CAMItem, CAMs
 from .learner.text import TextCAMs
@@ -26,6 +26,6 @@ from .apps.demo import demo_learner, demo_photos
 from .apps.explore import Explorer
 
 __all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'Concepts', 'Detections', 'Explorer', 'FeatureColors', 'Features', 'Fn', 'Head', 'Layout', 'Neg', 'Outputs',
-           'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_features', 'cam_maps',
+           'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps',
            'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'metrics_table', 'register_layout', 'register_method', 'register_metric',
            'register_smooth', 'weight_method']

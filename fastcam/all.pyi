@@ -39,7 +39,6 @@ from fastcam.engine.target import Target as Target
 from fastcam.engine.target import TopK as TopK
 from fastcam.engine.target import Versus as Versus
 from fastcam.learner.items import as_item as as_item
-from fastcam.engine.features import cam_features as cam_features
 from fastcam.engine.method import cam_methods as cam_methods
 from fastcam.engine.layer import default_layer as default_layer
 from fastcam.apps.demo import demo_photos as demo_photos
@@ -776,4 +775,4 @@ def load_cams(path, learn: Any = None) -> CAMs: r"""The maps in a folder as `CAM
     
     - path: Folder that `Learner.export_cams` made, or is making: what is done by now is read
     - learn: Learner that reads the items again; without it they are drawn from their files"""
-__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Explorer', 'FeatureColors', 'Features', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_features', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']
+__all__ = ['Above', 'Actual', 'BestCAM', 'CAMCallback', 'CAMFilm', 'CAMItem', 'CAMSummary', 'CAMs', 'Classes', 'ClassificationInterpretation', 'Concepts', 'Detections', 'Explorer', 'FeatureColors', 'Features', 'Fn', 'Head', 'Interpretation', 'Layout', 'Learner', 'Neg', 'Outputs', 'PerItem', 'Prob', 'Prompt', 'ReST', 'Region', 'SanityCheck', 'Several', 'Similar', 'Target', 'TensorCAM', 'TextCAMs', 'TopK', 'Versus', 'as_item', 'cam_maps', 'cam_methods', 'default_layer', 'demo_learner', 'demo_photos', 'find_layers', 'grid_layers', 'input_shares', 'layers_table', 'load_cams', 'load_learner', 'metrics_table', 'register_layout', 'register_method', 'register_metric', 'register_smooth', 'text_classifier_learner', 'unet_learner', 'vision_learner', 'weight_method']

@@ -55,8 +55,8 @@ def test_two_answers():
     close(cam_maps(model, x, target=Head(1, 4)), by_hand(model, x, model.mid, lambda p: p['age'][:,4]))
 
 def test_boxes_are_no_answer():
-    model,x = encoder(lambda y,p,a,m,o: [{'boxes':y.reshape(-1,5)[:,:4], 'scores':y[:,0]}])
-    with pytest.raises(TypeError, match=r"p\[0\]\['boxes'\]` \(2, 4\), `p\[0\]\['scores'\]` \(2,\)"): cam_maps(model, x)
+    model,x = encoder(lambda y,p,a,m,o: [{'boxes':y.reshape(-1,5)[:,:4], 'sizes':y[:,0]}])
+    with pytest.raises(TypeError, match=r"p\[0\]\['boxes'\]` \(2, 4\), `p\[0\]\['sizes'\]` \(2,\)"): cam_maps(model, x)
 
 def test_every_stage_of_a_list_of_features():
     torch.manual_seed(0)

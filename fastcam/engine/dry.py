@@ -599,12 +599,17 @@ def ways_of(
 
 
 # %% ../../nbs/engine/02_dry.ipynb #7be20c12
+def _has(o, k):
+    "Is there an attribute `k`? Objects that look it up in a dict may raise what they like"
+    try: return getattr(o, k, None) is not None
+    except (KeyError,TypeError): return False
+
 def main_pred(
     pred # What a model gave
 ):
     "The prediction among what a model of text gives, or one of transformers"
     if isinstance(pred, tuple) and len(pred)==3 and all(isinstance(o, Tensor) for o in pred) and pred[0].ndim<3==pred[1].ndim==pred[2].ndim: return pred[0]
-    return pred if getattr(pred, 'pred_boxes', None) is not None else getattr(pred, 'logits', pred)          # without its boxes, an object's class says little
+    return pred if _has(pred, 'pred_boxes') else pred.logits if _has(pred, 'logits') else pred          # without its boxes, an object's class says little
 
 # %% ../../nbs/engine/02_dry.ipynb #3a1f60c7
 _named_so = 'out','output','logits','pred','prediction'
