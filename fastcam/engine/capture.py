@@ -372,12 +372,8 @@ def grads(self:Capture,
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
     ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1 or self.has_company, create_graph=create_graph, allow_unused=True)
     with self.untracked.again(), nullcontext() if self.rule is None else self.rule():      # what checkpointing computes anew is computed as in the call
-        try: gs = ask(cols, is_grads_batched=True) if k>1 else ask(cols[0])
-        except RuntimeError:                                         # not all that goes one by one goes at once
-            if k==1: raise
-            gs = [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
-    if isinstance(self.layers, Levels) and any(g is not None for g in gs):         # an object comes by way of some of them
-        gs = [(a.new_zeros(k, *a.shape) if k>1 else torch.zeros_like(a)) if g is None else g for a,g in zip(acts, gs)]
+        gs = _by_column(ask, cols)
+    if isinstance(self.layers, Levels): gs = _zeros_beside(gs, acts, k)
     if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
     return {n: _columns_on_grid(self.layers[n], g, k) for n,g in zip(self.acts, gs)}
 
@@ -410,6 +406,18 @@ def slopes(
     gs = torch.autograd.grad(number, at, allow_unused=True, **kwargs) if number.requires_grad else (None,)
     if gs[0] is None: raise ValueError(_off_path([name]) if number.requires_grad else _no_gradient)
     return gs
+
+def _by_column(ask, cols):
+    "What `ask` gives for each of `cols`, at once where that goes; of one column alone, without its axis"
+    if len(cols)==1: return ask(cols[0])
+    try: return ask(cols, is_grads_batched=True)
+    except RuntimeError:                                             # not all that goes one by one goes at once
+        return [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
+
+def _zeros_beside(gs, acts, k):
+    "The gradients `gs`, with zeros for those that are missing beside others: an object comes by way of some of the levels"
+    if all(g is None for g in gs): return gs
+    return [(a.new_zeros(k, *a.shape) if k>1 else torch.zeros_like(a)) if g is None else g for a,g in zip(acts, gs)]
 
 def _off_path(names):
     if 'input' in names:

@@ -35,6 +35,8 @@ class Objects:
         self.labels = top if self.all is not None else tensor([kinds.index(o) for o in self.names]).long().to(boxes.device) if self.names is not None else \
             torch.full_like(self.scores, -1, dtype=torch.long) if labels is None else torch.as_tensor(labels).long().to(boxes.device)
     def __len__(self): return len(self.boxes)
+    @property
+    def with_graph(self): return [t for t in (ifnone(self.all, self.scores), self.boxes) if t.requires_grad]
     def best(self, thresh):
         "Numbers of the objects whose score is above `thresh`, the highest score first"
         s = self.scores.detach().float()
@@ -112,13 +114,21 @@ def _said(pred):
 
 def _are_losses(pred): return isinstance(pred, Mapping) and len(pred) and all(isinstance(o, Tensor) and o.ndim==0 for o in pred.values())
 
+def _are_parts(o):
+    "Is this `(boxes, scores, labels)` of one picture?"
+    if not is_listy(o) or len(o)!=3 or not all(isinstance(t, Tensor) for t in o[:2]): return False
+    boxes,scores,labels = o
+    return scores.ndim==1 and boxes.shape==(len(scores),4) and (labels is None or len(labels)==len(scores))
+
+def _shapes(o):
+    "What the parts of `o` are, in words"
+    return tuple(tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in o) if is_listy(o) else type(o).__name__
+
 def _of_function(f, pred):
     "`Objects` of what the function `boxes=` made of a prediction"
     res = f(pred)
-    good = is_listy(res) and all(is_listy(o) and len(o)==3 and all(isinstance(t, Tensor) for t in o[:2]) and o[0].shape==(len(o[1]),4) and o[1].ndim==1 for o in res)
-    if good and all(o[2] is None or len(o[2])==len(o[1]) for o in res): return [Objects(*o) for o in res]
-    got = [tuple(tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in o) if is_listy(o) else type(o).__name__ for o in res[:2]] if is_listy(res) else type(res).__name__
-    raise ValueError(f"`boxes=` gave {got}. {_takes}")
+    if is_listy(res) and all(map(_are_parts, res)): return [Objects(*o) for o in res]
+    raise ValueError(f"`boxes=` gave {[_shapes(o) for o in res[:2]] if is_listy(res) else type(res).__name__}. {_takes}")
 
 def objects_in(
     pred, # A detector's prediction, as the model gives it
@@ -246,13 +256,6 @@ def _slopes(t, outs):
     s = (t*torch.randn(t.shape, generator=torch.Generator().manual_seed(0)).to(t)).sum()
     return torch.autograd.grad(s, outs, retain_graph=True, allow_unused=True)
 
-def _with_likes(live, layers, graph, node, slopes):
-    "The layers `live`, and those that no object comes from yet but may: of one type, with names that differ from theirs in one number only"
-    def keys(o): return {(o.name[:m.start()], o.name[m.end():], type(o.module)) for m in re.finditer(r'\d+', o.name)}
-    known = set().union(*map(keys, live))
-    def idle(o): return node[o.key] in graph and not any(g is not None and g.any() for g in slopes[o.key])
-    return [o for o in layers if o in live or keys(o)&known and idle(o)]
-
 def _nearest(ends, stops, graph):
     "The first of `stops`, layers by node, on each way of the graph from `ends`"
     res,seen,todo = {},set(),list(ends)
@@ -264,10 +267,35 @@ def _nearest(ends, stops, graph):
         else: todo += graph.get(n, ())
     return sorted(res.values(), key=lambda o: o.nth)
 
-def _inner(front, node, graph):
-    "Those of `front` that another one of their grid leads to, and passes by: branches before a sum"
-    def leads(a, b): return a is not b and a.grid==b.grid and any(o is a for o in _nearest([node[b.key]], {node[a.key]: a}, graph))
-    return [b for b in front if any(leads(a, b) for a in front)]
+def _like(o):
+    "What layers have in common with `o` that are of its type, with names that differ from its name in one number only"
+    return {(o.name[:m.start()], o.name[m.end():], type(o.module)) for m in re.finditer(r'\d+', o.name)}
+
+class _Trail:
+    "What the objects in one item are made of: how scores and boxes, `said`, depend on the outputs of `layers`, and the graph between"
+    def __init__(self, layers, outs, said):
+        keys = [o.key for o in layers]
+        self.layers,self.ends = layers,[node_of(t) for t in said]
+        self.graph,self.node = graph_of(self.ends),dict(zip(keys, map(node_of, outs)))
+        self.slopes = dict(zip(keys, zip(*[_slopes(t, outs) for t in said])))
+        self.leaves = {k for k,t in zip(keys, outs) if t.is_leaf}
+    def moves(self, o):
+        "Which of scores and boxes depend on this layer"
+        return [g is not None and bool(g.any()) for g in self.slopes[o.key]]
+    def live(self):
+        "The layers that all depends on, and those that no object comes from yet but may, see `_like`"
+        live = [o for o in self.layers if all(self.moves(o))]
+        # what the model cuts off, or does not make of its input, such as positions, if there is anything else
+        live = [o for o in live if o.key not in self.leaves] or live
+        known = set().union(*map(_like, live))
+        return [o for o in self.layers if o in live or _like(o)&known and self.node[o.key] in self.graph and not any(self.moves(o))]
+    def front(self, live):
+        "The last of the layers `live` on each way"
+        return _nearest(self.ends, {self.node[o.key]: o for o in live}, self.graph)
+    def branches(self, front):
+        "Those of `front` that another one of their grid leads to, and passes by: branches before a sum"
+        def leads(a, b): return a is not b and a.grid==b.grid and bool(_nearest([self.node[b.key]], {self.node[a.key]: a}, self.graph))
+        return [b for b in front if any(leads(a, b) for a in front)]
 
 def _holds(model, xb, lay, slopes):
     "Are the cells of this layer proven, and do they move scores and boxes?"
@@ -275,30 +303,26 @@ def _holds(model, xb, lay, slopes):
     except ValueError: return False
     return all(g is None or not g.any() or lay.to_grid(g).any() for g in slopes)
 
-def _find_levels(model, xb, target):
-    "Names of the levels that what is found in one item is made of; None where nothing is found, or nothing can be shown"
+def _find_trail(model, xb, target):
+    "The `_Trail` of what is found in one item; None where nothing is found, or nothing can be shown"
     try: layers = grid_layers(model, xb)
     except NoLayer: return None
     layers = [o for o in layers if o.calls==1] or list(layers)
     with DryPass(model, xb, {o.name for o in layers}) as dry: found = target.found(main_pred(dry.pred))[0]
-    said = [t for t in (found.scores if found.all is None else found.all, found.boxes) if t.requires_grad]
+    said = found.with_graph
     seen = {s.key: s.out for s in dry.outs if s.out is not None and s.out.requires_grad}
     layers = [o for o in layers if (o.name,o.call) in seen]
-    if not len(found) or not said or not layers: return None
-    outs = [seen[o.name,o.call] for o in layers]
-    slopes = dict(zip([o.key for o in layers], zip(*[_slopes(t, outs) for t in said])))
-    node,ends = {o.key: node_of(t) for o,t in zip(layers, outs)},[node_of(t) for t in said]
-    live = [o for o in layers if all(g is not None and g.any() for g in slopes[o.key])]
-    # what the model cuts off, or does not make of its input, such as positions, if there is anything else
-    live = [o for o in live if not seen[o.name,o.call].is_leaf] or live
-    graph = graph_of(ends)
-    live = _with_likes(live, layers, graph, node, slopes)
+    if len(found) and said and layers: return _Trail(layers, [seen[o.name,o.call] for o in layers], said)
+
+def _find_levels(model, xb, target):
+    "Names of the levels that what is found in one item is made of; None where there are none"
+    trail = _find_trail(model, xb, target)
+    live = [] if trail is None else trail.live()
     while live:
-        front = _nearest(ends, {node[o.key]: o for o in live}, graph)
-        bad = [o for o in front if not _holds(model, xb, o, slopes[o.key])] or _inner(front, node, graph)
+        front = trail.front(live)
+        bad = [o for o in front if not _holds(model, xb, o, trail.slopes[o.key])] or trail.branches(front)
         if not bad: return [o.key for o in front] or None
         live = [o for o in live if o not in bad]
-    return None
 
 _levels = weakref.WeakKeyDictionary()
 
