@@ -4,6 +4,7 @@ import pytest, torchvision
 from torchvision.models import detection
 from fastcam.engine.objects import *
 from fastcam.engine.trace import *
+from fastcam.engine.capture import giving
 from utils import *
 
 # ---- a detector whose answer is known: bright squares, at the place where they are
@@ -106,6 +107,24 @@ def test_gradient_by_hand():
         for (n,a),g in zip(seen.items(), gs):
             expected = torch.zeros_like(a[0,0]) if g is None else (g*a).sum(1)[0]
             assert torch.allclose(grids[n][0,j].as_subclass(Tensor), expected, atol=1e-6)
+
+class Skipping(Squares):
+    "Leaves a scale out of the prediction where it finds nothing"
+    def forward(self, xs):
+        f = self.fine(self.stem(torch.stack(list(xs))))
+        levels = [self.level(h, x, stride) for h,x,stride in zip(self.heads, (f, self.coarse(f)), (4,8))]
+        found = [[(b[s.max(1).values>.5],s[s.max(1).values>.5]) for b,s in zip(*o)] for o in levels]
+        kept = [torch.cat([torch.cat(o, 1) for o in item if len(o[0])]) for item in zip(*found)]
+        return [dict(boxes=torch.cat([o[:,:2]-o[:,2:4]/2, o[:,:2]+o[:,2:4]/2], 1), scores=o[:,4], labels=torch.ones(len(o))) for o in kept]
+
+def test_level_left_out():
+    "An object found at one of the known levels alone: the other counts for nothing, and that is no error"
+    model,large,small = Skipping(),torch.full((1,1,64,64), 9.),batch()[:1]
+    assert list(object_levels(model, large, Detections(1)))==['fine','coarse']
+    grids,a = cam_maps(model, small, Detections(1), fuse=None),model.fine(model.stem(small)).detach().requires_grad_()
+    with giving(model.fine, a) as given: p = model(small)[0]['scores']
+    g, = torch.autograd.grad(p[p.argsort(descending=True, stable=True)[0]], given)
+    assert grids['coarse'].abs().max()==0 and torch.allclose(grids['fine'][0,0].as_subclass(Tensor), (g*a).sum(1)[0], atol=1e-6)
 
 def test_odam():
     "ODAM in loops: each channel's gradient smoothed by a Gaussian that is cut off at three sigma, times the activations"
