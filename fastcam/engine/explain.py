@@ -177,7 +177,7 @@ class Explainer:
         self.blind,self.asks,self.rule = is_blind(method, smooth),asks_layer(method) if layer is None else True,as_rule(rule)
         self.usual = layer is None and method is None and smooth is None         # where and how are open
         self.check_rule = partial(_check_rule, rule)
-        if method is not None and smooth in (None,'tta','noise','scales'): self.check_rule(self.method)                # another smoother may ask for gradients
+        if method is not None and is_plain(smooth): self.check_rule(self.method)                # another smoother may ask for gradients
 
     def method_at(self,
         place, # As `Target.place`

@@ -55,10 +55,7 @@ _forms = {}
 
 def register_objects(name):
     "Decorator: make a function of a prediction, giving a list of `Objects`, one for each picture, or None for predictions of other forms, known to `Detections`"
-    def _register(f):
-        _forms[name] = f
-        return f
-    return _register
+    return known_in(_forms, name)
 
 @register_objects('torchvision')
 def _of_dicts(pred):

@@ -143,7 +143,7 @@ def _smoothgradcampp(o,
 # %% ../../nbs/engine/09_perturb.ipynb #c3081857
 def _flipped(x): return [(0.,1.)]*(x.ndim-3)+[(1.,0.)]
 
-@register_smooth('tta')
+@register_smooth('tta', plain=True)
 def _tta(method, o,
     gains=(.9, 1., 1.1) # Factors on the input
 ):
@@ -151,7 +151,7 @@ def _tta(method, o,
     m = [method(o) if g==1 else method(o.near(x*g)) for g in gains] + [method(o.near(x.flip(-1)*g, _flipped(x))).flip(-1) for g in gains]
     return sum(m)/len(m)
 
-@register_smooth('noise')
+@register_smooth('noise', plain=True)
 def _noisy(method, o,
     samples=8, # Noisy inputs
     sigma=.3 # Standard deviation of the noise, in units of the normalized input
@@ -159,7 +159,7 @@ def _noisy(method, o,
     x = o.x
     return sum(method(o.near(x+noise_like((1,*x.shape[1:]), sigma, x, i))) for i in range(samples))/samples
 
-@register_smooth('scales')
+@register_smooth('scales', plain=True)
 def _scales(method, o,
     scales=(1., 9/7, 11/7), # Sizes of the input, as multiples of its own
     flips=True # Flipped as well?

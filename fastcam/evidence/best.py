@@ -33,7 +33,7 @@ def _chance(d):
     "How likely differences `d` (n,) with such a mean are where there is none: of a t test, and never less than of a coin"
     n,mean = len(d),d.mean() if len(d) else 0.
     if n<2 or not mean>0: return 1.
-    se = d.std(ddof=1)/n**.5
+    se = _se(d)
     return max(2.**-n, stdtr(n-1, -mean/se) if se>0 else 0.)
 
 class Race:
@@ -486,7 +486,7 @@ def best_cam(self:Learner,
     "Race methods and layers on a sample, and pick the cheapest of those that cannot be told from the best"
     methods,fs = [m for m in as_list(methods) if m!='random'],_asked_metrics(by)
     placed = not fs
-    layers = ['input'] if layers is None and of_input(methods) else [] if layers is None else as_list(layers)
+    layers = asked_layers(layers, methods)
     _check_race(methods, layers, max_n, kwargs)
     passes = _Passes(progress_of(self))
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.best_cam):

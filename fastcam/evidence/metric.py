@@ -7,8 +7,8 @@ __all__ = ['last_two', 'usual_methods', 'relevance_rank', 'Scorer', 'register_me
            'deletion_curve', 'insertion_curve', 'deletion_auc', 'insertion_auc', 'average_drop', 'confidence_increase',
            'road_morf', 'road_lerf', 'road', 'infidelity', 'max_sensitivity', 'correlate', 'flip_agreement',
            'complexity', 'coherency', 'adcc', 'as_list', 'sampled_dl', 'measured_act', 'metric_values', 'progress_of',
-           'check_twice', 'asks_maps', 'as_metric', 'activation_sum', 'target_rows', 'of_input', 'usual_pairs',
-           'shares_pass', 'maps_of_pairs']
+           'check_twice', 'asks_maps', 'as_metric', 'activation_sum', 'target_rows', 'of_input', 'asked_layers',
+           'usual_pairs', 'shares_pass', 'maps_of_pairs']
 
 # %% ../../nbs/evidence/00_metric.ipynb #40dc364f
 from fastai.vision.all import *
@@ -565,6 +565,14 @@ def of_input(
     "Do all of these, besides Random, explain the input itself where no layer is given?"
     asks = [asks_layer(m) for m in methods if m!='random']
     return bool(asks) and all(a=='input' for a in asks)
+
+def asked_layers(
+    layers, # One layer, a list, or None
+    methods # Names of methods, or functions
+) -> list: # Empty where each method looks by itself
+    "The layers that are asked for; where none is, the input itself for methods of the input"
+    if layers is None: return ['input'] if of_input(methods) else []
+    return as_list(layers)
 
 last_two = (-1,-2)
 

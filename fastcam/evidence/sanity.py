@@ -281,9 +281,9 @@ def _says(overlap, p):
 
 def _judged(overlap, chance):
     "What the table says of overlaps (n,), of which some may be NaN"
-    o = overlap[~np.isnan(overlap)]
-    mean,p = o.mean() if len(o) else np.nan,_no_more(o, chance)
-    return dict(overlap=mean, se=o.std(ddof=1)/len(o)**.5 if len(o)>1 else np.nan, chance=chance, p=p, n=len(o), verdict=_says(mean, p))
+    o = pd.Series(overlap).dropna()
+    mean,p = o.mean(),_no_more(o.to_numpy(), chance)
+    return dict(overlap=mean, se=o.sem(), chance=chance, p=p, n=len(o), verdict=_says(mean, p))
 
 @patch
 @in_words
@@ -302,7 +302,7 @@ def class_sensitivity(self:Learner,
     if not 0<share<1: raise ValueError(f"`share` is {share!r}: expected the share of a map's cells that are hot, between 0 and 1")
     methods = as_list(methods)
     check_twice(methods)
-    layers = ['input'] if layers is None and of_input(methods) else [] if layers is None else as_list(layers)
+    layers = asked_layers(layers, methods)
     found,hot = defaultdict(list),{}
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.class_sensitivity):
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=layers or [None], **kwargs)
