@@ -214,13 +214,16 @@ def is_lying(
     except ValueError: return False
     return bool(M[0,0]>M[0,1].abs() and M[1,1]>M[1,0].abs())
 
+def _as_drawn(pic, size):
+    "The picture, which has `size` in full, with no more pixels than are drawn; and its size"
+    return (pic if max(pic.shape[-2:])<=_most else _with_fewer(pic, _fitting(size, _most))),size
+
 def drawn_file(
     file, # Of a picture
     cls=PILImage # The class that opens it
 ) -> tuple: # The picture, and the (height, width) that it has in full
     "The picture in a file, with as many pixels as are drawn"
-    pic,size = _drafted(file, cls)
-    return (pic if max(pic.shape[-2:])<=_most else _with_fewer(pic, _fitting(size, _most))),size
+    return _as_drawn(*_drafted(file, cls))
 
 def drawn_original(
     dl:DataLoader, # Indexed: its items can be read again
@@ -229,7 +232,7 @@ def drawn_original(
 ) -> tuple: # The picture, and the (height, width) that it has in full
     "The picture of item `i` as fastai opens it, with as many pixels as are drawn"
     pic,_,size = _opened_as(dl, i, inp, True)
-    return (pic if max(pic.shape[-2:])<=_most else _with_fewer(pic, _fitting(size, _most))),size
+    return _as_drawn(pic, size)
 
 # %% ../../nbs/learner/02_view.ipynb #b209930e
 def _gray(pic, v, d=0.):
