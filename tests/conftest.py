@@ -4,6 +4,13 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).resolve().parent.parent
+if 'PYTEST_XDIST_WORKER' in os.environ: os.environ.setdefault('OMP_NUM_THREADS', '1')  # several processes share the cores; read when torch is imported
+
+longest = ['test_notebooks','test_words','test_docs','test_archs','test_best','test_explore_page']
+
+def pytest_collection_modifyitems(items):
+    "The longest files first, so that no process works on one of them alone at the end"
+    items.sort(key=lambda o: longest.index(o.path.stem) if o.path.stem in longest else len(longest))
 
 @pytest.fixture(scope='session')
 def run():

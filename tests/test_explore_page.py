@@ -160,7 +160,7 @@ def test_film(opened, served):
         shown = pg.evaluate("seen()")
         assert [i for i in shown if i<24]==[o['i'] for o in film if f(o)]
         pg.locator('#filters button', has_text=kind).click()
-    pg.locator('#film li.more').scroll_into_view_if_needed()
+    pg.evaluate("document.querySelector('#film li.more')?.scrollIntoView()")     # at once: while Playwright waits for it to be still, the page may have replaced it
     pg.wait_for_selector('#film li[data-i="47"]')
     pg.select_option('#sort', 'loss')
     order = pg.evaluate('seen()')

