@@ -459,7 +459,7 @@ def test_all_broken(learn, tmp_path):
     (dict(items='fotos'), FileNotFoundError, "no file or folder 'fotos'"), (dict(items=[Path('a.png'),'b.png','c.png']), FileNotFoundError, "'a.png', and none of 2 others"),
     (dict(items=files[:3], method='gradcamm'), ValueError, "'gradcam'"), (dict(items=files[:3], layer='0.99'), ValueError, "no layer '0.99'"), (dict(items=files[:3], target='levle'), ValueError, "'level'"),
     (dict(items=files[:3], eigne=1), TypeError, 'eigne'), (dict(items=files[:3], methods=['gradcam']), TypeError, '`method='), (dict(items=files[:3], layers=[-1]), TypeError, '`layer='),
-    (dict(items=files[:3], target=9), IndexError, '9'), (dict(items=files[:3], fuse='maen'), ValueError, "'mean'")], ids=str)
+    (dict(items=files[:3], target=9), IndexError, '9'), (dict(items=files[:3], fuse='maen'), ValueError, "'mean'")])
 def test_refused_before_anything_is_written(learn, tmp_path, kw, error, said):
     "The folder is as it was, made or not, and then takes the right call; also where the first file is broken"
     (tmp_path/'broken.png').write_bytes(b'')

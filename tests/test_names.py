@@ -406,7 +406,7 @@ def test_against():
     cams = learn.cam(fs)
     assert [t.split('\n')[0] for t in titles(learn.cam(fs, target=Neg()))]==[f'against {o[0]} ({p[0]:.2f})' for o,p in zip(cams.labels, cams.probs)]
 
-@pytest.mark.parametrize('kw', [dict(method='eigencam'), dict(method='random'), dict(method=weight_method(lambda a: a), smooth='tta')], ids=str)
+@pytest.mark.parametrize('kw', [dict(method='eigencam'), dict(method='random'), dict(method=weight_method(lambda a: a), smooth='tta')], ids=['eigencam','random','own'])
 def test_blind(kw):
     "Maps that are the same whatever is asked claim no class, also from a folder; those that are not do"
     learn,fs = small_learner(),drawn_files()[0][:2]
