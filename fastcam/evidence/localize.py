@@ -174,7 +174,7 @@ _no_truth = "These items have no boxes, masks or points as targets: give `truth`
 def _targets(cams):
     "The items' own boxes, masks or points, on the pictures shown"
     ok,decode = lambda t: isinstance(t, (LabeledBBox,TensorMask,TensorPoint)),getattr(cams.dl, 'decode_batch', None)
-    its = [] if decode is None or cams.xb is not None else [L(o).filter(ok) for b in cams._batches() for o in decode(b, max_n=len(b[0]), full=False)]
+    its = [] if decode is None or cams.xb is not None else [L(o).filter(ok) for b in cams._batches() if is_decoded(b) for o in decode(b, max_n=len(b[0]), full=False)]
     if not any(its):
         raise ValueError(_no_truth)
     return [o[-1] if len(o) else None for o in its]
@@ -202,7 +202,7 @@ def item_truths(cams, truth, original):
 
 def class_names(cams):
     "For each item the names of the classes explained, None for what has none"
-    return [[None if c<0 or cams.names is None else cams.names[c] for c in o.tolist()] for o in cams._idxs]
+    return [[None if c<0 or cams.names is None else name_in(cams.names, c) for c in o.tolist()] for o in cams._idxs]
 
 def _held(cams, truths, sizes, thresh, tol):
     rows,files = [],cams.files

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['types_of', 'PointNames', 'vocab_of', 'pad_of', 'as_item', 'first_list', 'file_of', 'as_texts', 'whole_texts',
-           'ItemReader', 'as_pictures', 'Batches', 'Changed', 'explained_dl', 'first_input']
+           'ItemReader', 'as_pictures', 'is_decoded', 'Batches', 'Changed', 'explained_dl', 'first_input']
 
 # %% ../../nbs/learner/01_items.ipynb #827960b6
 from fastai.vision.all import *
@@ -351,6 +351,12 @@ def as_pictures(
     if not any(_are_pictures(x) or _are_dicts(x) for x in xb): return xb
     return tuple(torch.stack(list(x)) if _are_pictures(x) else x for x in xb if not _are_dicts(x))
 
+def is_decoded(
+    b # A batch
+) -> bool:
+    "Can fastai take the batch apart into items, to decode them? Not where a part is a list with an entry for each, such as a dict or boxes"
+    return not any(is_listy(o) and len(o)==len(b[0]) for o in b)
+
 def _rows_of_list(o, rows, bs):
     "Of `o`, a part of a batch of `bs` items, those of the items `rows`"
     if isinstance(o, Tensor): return o[rows] if o.ndim and len(o)==bs else o
@@ -528,6 +534,15 @@ def _own_dl(learn, ds_idx):
         raise ValueError("There are no items to explain: this dataset is empty, as in a learner that was loaded. Give items, such as a file")
     return dl
 
+def _padded(samples):
+    "fastai's padding of boxes; of items that come without them there is nothing to pad"
+    return bb_pad(samples) if len(samples[0])>1 else samples
+
+def _without_boxes(dl):
+    "Keywords for the `DataLoader` `dl` by which it takes items without true boxes, too"
+    fs = list(dl.before_batch.fs) if isinstance(getattr(dl, 'before_batch', None), Pipeline) else []
+    return dict(before_batch=Pipeline([_padded if f.name=='bb_pad' else f for f in fs])) if any(f.name=='bb_pad' for f in fs) else {}
+
 def _read_again(learn, dl, n):
     "The fastai `DataLoader` `dl` as in validation: in order, none left out, nothing random; `Batches` where no item can be read again by its position"
     in_training = getattr(dl.dataset, 'split_idx', None)==0
@@ -535,6 +550,7 @@ def _read_again(learn, dl, n):
     elif in_training and not hasattr(dl, 'sort_func'): dl = learn.dls.test_dl(dl.items, with_labels=True)
     known = L(n, dl.n).filter(lambda o: o is not None)
     kw = dict(n=min(known)) if known and not dl.prebatched else {}
+    kw.update(_without_boxes(dl))
     if not Batches(dl if dl.n is not None else dl.new(**kw)).again: return Batches(dl.new(shuffle=False, drop_last=False, **kw), n)
     if getattr(dl.create_item, 'func', None) is not _create_item: kw['create_item'] = partial(_create_item, dl)
     return whole_texts(dl, **kw) if hasattr(dl, 'sort_func') else dl.new(shuffle=False, drop_last=False, **kw)
