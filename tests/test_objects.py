@@ -5,6 +5,7 @@ from torchvision.models import detection
 from fastcam.engine.objects import *
 from fastcam.engine.trace import *
 from fastcam.engine.capture import giving
+from fastcam.apps import cli
 from utils import *
 
 # ---- a detector whose answer is known: bright squares, at the place where they are
@@ -252,6 +253,69 @@ def test_metrics():
     learn = detector_learner()
     df = learn.cam_metrics(target=Detections(1), methods=['hirescam'], max_n=2)
     assert df.notna().any(axis=None)
+
+@cache
+def square_files():
+    "The pictures as files, red, green and blue alike"
+    d = _dir.setdefault(0, TemporaryDirectory())
+    for i,x in enumerate(pictures): Image.fromarray((x[0]*40).byte().numpy()).convert('RGB').save(Path(d.name)/f'{i}.png')
+    return get_image_files(d.name).sorted()
+_dir = {}
+
+class FromFiles(Squares):
+    "Reads pictures of 0..1 in three channels, one batch or a list"
+    def forward(self, xs): return super().forward([o[:1]*255/40 for o in xs])
+
+def own_box(f): return dicts(f)
+def two_boxes(f): return [[8,8,20,20],[36,40,48,52]]
+def two_labels(f): return ['square','other']
+def pairs(b): return tuple(zip(*b))
+def beside(b): return torch.stack([o[0] for o in b]),[o[1]['boxes'] for o in b]
+def both(items): return [0,1,2],[0,1,2]
+def no_loss(*args): return tensor(0.)
+
+def file_learner(kind):
+    "A learner of files: fastai's blocks for boxes, or a collate of its own that gives dicts, or boxes beside a batch"
+    fs = square_files()
+    if kind=='blocks':
+        block = DataBlock((ImageBlock,BBoxBlock,BBoxLblBlock), get_items=noop, splitter=both, get_y=[two_boxes,two_labels], n_inp=1)
+        dls = block.dataloaders(fs, bs=2, num_workers=0)
+    else:
+        ds = Datasets(fs, [[PILImage.create],[own_box]], splits=([0,1,2],[0,1,2]), n_inp=1)
+        dls = ds.dataloaders(bs=2, after_item=[ToTensor(),IntToFloatTensor()], create_batch=pairs if kind=='dicts' else beside, num_workers=0)
+    learn = Learner(dls, FromFiles(), loss_func=no_loss)
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+@pytest.mark.parametrize('kind', ['blocks','dicts'])
+def test_files(kind, tmp_path, capsys):
+    "New files have no true boxes, and need none; maps, pictures, exports and the command are those of the validation set"
+    learn,fs = file_learner(kind),square_files()
+    cams = learn.cam()
+    assert [len(o) for o in cams.labels]==[2,1,0]
+    again = learn.cam(list(fs))
+    assert all(torch.equal(a, b) for a,b in zip(cams._maps, again._maps)) and cams.labels==again.labels
+    assert sum(len(ax.patches) for ax in learn.cam(fs[0]).show())==2
+    pytest.importorskip('pyarrow')
+    with pytest.warns(UserWarning, match='it has no object'): saved = load_cams(learn.export_cams(tmp_path/'maps', list(fs), target=TopK(1), overlays=True))
+    assert all(torch.allclose(a.float(), b[:1].float(), atol=1e-4) for a,b in zip(saved.boxes, cams.boxes)) and len(saved)==2
+    learn.export(tmp_path/'export.pkl')
+    cli.explain_images(cli.load_exported(tmp_path/'export.pkl'), fs, tmp_path/'out', target=None)
+    said = capsys.readouterr().out.splitlines()
+    assert [o.split(' -> ')[0] for o in said]==[f"{f.name}: {', '.join(f'{l} {p:.2f}' for l,p in zip(ls, ps)) or 'no object found'}" for f,ls,ps in zip(fs, cams.labels, cams.probs)]
+    plt.close('all')
+
+def test_boxes_beside():
+    "Boxes in a list beside a batch of pictures: fastai would take them apart as if they were a batch"
+    learn = file_learner('beside')
+    cams = learn.cam()
+    pics = cams.pictures()
+    assert len(pics)==3 and all(torch.allclose(p.as_subclass(Tensor), x.repeat(3,1,1)*40/255, atol=1/255) for p,x in zip(pics, pictures))
+
+def test_classes_of_a_detector():
+    "A class by itself is no question to it, and the error says what is; so many of the best are that many objects"
+    with pytest.raises(TypeError, match=r'ask `target=Detections\(\)`'): cam_maps(Squares(), batch(), 1)
+    assert [len(m) for m in cam_maps(Squares(), batch(), TopK(1))]==[1,1,0]
 
 # ---- torchvision's detectors, with random weights
 def tv(name, **kwargs):

@@ -68,7 +68,7 @@ def _values(s):
 
 def _choices(learn,
     target:str=None, # What: a class or its index, or several with commas (default: what the model predicts)
-    top:int=None, # What: so many of the most probable classes
+    top:int=None, # What: so many of the most probable classes, or of the objects that a detector finds
     layer:str=None, # Where: -2 is a stage earlier than the last; or its name; several with commas
     method:str=None, # How: the name of a method, such as hirescam (default: what the task asks for)
     fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
@@ -120,7 +120,8 @@ def explain_images(learn, images, out, **choices):
         except (ValueError,IndexError,TypeError) as e: raise CliError(e)
         try: _save(cams[0], dest)
         except OSError as e: raise CliError(f'Cannot write {dest}: {_why(e)}')
-        print(f"{o.name}: {', '.join(l if p is None else f'{l} {p:.2f}' for l,p in zip(cams.labels[0], cams.probs[0]))} -> {dest}")
+        said = ', '.join(l if p is None else f'{l} {p:.2f}' for l,p in zip(cams.labels[0], cams.probs[0]))
+        print(f"{o.name}: {said or 'no object found'} -> {dest}")
     if bad: raise CliError(f'{bad} of {len(images)} photos could not be read')
 
 # %% ../../nbs/apps/01_cli.ipynb #a8ad89dc

@@ -508,7 +508,7 @@ class _Export(CAMCallback):
         (s,want),self.ready = self.shard,self.ready+len(rows)
         if found is not None:
             super().keep(rows, found)
-            self.leave_out([i for i,c in zip(rows, found.idxs) if not len(c)], "There is nothing to explain: it has none of the classes asked about")
+            self.leave_out([i for i,c in zip(rows, found.idxs) if not len(c)], f"There is nothing to explain: it has {'no object' if len(found.objects) else 'none of the classes'} asked about")
             self.kept += rows
             if self.overlays: self.draw(s, rows, found)
         if self.ready<len(want): return

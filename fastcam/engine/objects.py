@@ -243,9 +243,9 @@ class Detections(Target):
     def layers(self, model, xb): return object_levels(model, xb, self)
 
 @register_form_target
-def _detections(pred):
+def _detections(pred, k):
     "A detector's own lists, and boxes beside logits, ask for objects; one tensor may be anything"
-    return Detections() if _of_dicts(pred) is not None or not is_listy(pred) and _of_queries(pred) is not None else None
+    return Detections(k) if _of_dicts(pred) is not None or not is_listy(pred) and _of_queries(pred) is not None else None
 
 # %% ../../nbs/engine/14_objects.ipynb #f4fd13c4
 def _slopes(t, outs):

@@ -171,6 +171,8 @@ def _take(pred, idx): return pred.gather(1, idx.clamp(min=0))
 
 def _several_said(pred):
     "The error for a prediction whose answer is not known: what it holds, and a function that picks a number"
+    if (form := form_target(pred)) is not None:
+        return f"The model's prediction holds what a detector finds, and no classes that are asked about by themselves: ask `target={form!r}`, which takes how many, or which, and from which score on"
     said = lambda path: 'p'+''.join(f'[{k!r}]' for k in path)
     parts = [(said(p),t) for p,t in tensors_by_path(pred)]
     held = [f'`{p}` {tuple(t.shape)}' for p,t in parts[:8]] + [f'{len(parts)-8} more']*(len(parts)>8)
@@ -219,15 +221,16 @@ def with_answers(
 
 _form_targets = []
 def register_form_target(f):
-    "Decorator: `f(pred)` is the `Target` that predictions of one form ask for where nothing is chosen, None for predictions of other forms"
+    "Decorator: `f(pred, k)` is the `Target` that predictions of one form ask for where nothing but how many, `k`, is chosen; None for predictions of other forms"
     _form_targets.append(f)
     return f
 
 def form_target(
-    pred # The model's prediction
+    pred, # The model's prediction
+    k=None # So many at most; as many as there are if None
 ): # A `Target`
     "What predictions of this form ask for where nothing is chosen; None if that is no more than their outputs"
-    return None if isinstance(pred, Tensor) else first(t for f in _form_targets if (t := f(pred)) is not None)
+    return None if isinstance(pred, Tensor) else first(t for f in _form_targets if (t := f(pred, k)) is not None)
 
 class Target:
     "Which numbers of a prediction are explained"
@@ -385,7 +388,7 @@ class TopK(Target):
         if k is not None and k<1: raise ValueError(f"`k` is {k}: at least one class is needed")
         self.k = k
     def setup(self, vocab=None, n=None): return _like(self, signed=self.vocab is not None and bool(self.vocab.values))
-    by_form = property(lambda self: self.k is None)
+    def of_form(self, pred): return form_target(pred, self.k) or self
     def ask(self, pred, rows, yb=()):
         return self.region().ask(pred, rows, yb) if self.k is None and self.by_place(pred) else super().ask(pred, rows, yb)
     def idxs(self, pred, rows, yb):

@@ -269,10 +269,15 @@ def _decoded(self:CAMs, inp):
     "Input `inp` of the items, decoded"
     return L(x for b in self._batches() for x in self._decoded_batch(b, inp))
 
+def _gives_lists(dl):
+    "Are pictures a list in the batches of fastai's `dl`, as detectors take them?"
+    return isinstance(dl._types, dict) and isinstance(first(first(dl._types.values())), dict)
+
 @patch
 def _decoded_batch(self:CAMs, b, inp):
     if not hasattr(self.dl, 'decode_batch'): return b[inp]
-    if self.xb is not None or not is_decoded(b): return self.dl.decode(b)[inp]                         # without labels there is no item to decode
+    if not is_decoded(b) or _gives_lists(self.dl): return to_cpu(self.dl.after_batch.decode(b))[inp]
+    if self.xb is not None: return self.dl.decode(b)[inp]                # without labels there is no item to decode
     return [o[inp] for o in self.dl.decode_batch(b, max_n=len(b[0]), full=False)]
 
 @patch
