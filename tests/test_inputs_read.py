@@ -308,6 +308,22 @@ def test_no_grid_of_answers(what):
     want = (g.flatten(2).mean(2).reshape(*g.shape[:2], *[1]*(g.ndim-2))*kept['o']).sum(1, keepdim=True).detach()
     same(cam_maps(model, x, target=lambda pred: pred.flatten(1)[:,7], layer='body', method='gradcam'), want, 1e-4)
 
+class Cooler(Callback):
+    def after_pred(self): self.learn.pred = self.pred/2
+
+@pytest.mark.parametrize('what', ['digits','digits of signals'])
+def test_no_grid_behind_a_callback(what):
+    "Nor is what a callback makes of it: refused with what to give, and each answer explained by its number, as the function says it by hand"
+    make,x = no_grids[what]
+    learn = learner_of(make().eval(), x)
+    learn.loss_func = lambda p,*y: p.mean()
+    learn.add_cb(Cooler())
+    with pytest.raises(ValueError, match=r'5 answers of 11 classes each.*target=\[Head\(i\) for i in range\(5\)\]'): learn.cam()
+    cams = learn.cam(target=[Head(i) for i in range(5)])
+    with torch.no_grad(): best = learn.model(x).argmax(2)
+    assert cams.labels==[[f'{c} (head {i})' for i,c in enumerate(o)] for o in best.tolist()]
+    same(cams.maps, learn.cam(target=lambda p: p.amax(2), method='gradcam').maps)
+
 up = partial(F.interpolate, scale_factor=4)
 grids = {
     'pictures':          (lambda: Answering(2, lambda o,c: up(c(o)), nn.Conv2d(8,5,1)), small, (24,32)),
@@ -341,6 +357,10 @@ def test_points(nd, method):
     fc = nn.Linear(8,6)
     flat,paired = Answering(nd, pooled, fc).eval(),Answering(nd, lambda o,fc: pooled(o, fc).unflatten(1, (3,2)), fc).eval()
     for target in (Outputs(), [0,3,5], Outputs(which=[4])): same(cam_maps(paired, x, target=target, method=method), cam_maps(flat, x, target=target, method=method))
+    if method=='gradcam':                                            # windows count by their number, which is no probability
+        kw = dict(method=method, smooth='windows', scales=2)
+        want = cam_maps(flat, x, target=lambda p: p[:,4], **kw)
+        for model in (flat,paired): same(cam_maps(model, x, target=Outputs(which=[4]), **kw), want)
     maps = cam_maps(flat, x, target=Outputs())
     kw = dict(target=Outputs(), samples=8)
     torch.testing.assert_close(infidelity(paired, x, maps, **kw), infidelity(flat, x, maps, **kw))

@@ -12,6 +12,7 @@ from .trace import *
 from .grid import *
 from .dry import *
 from .layer import *
+from .target import *
 from contextlib import ExitStack, nullcontext, suppress
 from torch.overrides import TorchFunctionMode
 import itertools, weakref
@@ -317,7 +318,7 @@ class Capture:
         self.modes.close()
         if self.done: return
         if pred is None: return self._arm()                          # the model failed: another call may not
-        self.raw,self.pred,self.done = pred,main_pred(pred),True
+        self.raw,self.pred,self._answer,self.done = pred,main_pred(pred),None,True
         self.written = [t._version for t in tensors_in(self.pred)]
 
     @property
@@ -327,10 +328,10 @@ class Capture:
 
     @property
     def answer(self):
-        "The prediction that is explained: the model's, or what `answered_by` makes of it"
-        if self.answered_by is None: return self.pred
+        "The prediction that is explained: the model's, or what `answered_by` makes of it; it knows whether it is a grid of answers, see `with_answers`"
         if self._answer is None:
-            with torch.enable_grad(): self._answer = self.answered_by(self.pred, slice(None))
+            with torch.enable_grad(): pred = self.pred if self.answered_by is None else self.answered_by(self.pred, slice(None))
+            self._answer = with_answers(self.model, self.xb, pred)
         return self._answer
 
     @property

@@ -96,17 +96,6 @@ def _asked_for(ts, keep):
     "`ts` item by item, less the columns that an item has not; as they are where all items have all"
     return ts if keep.all() else L(t[k] for t,k in zip(ts, keep))
 
-def _check_places(target, cap):
-    "ValueError where a prediction of three dimensions for pictures is asked about classes, and may be a row of answers as well as a class for each place"
-    if isinstance(target, Several):
-        for t in target.ts: _check_places(t, cap)
-    x,pred = cap.xb[0],target.answer(cap.answer)
-    if type(target).scores is not Target.scores or not target.by_place(pred) or pred.ndim>3 or x.ndim<4 or pred.shape[2] in x.shape[2:]: return
-    n,m = pred.shape[1:]
-    raise ValueError(f"The prediction is {tuple(pred.shape)} for pictures {tuple(x.shape)}: is that {n} answers of {m} classes each, as for digits of a number, or "
-                     f"{n} classes at {m} places? Of answers `target=[Head(i) for i in range({n})]` is the class predicted in each, `Head(0, 3)` a class of the "
-                     "first; of places `target=Region()`; anything else is a function of the prediction, such as `lambda p: p[:,0,3]`")
-
 def _layers(model, xb, layer, mods, ask):
     "`find_layers`, where 'input' is the input itself"
     each = layer if is_listy(layer) else [layer]
@@ -237,9 +226,7 @@ class Explainer:
         cap.unhook()                                                 # methods call the model again
         self._check_captured(cap)
         cap.check_order()
-        cap.pred = with_answers(cap.model, cap.xb, cap.pred)
         self.target = self.target.of_form(cap.answer)
-        _check_places(self.target, cap)
         o = Pass(cap, self.target.ask(cap.answer, rows, yb))
         numbers,which = o.asked
         if not math.isfinite(numbers.detach().sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
@@ -295,8 +282,7 @@ class Explainer:
         "What is kept of the prediction for the question `q`, probabilities where there are any"
         p,heads = q.summary(pred),q.heads
         if p is None: return None
-        if heads is None or p.shape[1]!=sum(heads.sizes): return p.float() if is_dense(q.answer(pred)) else q.sure(p.float(), act)
-        return p.float() if q.by_place(pred) else heads.probs(p.float())
+        return q.sure(p.float(), act if heads is None or p.shape[1]!=sum(heads.sizes) else heads.probs)
 
     def _true(self, yb):
         "True values of a batch, one tensor; None where they are not known, or a picture each"
@@ -459,7 +445,6 @@ def _shares_of_inputs(model, xb, target, empty):
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods, Capture(model, {}, mods=mods) as cap:
         model(*xb)
         cap.unhook()
-        cap.pred = with_answers(cap.model, cap.xb, cap.pred)
         target = target.of_form(cap.answer)
         o = Pass(cap, target.ask(cap.answer, range(n_items(xb)), ()))
         return stack_alike(_asked_for(shares_of(o, empty), o.idx!=-2))

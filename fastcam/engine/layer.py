@@ -345,17 +345,22 @@ def _follows(pred, dry):
     picks = Picks(pred, [Maps(pred.shape[2:])], 12)
     return any(look.passed for look in judge(picks, _at_inputs(picks.numbers(), inputs)))
 
+def _may_be_grid(pred, x):
+    "May a prediction (batch, classes, *grid) for the input `x` be one of every place, by its shape? Its grid is in the input's proportions, axis by axis"
+    grid = tuple(pred.shape[2:])
+    if math.prod(grid)<2: return pred.ndim>2
+    if len(grid)==1 and x.ndim>3: return False
+    return any(same_ratio(grid, [x.shape[a+1] for a in axes]) for axes in place_axes(x.shape[1:], len(grid)))
+
 def is_grid_of_answers(
     pred, # The first tensor of a prediction for one item
     x, # The main input
     dry # `DryPass`
 ) -> bool:
     "Is a prediction (1, classes, *grid) one of every place, as in segmentation? Its grid is in the input's proportions, axis by axis; of few cells or one axis, which may be so by chance, gradients tell"
-    grid = tuple(pred.shape[2:])
-    if math.prod(grid)<2: return pred.ndim>2
-    if len(pred)!=1 or len(grid)==1 and x.ndim>3: return False
-    if not any(same_ratio(grid, [x.shape[a+1] for a in axes]) for axes in place_axes(x.shape[1:], len(grid))): return False
-    return len(grid)>1 and max(grid)>7 or _follows(pred, dry) is not False
+    if not _may_be_grid(pred, x): return False
+    grid = pred.shape[2:]
+    return grid.numel()<2 or len(pred)==1 and (len(grid)>1 and max(grid)>7 or _follows(pred, dry) is not False)
 
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
@@ -1078,13 +1083,13 @@ def answers_are_grid(
     xb, # Its input, or a tuple of its inputs
     pred # What it gives for them, (batch, classes, *grid)
 ) -> bool:
-    "Is this prediction one of every place, as in segmentation? By its shape alone where the model cannot be looked into"
+    "Is this prediction one of every place, as in segmentation? By its shape alone where the model cannot be looked into, or others have made it of what the model gave"
     xb = tuplify(xb)
-    with alone(model):
-        try: found = _look_up(model, xb)
-        except Exception: return True
     if len(pred)!=n_items(xb): return False
-    return found.answers if found.shape==pred.shape[1:] else True
+    with alone(model), suppress(Exception):
+        found = _look_up(model, xb)
+        if found.shape==pred.shape[1:]: return found.answers
+    return _may_be_grid(pred, xb[main_input(xb)])
 
 def find_layers(
     model:nn.Module, # Any model

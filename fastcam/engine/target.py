@@ -180,12 +180,20 @@ def _several_said(pred):
     return (f"The model's prediction is a {type(pred).__name__}: give `target=` a function that makes one number (batch,) or k numbers (batch, k) of it{pick}. "
             f"It holds {', '.join(held) or 'no floating point tensor'}, and which of these is explained is not known")
 
+def _no_rows_said(pred):
+    "The error for a prediction that has no row of classes for each item, and is no grid of answers"
+    heads = ''
+    if pred.ndim==3:
+        n,m = pred.shape[1:]
+        heads = (f"if these are {n} answers of {m} classes each, as for digits of a number, `target=[Head(i) for i in range({n})]` is the class predicted in each, and "
+                 "`Head(0, 3)` a class of the first; else ")
+    return (f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes), or a grid in the input's proportions: {heads}give `target=` a function that "
+            f"makes (batch,) or (batch, k) of it, such as `lambda pred: pred[:,0{',0'*(pred.ndim-2)}]`")
+
 def _rows(pred):
     "The outputs as (batch, n)"
     if not isinstance(pred, Tensor): raise TypeError(_several_said(pred))
-    if pred.ndim not in (1,2):
-        raise ValueError(f"The model's prediction has shape {tuple(pred.shape)}, expected (batch, classes), or a grid in the input's proportions: give `target=` a "
-                         f"function that makes (batch,) or (batch, k) of it, such as `lambda pred: pred[:,0{',0'*(pred.ndim-2)}]`")
+    if pred.ndim not in (1,2): raise ValueError(_no_rows_said(pred))
     # fastai's own `as_subclass` keeps what it knows of a tensor, which takes its time
     return torch.as_subclass(pred if pred.ndim==2 else pred[:,None], Tensor)
 
@@ -338,7 +346,6 @@ class Target:
     def chances(self, pred, rows=slice(None)):
         "Of a question: how far the model believes what is asked (rows, k): probabilities of classes; of what is no class the number itself, where it is positive"
         s,idx = self.scores(pred, rows),self.idx[rows]
-        if is_dense(pred): return s.relu()
         return torch.where(idx<0, s.relu(), self.softmax(self.read(pred)).gather(1, idx.clamp(min=0)))
     def layers(self, model, xb):
         "By name, the layers at which this is best seen, which see `Levels`; None for the default layer"
@@ -420,6 +427,7 @@ class Outputs(Target):
         if not isinstance(names, str) and not is_listy(names): raise TypeError(f"`names` is {names!r}: expected a list, a name for each output")
         store_attr()
     def measured(self, pred, act, rows=slice(None)): return self.scores(pred, rows)
+    def chances(self, pred, rows=slice(None)): return self.scores(pred, rows).relu()
     def idxs(self, pred, rows, yb):
         n = pred.shape[1]
         if not isinstance(self.names, str) and len(self.names)!=n: raise ValueError(f"There are {len(self.names)} names for {n} outputs")
@@ -609,7 +617,9 @@ class Region(Target):
             m = m.index_select(d, at.long().clamp(0, n-1).to(m.device))
         return _like(self, mask=m)
     def title(self, i, j, vocab=None): return (super() if self.target is None else self.target).title(i, j, vocab)
+    def chances(self, pred, rows=slice(None)): return self.scores(pred, rows).relu()
     def summary(self, pred): return self.share
+    def sure(self, p, act): return p
 
 # %% ../../nbs/engine/04_target.ipynb #d9784742
 class _Of(Target):
