@@ -53,11 +53,11 @@ def share(m, there):
 
 # ---- (model, keywords, calls of the model in all)
 of_layers = ['gradcam','hirescam','layercam','gradcampp','xgradcam','eigencam','eigengradcam']
-ways = {'default, as a signal': (Signal, {}, '41'), 'default, as a column': (Column, {}, '1'),
+ways = {'default, as a signal': (Signal, {}, '16'), 'default, as a column': (Column, {}, '1'),
         **{f'{m}, {l}': (Column, dict(method=m, layer=f'net.{l}'), '1') for l in ('conv1_BN','conv2_BN') for m in of_layers},
         **{m: (Signal, dict(method=m), '1') for m in ('inputgrad','inputxgradient')}, 'ig, 3 steps': (Signal, dict(method='ig', steps=3, check=False), '4'),
         'occlusion, window 512, stride 512': (Signal, dict(method='occlusion', window=512, stride=512), '3'),
-        'occlusion, window 128': (Signal, dict(method='occlusion', window=128), '16'), 'occlusion, window 256, stride 32': (Signal, dict(method='occlusion', window=256, stride=32), '26'),
+        'occlusion, window 51': (Signal, dict(method='occlusion', window=51), '41'), 'occlusion, window 256, stride 32': (Signal, dict(method='occlusion', window=256, stride=32), '26'),
         'ig': (Signal, dict(method='ig', check=False), '21'), 'smoothgrad': (Signal, dict(method='smoothgrad'), '17'),
         'rise, n=300': (Signal, dict(method='rise', n=300), '301')}
 

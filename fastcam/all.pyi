@@ -614,12 +614,13 @@ For example:
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?"""
-    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
+    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False, size: Any = None) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
         
         - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
         - dl: `DataLoader`, or list of batches, instead of `items`
         - ds_idx: Without either: 0 looks at the training set, 1 at the validation set
-        - all: Every layer with a grid, not only the stages"""
+        - all: Every layer with a grid, not only the stages
+        - size: As for `Learner.cam`: grids are finer at a larger input"""
     def __getattr__(self, name: str) -> Any: ...
 class TextCAMs(_TextCAMs, CAMs):
     def panels(self, relu: Any = True, scale: Any = 'image', clip: Any = None): r"""What is drawn, text by text, a panel for each target; None where a text has fewer targets than others

@@ -41,7 +41,7 @@ def learn(folder):
 def test_show(folder, learn, tmp_path):
     "The class and its probability for each picture; a broken one is named, the others are done; nothing else is said"
     fs = get_image_files(folder/'pics').sorted()
-    out,err = run('show', folder/'model.pkl', *fs, '--out', 'cams', '--method', 'fullgrad', '--layer', '-2', cwd=tmp_path, ok=False)
+    out,err = run('show', folder/'model.pkl', *fs, '--out', 'cams', '--method', 'fullgrad', '--layer', '-2', '--size', '48', cwd=tmp_path, ok=False)
     assert re.fullmatch(r'.*broken.png: cannot identify image file.*\n1 of 9 photos could not be read\n', err)
     good = [f for f in fs if f.stem!='broken']
     cams = learn.cam(good)
@@ -51,13 +51,13 @@ def test_show(folder, learn, tmp_path):
 
 def test_export_and_resume(folder, learn, tmp_path):
     "Quiet in a pipe; the numbers are those of `export_cams`; the same command again goes on; another is refused"
-    args = folder/'model.pkl', folder/'pics', '--out', 'cams', '--target', 'level,upright', '--options', 'eigen=True', '--shard', '4', '--labels', '--dtype', 'float32'
+    args = folder/'model.pkl', folder/'pics', '--out', 'cams', '--target', 'level,upright', '--options', 'eigen=True', '--size', '40,48', '--shard', '4', '--labels', '--dtype', 'float32'
     out,err = run('export', *args, cwd=tmp_path)
     assert out==f"8 of 9 pictures explained in cams, 1 left out, see {Path('cams/errors')}\n" and not err
     (tmp_path/'cams/errors/00001.parquet').unlink()
     assert run('export', *args, cwd=tmp_path)==(out, err)
     cams = load_cams(tmp_path/'cams')
-    want = learn.cam(list(cams.files), target=['level','upright'], eigen=True)
+    want = learn.cam(list(cams.files), target=['level','upright'], eigen=True, size=(40,48))
     assert torch.allclose(cams.maps, want.maps, atol=1e-5*want.maps.abs().max()) and cams.labels==want.labels and cams.actuals==L(cams.files).map(kind_of)
     with pytest.raises(CliError, match='begun with something else:\n- (.*\n)*- method: none, now "hirescam"'):
         cli.export_main(folder/'model.pkl', folder/'pics', out=tmp_path/'cams', method='hirescam')
@@ -65,8 +65,8 @@ def test_export_and_resume(folder, learn, tmp_path):
 def test_help(monkeypatch):
     "What `--help` says: a line for each option, none too long; and that a model runs code"
     monkeypatch.setenv('COLUMNS', '100')
-    for f,opts in ((cli.show_main, 'model images --out --target --top --layer --method --fuse --smooth --options'),
-                   (cli.export_main, 'model folder --out --target --top --layer --method --fuse --smooth --options --max-n --labels --bs --num-workers --shard --dtype --no-views --overlays')):
+    for f,opts in ((cli.show_main, 'model images --out --target --top --layer --method --fuse --smooth --size --options'),
+                   (cli.export_main, 'model folder --out --target --top --layer --method --fuse --smooth --size --options --max-n --labels --bs --num-workers --shard --dtype --no-views --overlays')):
         out = anno_parser(f.__wrapped__, prog='fastcam').format_help()
         assert 'pickle' in out and 'trust' in out and 'None' not in out
         for o in opts.split(): assert re.search(rf'^  {o}\b', out, re.M), o
@@ -78,7 +78,7 @@ def test_help(monkeypatch):
     (['no.pkl'], 'no.pkl: there is no such file'), (['pics'], 'pics: this is a folder'), (['pics/broken.png'], 'is no exported learner, or was cut off'), (['wrong/cut.pkl'], 'wrong/cut.pkl'),
     (['wrong/weights.pkl'], 'holds no learner, but perhaps weights, as `learn.save\\(\\)` writes them'), (['named.pkl'], "needs the module 'labels', which cannot be found.*label function.*PYTHONPATH"),
     (['model.pkl', '--target', 'levle'], "Close matches: 'level'"), (['model.pkl', '--method', 'gradcamm'], "'gradcam'"), (['model.pkl', '--layer', '9.9'], "9.9"), (['model.pkl', '--options', 'eigen'], 'are pairs.*eigen'),
-    (['model.pkl', '--options', 'eigne=1'], "eigne"), (['model.pkl', '--target', 'level', '--top', '2'], 'not both'), (['model.pkl', '--fuse', 'men'], "'mean'")])
+    (['model.pkl', '--options', 'eigne=1'], "eigne"), (['model.pkl', '--target', 'level', '--top', '2'], 'not both'), (['model.pkl', '--fuse', 'men'], "'mean'"), (['model.pkl', '--size', 'big'], "'big'")])
 def test_failures(folder, args, msg, monkeypatch):
     "Said in words by either command, before anything is written"
     import sys

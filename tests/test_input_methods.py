@@ -331,6 +331,17 @@ class Product(Spelled):
 class Gate(Spelled):
     n = 16
     spellings = dict(plain=gate(lambda a,b: a*b.sigmoid()), glu=lambda m,x: F.glu(m.lin(x)), dim=lambda m,x: F.glu(m.lin(x).mT, 1).mT)
+def tanh_gate(y): return 1+torch.tanh(.7978845608028654*(y+.044715*y.pow(3)))
+def of_linear(f): return lambda m,x: f(m.lin(x))
+class TanhGELU(Spelled):
+    spellings = dict(torch=of_linear(partial(F.gelu, approximate='tanh')), left=of_linear(lambda y: .5*y*tanh_gate(y)), right=of_linear(lambda y: y*(.5*tanh_gate(y))), turned=of_linear(lambda y: tanh_gate(y)*(y/2)),
+                     cube=of_linear(lambda y: .5*y*(1+torch.tanh(y*.7978845608028654*(1+.044715*y*y)))))
+class GELU(Spelled): spellings = dict(torch=of_linear(F.gelu), erf=of_linear(lambda y: y*.5*(1+torch.erf(y/math.sqrt(2)))), parts=of_linear(lambda y: .5*y*(2-(1-torch.erf(y*.5**.5)))))
+class Mish(Spelled): spellings = dict(torch=of_linear(F.mish), written=of_linear(lambda y: y*F.softplus(y).tanh()), log=of_linear(lambda y: torch.log1p(y.exp()).tanh()*y))
+class Bent(Spelled):
+    "Of two features, one of them bent: no activation, a product"
+    n = 16
+    spellings = {k:gate(f) for k,f in dict(added=lambda a,b: torch.addcmul(torch.zeros(8, dtype=a.dtype), a.tanh(), b), plain=lambda a,b: a.tanh()*b, other=lambda a,b: b*torch.tanh(a), summed=lambda a,b: (a+0).tanh()*(b*1)).items()}
 class Hardswish(Spelled): spellings = dict(torch=lambda m,x: F.hardswish(m.lin(x)), gate=lambda m,x: (lambda y: y*F.hardsigmoid(y))(m.lin(x)))
 
 def spelled(C, how):
@@ -338,7 +349,7 @@ def spelled(C, how):
     return tokens_net(C(how))
 
 @rules
-@pytest.mark.parametrize('C', [Attention, RMS, LayerNorm, Deviation, Product, Gate, Hardswish])
+@pytest.mark.parametrize('C', [Attention, RMS, LayerNorm, Deviation, Product, Gate, Hardswish, TanhGELU, GELU, Mish, Bent])
 def test_rules_know_spellings(C, rule):
     "What is written in several ways is one function, and has one map; another than without the rule"
     x,(first,*others) = random_input(2,3,7),C.spellings

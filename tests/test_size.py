@@ -30,6 +30,7 @@ def test_interpolated():
     learn = pic_learner(Mine())
     cams,plain = learn.cam(size=80),learn.cam()
     close(cams.inputs, F.interpolate(plain.inputs, (112,80), mode='bilinear'), eps=1e-5)
+    assert list(learn.cam_layers(size=80).grid)==list(layers_table(learn.model, cams.inputs[:1]).grid)!=list(learn.cam_layers().grid)
     close(cams.maps, cam_maps(learn.model, plain.inputs, size=80), eps=1e-5)
     close(cams.views[0].points([[0,0],[80,112]]), plain.views[0].points([[0,0],[40,56]]), eps=.6)
 

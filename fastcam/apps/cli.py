@@ -72,7 +72,8 @@ def _choices(learn,
     layer:str=None, # Where: -2 is a stage earlier than the last; or its name; several with commas
     method:str=None, # How: the name of a method, such as hirescam (default: what the task asks for)
     fuse:str='mean', # How the maps of several layers become one: mean, max, product or tanhmax
-    smooth:str=None, # Average over variants of the picture: tta, noise or windows
+    smooth:str=None, # Average over variants of the picture: tta, noise, scales or windows
+    size:str=None, # Explain at a larger input, for finer maps: pixels of the shorter side, or height,width
     options:str=None # More for the method and for --smooth, such as 'eigen=True', 'n=100' for scorecam or 'samples=8' for --smooth noise
 ):
     "Keywords for `Learner.cam`"
@@ -81,7 +82,8 @@ def _choices(learn,
     target = TopK(top) if top is not None else vocab[target] if target in vocab else _values(target)
     pairs = [o.partition('=') for o in (options or '').split()]
     if bad := first(k for k,eq,_ in pairs if not eq): raise CliError(f"--options are pairs, such as 'eigen=True n=8'; this is none: {bad}")
-    return dict(target=target, layer=_values(layer), method=method, fuse=fuse, smooth=smooth, **{k: as_value(v) for k,_,v in pairs})
+    more = {k: as_value(v) for k,_,v in pairs}
+    return dict(target=target, layer=_values(layer), method=method, fuse=fuse, smooth=smooth, size=_values(size)) | more
 
 # %% ../../nbs/apps/01_cli.ipynb #7560b97f
 def _dests(images, out):
@@ -107,7 +109,7 @@ def explain_images(learn, images, out, **choices):
     "Explain each of `images`, or of those in a folder, with a picture in the folder `out`, and tell of those that cannot be read"
     out,bad,reader = Path(out),0,ItemReader(learn.dls)
     try:
-        Explainer(**choices, vocab=vocab_of(learn.dls))
+        Explainer(**{k:v for k,v in choices.items() if k!='size'}, vocab=vocab_of(learn.dls))
         images = L(images).map(Path).map(reader.files).concat()
     except (ValueError,IndexError,TypeError) as e: raise CliError(e)
     for o,dest in zip(images, _dests(images, out)):

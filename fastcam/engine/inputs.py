@@ -99,7 +99,7 @@ def _ig(o,
     return m
 
 # %% ../../nbs/engine/11_inputs.ipynb #6c766b1b
-_windows_across,_cells_across = {1:20, 2:8, 3:5},{1:16, 2:8, 3:4}
+_windows_across,_cells_across = {1:8, 2:8, 3:5},{1:16, 2:8, 3:4}
 
 def _per_axis(n, what, size):
     "`n`, a number or one for each axis of `size`, checked"
@@ -139,7 +139,7 @@ def _replaced(o, rows, masks, fill):
 
 @register_method('occlusion', paper='1311.2901', passes='windows', layer='input', graph=False)
 def _occlusion(o,
-    window=None, # Size of what is taken away, in pixels, steps or tokens, a number or one for each axis; a token, or an eighth of a picture's sides, a twentieth of a signal, if None
+    window=None, # Size of what is taken away, in pixels, steps or tokens, a number or one for each axis; a token, or an eighth of a signal or of a picture's sides, a fifth of a volume's, if None
     stride=None, # From one window to the next; half a window if None
     fill=0., # What stands there instead: a number, or one for each channel as a tensor that broadcasts; for a text a whole number is a token
     bs=None, # Rows asked at once; if None, as fits the input

@@ -113,13 +113,38 @@ def _shared(func, *args, **kwargs):
     if n>1: given = _each(lambda o: _slower(o, 1/n) if _is_feature(o) else o, given)
     return func(*given[:len(args)], **dict(zip(kwargs, given[len(args):])))
 
+_in_proportion = {f'{o}Backward{i}' for o in ('Mul','Div','Add','Sub','Rsub','Neg','Clone','Alias','ToCopy') for i in (0,1)}
+_of_cells = _in_proportion | {f'{o}Backward{i}' for o in ('Tanh','Erf','Sigmoid','Softplus','Exp','Log1P','Pow','Reciprocal','Clamp','Relu') for i in (0,1)}
+
+def _origin(t):
+    "What a feature is computed from cell by cell, as outputs of nodes of its graph; and whether it is in proportion to that"
+    todo,seen,origin,linear = [(t.grad_fn,t.output_nr)],set(),set(),True
+    while todo:
+        at = node,_ = todo.pop()
+        if at in seen: continue
+        seen.add(at)
+        if node.name() not in _of_cells:
+            origin.add(at)
+            continue
+        parents = [o for o in node.next_functions if o[0] is not None]
+        linear = linear and len(parents)==1 and node.name() in _in_proportion
+        todo += parents
+    return origin,linear
+
+def _product(func, input, other):
+    "A product by cells. A factor that is an activation of the other one is its gate, and constant: GELU and its like, written out"
+    if not (_is_feature(input) and _is_feature(other)): return func(input, other)
+    (of_input,linear),(of_other,also_linear) = _origin(input),_origin(other)
+    if of_input!=of_other or linear==also_linear: return _shared(func, input, other)
+    return func(input, _constant(other)) if linear else func(_constant(input), other)
+
 def _added(func, input, *args, **kwargs):
     "A product that is added to something"
     return _shared(partial(func, input), *args, **kwargs)
 
 def _in_place(func, input, other):
     "A product in place of its first factor"
-    return input.copy_(_shared(torch.mul, input, other)) if _is_feature(input) and _is_feature(other) else func(input, other)
+    return input.copy_(_product(torch.mul, input, other)) if _is_feature(input) and _is_feature(other) else func(input, other)
 
 def _gated(func, input, *args, inplace=False, **kwargs):
     y = func(_constant(input).clone(), *args, **kwargs)
@@ -161,7 +186,7 @@ def _by(f, names): return dict.fromkeys(_functions(names), f)
 
 _linear_around = {**_by(_layer_norm, 'layer_norm'), **_by(_rms_norm, 'rms_norm'), **_by(_scale, 'sqrt sqrt_ rsqrt rsqrt_ std'), **_by(_power, 'pow __pow__'),
                   **_by(_gated, 'gelu silu mish hardswish'), **_by(_glu, 'glu'), **_by(_as_constant, 'sigmoid hardsigmoid'),
-                  **_by(_shared, 'mul multiply __mul__ __rmul__'), **_by(_in_place, 'mul_ multiply_ __imul__'), **_by(_added, 'addcmul')}
+                  **_by(_product, 'mul multiply __mul__ __rmul__'), **_by(_in_place, 'mul_ multiply_ __imul__'), **_by(_added, 'addcmul')}
 _attention = 'scaled_dot_product_attention'
 
 class _Linear(_Rule):
