@@ -89,6 +89,12 @@ def test_table_tells_how_sure_it_is():
     assert tab.place.tolist()==['proven']*len(tab) and 'share' in tab
     assert set(layers_table(Body().eval(), x, all=True).place)=={'proven','not asked'}
 
+def test_table_of_a_clip():
+    "The maps of plain convolutions over time are asked about as those of a picture"
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(3,4,3,(1,2,2),1), nn.Conv3d(4,6,3,2,1), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6,2)).eval()
+    assert [(g,p) for g,p in layers_table(model, torch.randn(1,3,8,24,32))[['grid','place']].values.tolist()]==[('8x12x16','proven'),('4x6x8','proven')]
+
 def test_hiera_in_the_order_of_the_picture():
     "At three stages, against the way back that the model itself has"
     import timm

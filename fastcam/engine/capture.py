@@ -216,7 +216,7 @@ class Capture:
         self.modes,self.block,self.hooks = ExitStack(),ExitStack(),[]
         _open.add(self)
         try:
-            for o in (alone(self.model), as_written()): self.block.enter_context(o)
+            for o in (alone(self.model), as_written(), as_watched(self.model, self.mods)): self.block.enter_context(o)
             self.block.enter_context(untouched(self.model, self.mods))
             self._hook()
         except BaseException:

@@ -6,8 +6,9 @@
 __all__ = ['conv_types', 'batchnorms', 'by_element', 'Call', 'all_modules', 'evaluating', 'as_written', 'own_random',
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
            'put_input', 'pad_index', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs',
-           'Standing', 'Untracked', 'in_order', 'Seen', 'writes_input', 'DryPass', 'ask_gradients', 'node_of',
-           'graph_of', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages', 'answer_path']
+           'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen', 'writes_input',
+           'DryPass', 'ask_gradients', 'node_of', 'graph_of', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages',
+           'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -15,6 +16,9 @@ from .trace import *
 from collections.abc import Mapping
 from torch.overrides import TorchFunctionMode
 from contextlib import ExitStack
+from copy import copy, deepcopy
+from functools import cache
+from types import MethodType
 import itertools, re, threading, weakref
 
 # %% ../../nbs/engine/02_dry.ipynb #bccc1571
@@ -267,6 +271,93 @@ class _NotZero(Standing):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
         return res
 
+# %% ../../nbs/engine/02_dry.ipynb #85c8d774
+class Behind(nn.Identity): "In a traced model, stands behind a function that makes features, such as a sum: it is watched as modules are"
+class Former(Behind): "In a traced model, stands where a module gave its output"
+
+@cache
+def _class_like(cls, name): return type(name, (cls,), {})
+
+_make_features = set('add iadd sub mul imul cat concat concatenate stack relu relu_ gelu silu hardswish leaky_relu layer_norm group_norm batch_norm conv1d conv2d conv3d'.split())
+
+def _functions(graph):
+    "`(name, stand-in, node, nodes that take no notice of it)` for each function that makes features"
+    def name(n): return n.target if n.op=='call_method' else getattr(n.target, '__name__', '') if n.op=='call_function' else ''
+    return [(n.name, _class_like(Behind, name(n))(), n, ()) for n in graph.nodes if name(n) in _make_features]
+
+def _inside(graph):
+    "By the call of a module that was traced: its name, its class and the nodes inside of it; the innermost first"
+    res = {}
+    for n in graph.nodes:
+        for call,(name,cls) in n.meta.get('nn_module_stack', {}).items(): res.setdefault(call, (name, cls, []))[2].append(n)
+    return sorted(res.values(), key=lambda o: -o[0].count('.'))
+
+def _formers(graph):
+    "The same of each module that was traced and is called no longer: the one node inside of it whose output others take"
+    at,res = {},[]
+    for name,cls,nodes in _inside(graph):
+        inside = set(nodes)
+        out = [n for n in nodes if any(u not in inside for u in n.users)]
+        if len(out)!=1 or nodes[-1].op=='call_module' and nodes[-1].target==name: continue
+        if name not in at: at[name] = _class_like(Former, getattr(cls, '__name__', str(cls)))()
+        res.append((name, at[name], out[0], inside))
+    return res
+
+def _named_as(module, name):
+    "A function of this name that calls `module`, as the code of a graph may have it"
+    def call(x): return module(x)
+    call.__name__ = name
+    return call
+
+def _with_stand_ins(graph):
+    "The function `forward` of a traced model's graph in which stand-ins are called, and these by name"
+    graph,end = deepcopy(graph),{}
+    found = _formers(graph) or _functions(graph)
+    for i,(_,module,n,inside) in enumerate(found):
+        with graph.inserting_after(end.get(n, n)): new = graph.call_function(_named_as(module, f'stand_in_{i}'))
+        end.get(n, n).replace_all_uses_with(new, delete_user_cb=lambda u: u not in inside)
+        new.args = (end.get(n, n),)
+        end[n] = new
+    code = graph.python_code('self')
+    known = dict(code.globals)
+    exec(compile(code.src, '<traced>', 'exec'), known)
+    return known['forward'],{name:m for name,m,*_ in found}
+
+_known_traced = weakref.WeakKeyDictionary()
+def _traced(model):
+    "`_with_stand_ins` of a traced model, made anew where its code is another one"
+    if model not in _known_traced or _known_traced[model][0]!=model.code: _known_traced[model] = model.code,*_with_stand_ins(model.graph)
+    return _known_traced[model][1:]
+
+_watching = weakref.WeakKeyDictionary()                              # by traced model, how many blocks it is watched in
+def _watch(m):
+    if (n := _watching.get(m, 0))==0: vars(m)['forward'] = MethodType(_traced(m)[0], m)
+    _watching[m] = n+1
+def _unwatch(m):
+    _watching[m] -= 1
+    if not _watching[m]: vars(m).pop('forward', None)
+
+def _is_traced(m): return isinstance(m, torch.fx.GraphModule) and ('forward' not in vars(m) or bool(_watching.get(m)))
+
+def watched(
+    model:nn.Module # Any model
+) -> list: # Of `(name, module)`
+    "All that can be watched in a model: its modules, and what stands in for them where it is traced"
+    res = dict(model.named_modules())
+    return list({**res, **{f'{name}.{n}'.lstrip('.'):o for name,m in res.items() if _is_traced(m) for n,o in _traced(m)[1].items()}}.items())
+
+@contextmanager
+def as_watched(
+    model:nn.Module, # Any model
+    mods=None # Its modules, if they are known
+):
+    "In this block, what stands in for modules of a traced model, or of a part of one, is called"
+    with ExitStack() as block:
+        for m in [m for m in mods or all_modules(model)[0] if _is_traced(m)]:
+            _watch(m)
+            block.callback(_unwatch, m)
+        yield
+
 # %% ../../nbs/engine/02_dry.ipynb #090ed28b
 conv_types = nn.Conv1d,nn.Conv2d,nn.Conv3d
 _checkpointed = ("This model saves memory by activation checkpointing of the reentrant kind, which gives no gradient at a layer. Switch it off while you explain, as by "
@@ -331,7 +422,8 @@ class DryPass:
         try:
             with torch.inference_mode(False): item = _one_item(self.model, self.xb, self.floats, self.items)     # which may ask the model
             self._watch()
-            for o in (torch.inference_mode(False), torch.set_grad_enabled(self.graph), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True)): self.block.enter_context(o)
+            for o in (torch.inference_mode(False), torch.set_grad_enabled(self.graph), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)):
+                self.block.enter_context(o)
             self.mode = self.block.enter_context(_NotZero(self.model))
             self._note_own()
             self._give(item)
@@ -346,7 +438,7 @@ class DryPass:
 
     def _watch(self):
         "Hooks on the modules"
-        for name,m in self.model.named_modules():
+        for name,m in watched(self.model):
             if isinstance(m, torch.jit.ScriptModule): continue       # which hands out nothing
             if name and (self.names is None or name in self.names): self.hooks.append(OwnHook(m, partial(self._keep, name)))
             if isinstance(m, batchnorms): self.hooks.append(OwnHook(m, in_order))

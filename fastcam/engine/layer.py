@@ -450,7 +450,7 @@ class Found:
 
     def _name(self, dry):
         self.text = is_tokens(self.x)
-        self.by_name = {n:'is not used when the model is called' for n,_ in dry.model.named_modules()}
+        self.by_name = {n:'is not used when the model is called' for n,_ in watched(dry.model)}
         self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.answers and self.pred.shape[2:].numel()>1
         self._lay_out(dry)
         self._modules(dry)
@@ -476,13 +476,13 @@ class Found:
         found,linear,handed = {},[],[]
         for seen,new in made:
             if self.graded and seen.grad is None or self._is_twin(seen): continue
-            if isinstance(seen.module, _handing_on): handed.append(new)
+            if isinstance(seen.module, _handing_on) and not isinstance(seen.module, Former): handed.append(new)
             elif seen.name in lines: linear.append(new)
             else: self._join(found, id(seen.out), new)
         return found,linear,handed
 
     def _keep_to_the_way(self, dry, handed):
-        "Where not all ways go through the last layer: which layers do they go through? There may be such among those that hand on what no module gave, as in a traced model"
+        "Where not all ways go through the last layer: which layers do they go through? There may be such among those that hand on what no module gave"
         every = [*self.layers, *handed]
         cuts = self.ways.cuts([o.node for o in every])
         for o in every: o.on_way = o.node in cuts or dry.outs[o.nth].grad is None
@@ -733,7 +733,7 @@ def _probe(self:Found, lay, o, inputs, layouts):
     "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
     if lay.rows is None and (clear := _clear(o, inputs, layouts)): return clear
-    few = {3:8, 5:2}.get(o.ndim, 4)                                  # of a clip each gradient is dear
+    few = 8 if o.ndim==3 else 4
     for n in (few,) if lay.place=='plain' else (12,48) if lay.rows is None else (few,12,48):
         looks = _looks(o, inputs, layouts, n)
         best = best_look(looks)
@@ -929,6 +929,11 @@ def _cutting(layers, through):
     cuts = layers[0].ways.cuts([o.node for o in layers], [o.node for o in through])
     return [o for o in layers if o.node in cuts]
 
+def _joined(layers):
+    "Those of `layers` of a grid at which the ways that they lie on come together: where branches side by side end, none of them is the trunk"
+    grids = dict.fromkeys(o.grid for o in layers)
+    return [o for g in grids if _cutting(same := [o for o in layers if o.grid==g], same) for o in same]
+
 def _coarsest(layers):
     "Of the layers with the fewest cells the outermost, and of these the last; one that all ways through any of them go through, if there is one"
     least = min(math.prod(o.grid) for o in layers)
@@ -948,7 +953,7 @@ def default_layer(
     if end.on_way or not (whole := [o for o in good if o.on_way]): return end
     end = _last_called_once(whole)
     beyond = [o for o in good[good.index(end)+1:] if math.prod(o.grid)<math.prod(end.grid)]      # as in an encoder whose finer grids are read, too
-    return _coarsest(beyond) if beyond and (beyond := _trunk(beyond)) else end
+    return _coarsest(beyond) if beyond and (beyond := _joined(_trunk(beyond))) else end
 
 # %% ../../nbs/engine/03_layer.ipynb #b896cf52
 def _above(name): return [name[:i] for i,c in enumerate(name) if c=='.']
@@ -1043,7 +1048,7 @@ def _named_layer(found, model, name):
     "The layer of this name, as far as it is known"
     stages_are = f"tages of this model: {_stage_list(stages(found.layers))}" if len(found.layers) else ''
     if name not in found.by_name:
-        close = close_names(name, [n for n,_ in model.named_modules()])
+        close = close_names(name, [n for n,_ in watched(model)])
         hint = f"Close matches: {str(close)[1:-1]}. " if close else ''
         raise ValueError(f"This model has no layer {name!r}. {hint}{'S'+stages_are if stages_are else ''}")
     res = found.by_name[name]

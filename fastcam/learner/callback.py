@@ -148,7 +148,7 @@ def _as_raw(raw, pred):
 
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,_block,name = 1000,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,_watched,name = 1000,None,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
@@ -194,6 +194,7 @@ class CAMCallback(HookCallback):
         grads = torch.is_grad_enabled()
         super()._remove()
         self.hooks = None
+        if self._watched is not None: self._watched.close()
         torch.set_grad_enabled(grads)                                # where the model was interrupted, what is around it has put this right already
 
     @property
@@ -219,6 +220,8 @@ class CAMCallback(HookCallback):
             if self.names is None:
                 with no_random(reproducible=False): self.names = {(l.module,l.call):n for n,l in find_layers(self.model, self.xb, self.layer).items()}
             self.calls = Counter()
+            self._watched = ExitStack()
+            self._watched.enter_context(as_watched(self.model))
             self.hooks = Hooks(list({m for m,_ in self.names}), self.hook, detach=False)
 
     def hook(self, m, i, o):
