@@ -27,12 +27,15 @@ from html import escape
 import copy, io, itertools, re, warnings
 
 # %% ../nbs/01_draw.ipynb #5a1de0f1
+_bar_pt = 90                                          # width of a color bar, with its words, in points
+
 def room_of(ctx):
     "Width and height of the place that axes `ctx` have in their figure, in points"
     fig,ss = ctx.figure,ctx.get_subplotspec()
     if ss is None: return ctx.bbox.width*72/fig.dpi-12,math.inf
     gs,free = ss.get_gridspec(),.8 if fig.get_layout_engine() is None else 1
-    return fig.bbox.width*len(ss.colspan)/gs.ncols*free*72/fig.dpi-12,fig.bbox.height*len(ss.rowspan)/gs.nrows*free*72/fig.dpi
+    wide = fig.bbox.width-sum(o.get_label()=='<colorbar>' for o in fig.axes)*_bar_pt*fig.dpi/72
+    return wide*len(ss.colspan)/gs.ncols*free*72/fig.dpi-12,fig.bbox.height*len(ss.rowspan)/gs.nrows*free*72/fig.dpi
 
 def in_lines(
     s, # A title
@@ -55,6 +58,12 @@ def in_lines(
             res[-1] += part
     return '\n'.join(o.rstrip() for o in res)
 
+def _in_room(ctx, s, size=None):
+    "The title `s` in lines that fit above `ctx`, and the size of its letters, in points: `size`, or smaller where that would leave little to the picture"
+    (w,h),size = room_of(ctx),FontProperties(size=ifnone(size, plt.rcParams['axes.titlesize'])).get_size_in_points()
+    while (t := in_lines(s, w, size)) and (t.count('\n')+1)*size*1.2>.4*h and size>5: size -= 1
+    return t,size
+
 def titled(
     ctx, # Axes
     s, # The title
@@ -62,8 +71,7 @@ def titled(
     **kwargs # For matplotlib's `set_title`
 ):
     "Write `s` above `ctx`, in lines that fit, and in smaller letters where these would leave little to the picture; gives the axes"
-    (w,h),size = room_of(ctx),FontProperties(size=ifnone(size, plt.rcParams['axes.titlesize'])).get_size_in_points()
-    while (t := in_lines(s, w, size)) and (t.count('\n')+1)*size*1.2>.4*h and size>5: size -= 1
+    t,size = _in_room(ctx, s, size)
     ctx.set_title(t, fontsize=size, parse_math=False, **kwargs)                 # a name may hold dollars
     return ctx
 
@@ -270,8 +278,8 @@ class Plotted:
         x, # Tensor
         slices=None, # Which slices of a volume, see `chosen_slices`; of a clip six frames if None
         fs=None, # Steps of a signal in a second, so that its axis is in seconds; in steps if None
-        lanes=False # Has each channel of a signal a lane of its own, one above the other, all to one scale?
-    ): self.x,self.slices,self.fs,self.lanes = x.detach().cpu().float().as_subclass(Tensor),slices,fs,lanes
+        lanes=None # Has each channel of a signal a lane of its own, one above the other, all to one scale? If None where there are more than six
+    ): self.x,self.slices,self.fs,self.lanes = x.detach().cpu().float().as_subclass(Tensor),slices,fs,ifnone(lanes, len(x)>len(_inks))
     def _in_lanes(self, ctx):
         "The channels (channels, length), the first in the uppermost of lanes that are 1 high; `ctx` is labelled"
         n,mid = len(self.x),(self.x.amax(1, keepdim=True)+self.x.amin(1, keepdim=True))/2
@@ -301,7 +309,7 @@ class Plotted:
     @property
     def inches(self):
         "(width, height) that it takes to be readable"
-        if self.x.ndim!=4: return 4.5,2.5
+        if self.x.ndim!=4: return 4.5,max(2.5, .25*len(self.x)*self.lanes)
         h,w = self.montage.shape
         wide = 7.5 if self.is_clip else 5
         return wide,wide*h/w
@@ -315,7 +323,7 @@ class Plotted:
         ctx.set_axis_on()
         ctx.set_xlabel('step' if self.fs is None else 'seconds')
         ctx.tick_params(labelsize=8)
-        if 1<len(x)<=len(_inks) and not self.lanes: ctx.legend(title='channel', fontsize=7, title_fontsize=7, ncols=len(x), loc='upper right', handlelength=1, columnspacing=1, borderpad=.3)
+        if len(x)>1 and not self.lanes: ctx.legend(title='channel', fontsize=7, title_fontsize=7, ncols=len(x), loc='upper right', handlelength=1, columnspacing=1, borderpad=.3)
         return ctx
     def _show_slices(self, ctx, **kwargs):
         "Draw the volume or clip on `ctx`; each slice has its number"
@@ -328,10 +336,10 @@ class Plotted:
         return ctx
 
 def _is_shown(o):
-    "Does `o` show itself, in a way of its own or as a picture of one or three bands?"
+    "Does `o` show itself, in a way of its own, as a gray picture, or as one in colors?"
     if not hasattr(o, 'show') or type(o) is Image.Image: return False
     if not isinstance(o, TensorImageBase) or isinstance(o, TensorMask) or o.ndim!=3 or type(o).show is not TensorImageBase.show: return True
-    return len(o)==1 or len(o)==3 and (not o.is_floating_point() or -.1<o.min() and o.max()<1.1)       # beyond these, it would be drawn white
+    return isinstance(o, TensorImageBW) and len(o)==1 or len(o)==3 and (not o.is_floating_point() or -.1<o.min() and o.max()<1.1)       # beyond these, it would be drawn white
 
 def sampling_rate(o):
     "How many steps of the signal `o` are a second, as an attribute of it says (`fs`, `sr`, `sample_rate`, `sampling_rate`); None where none does"
@@ -341,11 +349,27 @@ def _is_plotted(o, fs):
     "Is `o` a volume, or a signal that has no way of its own to show itself, or whose rate is given?"
     return isinstance(o, Tensor) and (o.ndim==4 or o.ndim==2 and (fs is not None or not hasattr(o, 'show')))
 
+def _in_bands(o, bands):
+    "The `bands` of a picture `o` (channels, height, width), each stretched to what can be seen; where there are three they have one scale, as colors have"
+    x = o.detach().cpu().as_subclass(Tensor).float()[bands]
+    x = torch.stack([stretched(b, .02) for b in x]) if len(o)>3 else stretched(x)
+    return TensorImage(x.expand(3,-1,-1))
+
+def _chosen_bands(o, bands):
+    "Numbers of the one or three bands of `o` that are drawn"
+    if not isinstance(o, Tensor) or o.ndim!=3: raise ValueError(f"`bands` chooses among those of a tensor (channels, height, width); this item is a {type(o).__name__}")
+    bands = list(bands) if is_listy(bands) else [bands]
+    if len(bands) not in (1,3) or not all(isinstance(b, (int,np.integer)) for b in bands): raise ValueError(f"`bands` is {bands}: expected the numbers of three bands, drawn as red, green and blue, or of one, drawn in gray")
+    if bad := [b for b in bands if not -len(o)<=b<len(o)]: raise IndexError(f"There is no band {bad[0]}: there are {len(o)}, from 0 to {len(o)-1}")
+    return bands
+
 def as_picture(
     o, # Decoded item
-    fs=None # Steps of a signal in a second; as `sampling_rate` knows it if None
+    fs=None, # Steps of a signal in a second; as `sampling_rate` knows it if None
+    bands=None # Numbers of the bands drawn as red, green and blue, or of one drawn in gray; if None the first three where there are more
 ):
     "`o` as what shows itself"
+    if bands is not None: return _in_bands(o, _chosen_bands(o, bands))
     if _is_plotted(o, fs): return Plotted(o, fs=ifnone(fs, sampling_rate(o)))
     # matplotlib would draw CMYK as RGBA
     if isinstance(o, Image.Image) and o.mode not in ('1','L','F','I','I;16','RGB','RGBA'): return PILImage(o.convert('RGB'))
@@ -353,8 +377,11 @@ def as_picture(
     if isinstance(o, Image.Image): return PILImage(o.copy())
     if not isinstance(o, Tensor) or o.ndim!=3:
         raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
-    o = (o[:3] if len(o)>=3 else o[:1]).as_subclass(Tensor).float()
-    return TensorImage((o-o.min())/(o.max()-o.min()).clamp(min=1e-8))
+    return _in_bands(o, [0,1,2] if len(o)>2 else [0])
+
+def _grayed(o):
+    "Keywords with which `o` shows itself: gray as it is, where fastai would draw it inverted"
+    return dict(cmap='gray') if isinstance(o.picture if isinstance(o, Laid) else o, (PILImageBW,TensorImageBW)) else {}
 
 class Laid:
     "A picture with fewer pixels than its original, drawn in the original's coordinates"
@@ -428,20 +455,20 @@ def noted(
     s # What there is to say
 ):
     "Write `s` below the axes of `fig`, in small letters and lines that fit"
-    fig.supxlabel(in_lines(s, fig.get_figwidth()*72-12, 8), fontsize=8, color='0.45', parse_math=False)
+    fig.supxlabel(in_lines(s, .95*fig.get_figwidth()*72-12, 8), fontsize=8, color='0.45', parse_math=False)
 
 def add_colorbar(
     axs, # Axes that maps were drawn on, all to one scale
-    relu=True, # Do the maps show only what speaks for the target?
-    share=True # Are their values shares of the largest?
+    says, # What the colors mean
+    wider=False # Make the figure wider by its width?
 ):
-    "A bar beside `axs` that says what the colors of their maps mean"
+    "A bar beside `axs` with what the colors of their maps mean, in lines that fit"
     heat = first(o for ax in axs for o in [*ax.get_images()[::-1], *ax.collections] if getattr(o, 'is_heat', False))
     if heat is None: return
-    lo,hi = heat.get_clim()
-    bar = axs[0].figure.colorbar(ScalarMappable(ColorScale(lo, hi), heat.get_cmap()), ax=list(axs), shrink=.8, aspect=30, pad=.02)
-    says = 'speaks for it' if relu else 'red speaks for it, blue against it'
-    bar.set_label(f'{says}, as a share of the largest' if share else says, fontsize=8)
+    (lo,hi),fig = heat.get_clim(),axs[0].figure
+    if wider: fig.set_figwidth(fig.get_figwidth()+_bar_pt/72)
+    bar = fig.colorbar(ScalarMappable(ColorScale(lo, hi), heat.get_cmap()), ax=list(axs), shrink=.8, aspect=30, pad=.02)
+    bar.set_label(in_lines(says, .7*fig.get_figheight()*72, 8), fontsize=8, parse_math=False)
     bar.ax.tick_params(labelsize=7)
 
 class Box:
@@ -481,15 +508,20 @@ class Panel:
         return getattr(self.picture, 'inches', None)
     def draw(self,
         ctx, # Axes
-        size=None, # Of the title's letters, in points
         **kwargs # For the map's `show`
     ):
-        "Draw it on `ctx`; gives the axes"
-        if self.picture is not None: self.picture.show(ctx=ctx)
+        "Draw it on `ctx`, without its title; gives the axes"
+        if self.picture is not None: self.picture.show(ctx=ctx, **_grayed(self.picture))
         if self.view is not None: self.view.shade(ctx)
         if self.map is not None: self.map.show(ctx=ctx, view=self.view, **kwargs)
         if self.box is not None: self.box.show(ctx)
-        return titled(ctx, self.title, size, **dict(color=wrong_color) if self.wrong else {}) if self.title else ctx
+        return ctx
+    def head(self,
+        ctx, # Axes
+        size=None # Of the letters, in points
+    ):
+        "Write the title above `ctx`"
+        if self.title: titled(ctx, self.title, size, **dict(color=wrong_color) if self.wrong else {})
 
 def _size_for(panels, ncols, nrows):
     "Columns of the grid, and the size of its figure in inches, for panels that ask for room; as they were, and None, where none does"
@@ -501,6 +533,12 @@ def _size_for(panels, ncols, nrows):
     w,h = min(1, 16/(w*ncols))*np.array([w,h])
     return ncols,(w*ncols, (h+.6)*math.ceil(len(panels)/ncols))
 
+def _headed(panels, ctxs, size):
+    "Write the titles of `panels`, all in letters of one size: that in which the longest fits, `size` at most"
+    drawn = [(p,ctx) for p,ctx in zip(panels, ctxs) if p is not None]
+    size = min((_in_room(ctx, p.title, size)[1] for p,ctx in drawn), default=size)
+    for p,ctx in drawn: p.head(ctx, size)
+
 def show_panels(
     panels, # List of `Panel`; axes stay empty for one that is None
     ctxs=None, # Axes to draw on, in a list or an array
@@ -510,18 +548,22 @@ def show_panels(
     said=None, # What the panels are, for the error if there are not enough axes
     size=None, # Of the titles' letters, in points
     note='', # Below the figure, if the axes are made here
+    bar='', # Beside the axes, a bar of the maps' colors that says what they mean
     **kwargs # For `Panel.draw`
 ) -> list: # Of axes
     "Draw each of the panels on axes of its own"
     mine = ctxs is None
-    if mine and figsize is None: ncols,figsize = _size_for(panels, ncols, nrows)
+    free = mine and figsize is None
+    if free: ncols,figsize = _size_for(panels, ncols, nrows)
     if mine: ctxs = get_grid(len(panels), nrows=nrows, ncols=ncols, figsize=figsize, layout='constrained')
     ctxs = list(np.ravel(ctxs))
     try:
         if len(ctxs)<len(panels):
             raise ValueError(f"There are {len(ctxs)} axes for {ifnone(said, 'the panels')}: {len(panels)} are needed" +
                              (", so give more `nrows` or `ncols`" if nrows and ncols else ''))
-        for ctx,p in zip(ctxs, panels): ctx.set_axis_off() if p is None else p.draw(ctx, size, **kwargs)
+        for ctx,p in zip(ctxs, panels): ctx.set_axis_off() if p is None else p.draw(ctx, **kwargs)
+        if bar: add_colorbar(ctxs, bar, free)
+        _headed(panels, ctxs, size)
         if mine and note: noted(ctxs[0].figure, note)
     except Exception:
         if mine: plt.close(ctxs[0].figure)                          # half a drawing
@@ -535,7 +577,8 @@ def as_rgb(
     "The colors of a picture; TypeError for what is none, as signals"
     if isinstance(pic, Laid): pic = pic.picture
     if isinstance(pic, Plotted) and pic.x.ndim==4: x = pic.montage.tiled(pic.scaled[:,pic.montage.which].permute(1,2,3,0)).nan_to_num(1.)
-    elif isinstance(pic, Image.Image): return np.array(pic.convert('RGB'))
+    elif isinstance(pic, Image.Image) and not isinstance(pic, PILImageBW): return np.array(pic.convert('RGB'))
+    elif isinstance(pic, (PILImageBW,TensorImageBW)): x = stretched(torch.as_tensor(np.array(pic)).float()).reshape(*pic.shape[-2:], 1)      # as matplotlib draws it
     elif isinstance(pic, Tensor) and pic.ndim in (2,3): x = _unit(pic.detach().cpu().as_subclass(Tensor).float()).reshape(-1, *pic.shape[-2:]).permute(1,2,0)
     else: raise TypeError(f"A {'signal' if isinstance(pic, Plotted) else type(pic).__name__} has no colors of its own: it is drawn by `show`")
     if x.shape[-1] not in (1,3): x = x[...,:3] if x.shape[-1]>3 else x[...,:1]
@@ -672,10 +715,12 @@ class WordPanel(Panel):
         wrong=False # See `Panel`
     ): store_attr()
     inches = None
-    def draw(self, ctx, size=None, **kwargs):
-        "Draw the words on `ctx` in lines; what has no room is counted"
+    def head(self, ctx, size=None):
+        "Write the title above `ctx`, on the left"
+        titled(ctx, self.title, _title_pt, loc='left', **dict(color=wrong_color) if self.wrong else {})
+    def draw(self, ctx, **kwargs):
+        "Draw the words on `ctx` in lines, without the title; what has no room is counted"
         ctx.set_axis_off()
-        titled(ctx, self.title, ifnone(size, _title_pt), loc='left', **dict(color=wrong_color) if self.wrong else {})
         page,prev = _Page(ctx),''
         for n,(w,_,v) in enumerate(self.words):
             if not page.word(w, v, not _glued(w, prev)):
@@ -722,7 +767,8 @@ def frames(
     titles, # All titles that will be drawn: they are kept as many lines high
     ncols=None, # Columns of the grid
     figsize=None, # Size of the figure in inches
-    dpi=80 # Dots to an inch
+    dpi=80, # Dots to an inch
+    bar='' # Beside the axes, a bar of the maps' colors that says what they mean
 ):
     "Generator: one figure, drawn anew for each of the steps"
     fig,axs = get_grid(n, ncols=ncols, figsize=figsize, imsize=2, layout='constrained', dpi=dpi, return_fig=True)
@@ -735,6 +781,7 @@ def frames(
             with title_size(9): shown = draw(i, axs)
             for ax in shown: ax.title.set_text('\n'*(lines-ax.get_title().count('\n')) + ax.get_title())
             fig.suptitle(step, fontsize=10)
+            if bar and i==0: add_colorbar(axs, bar, wider=True)
             canvas.draw()
             if i==0: fig.set_layout_engine('none')                   # what follows stays where it is
             yield fig

@@ -128,6 +128,14 @@ def test_show_cam(idxs):
     assert [t.split('actual: ')[1].split('\n')[0] for t in titles()]==[kind_of(f) for f in files]
     for ax,m in zip(axes(), interp().learn.cam(files, layer=-2).maps[:,0]): np.testing.assert_allclose(drawn(ax), m.normalize(), atol=1e-5)
 
+def test_show_cam_of_the_worst():
+    "Without positions, the largest losses first"
+    it = interp()
+    it.show_cam()
+    idxs = it.losses.argsort(descending=True)[:9].tolist()
+    want = [kind_of(it.dl.items[i]) for i in idxs]
+    assert [ax.get_title().split('actual: ')[1].split('\n')[0] for ax in plt.gcf().axes if ax.get_title()]==want
+
 def test_most_confused():
     "The pairs are those of `most_confused`, the mean is the mean, the worst are the worst"
     it = interp()
@@ -141,7 +149,9 @@ def test_most_confused():
     files = [f for f,l in zip(it.dl.items, it.learn.cam(it.dl.items).labels) if kind_of(f)==a and l[0]==p]
     assert len(files)==n
     maps = it.learn.cam(files, target=[p,a]).maps.mean(0)
-    for ax,m in zip(fig.axes, maps): np.testing.assert_allclose(ax.get_images()[0].get_array(), m.normalize(), atol=1e-5)
+    for ax,m in zip(fig.axes, maps): np.testing.assert_allclose(ax.get_images()[-1].get_array(), m.normalize(), atol=1e-5)
+    mean = np.mean([np.array(Image.open(f).convert('RGB')) for f in files], 0)                     # below the mean map
+    assert np.abs(fig.axes[0].get_images()[0].get_array()-mean).max()<=2                                            # whole numbers, twice
     worst = max(it.losses[list(it.dl.items).index(f)].item() for f in files)
     assert fig.axes[2].get_title().split('\n')[-1]==f'loss {worst:.2f}'
 

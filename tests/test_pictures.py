@@ -3,6 +3,7 @@ import contextlib, io, pytest, re
 from utils import *
 from fastcam.draw import *
 from fastcam.draw import wrong_color
+from test_text import text_learner
 from test_film import learner as film_learner, frames_of
 
 @pytest.fixture(autouse=True)
@@ -82,13 +83,18 @@ def test_contour():
         assert any(ax.collections for ax in axs)
     TensorCAM(torch.zeros(4,4)).show(contour=True)                                             # nothing is there to be outlined
 
-@pytest.mark.parametrize('kw,ends,says', [({}, (0,1), 'share'), (dict(relu=False), (-1,1), 'blue against'), (dict(scale=3.), (0,3), 'speaks for it')], ids=['image','signed','number'])
+says = dict(image=(dict(target=PerItem(['level','upright'])), (0,1), "what the title says (as a share of each map's largest value)"), one=(dict(target='level'), (0,1), 'speaks for level (as a share'),
+            signed=(dict(relu=False, target='level'), (-1,1), 'red speaks for level, blue against it'), number=(dict(scale=3., target='level'), (0,3), 'speaks for level (raw values, gradcam)'),
+            neg=(dict(target=Neg('level')), (0,1), 'speaks against level ('), neg_signed=(dict(target=Neg('level'), relu=False), (-1,1), 'red speaks against level, blue for it ('),
+            versus=(dict(target=Versus('level', rivals=['upright'])), (0,1), 'speaks for level rather than upright ('), blind=(dict(method='eigencam'), (0,1), 'whatever is asked ('))
+
+@pytest.mark.parametrize('kw,ends,says', says.values(), ids=says)
 def test_colorbar(kw, ends, says):
-    "One for all: its colors are those of the maps, its ends theirs"
+    "One for all: its colors are those of the maps, its ends theirs, and it says what they mean"
     learner().show_cam(max_n=2, colorbar=True, **kw)
     fig = plt.gcf()
     bar = fig.axes[-1]
-    assert len(fig.axes)==3 and says in bar.get_ylabel()
+    assert len(fig.axes)==3 and says in bar.get_ylabel().replace('\n', ' ')
     np.testing.assert_allclose(bar.get_ylim(), ends)
     im = fig.axes[0].get_images()[-1]
     assert bar._colorbar.mappable.get_cmap()==im.get_cmap() and im.get_clim()==ends
@@ -277,3 +283,57 @@ def test_films_without_rings(tmp_path):
         near = lambda o: np.stack([o[y:y+10] for y in range(0,100,10)]).mean(1)                     # what the eye sees of mixed colors
         assert np.abs(near(a)-near(b)).mean()<6
     assert len(gif)==len(webp)==2
+
+# ---- bands, gray, many channels
+def bands_learner(x):
+    dl = TfmdDL([(TensorImage(o), TensorCategory(0)) for o in x], bs=len(x))
+    learn = Learner(DataLoaders(dl, dl), nn.Sequential(nn.Conv2d(x.shape[1],4,3,padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,2)), loss_func=CrossEntropyLossFlat())
+    learn.remove_cb(ProgressCallback)
+    return learn
+
+def test_bands():
+    "The bands that are drawn are those asked for, each stretched whatever its units; one is gray"
+    y,x = np.mgrid[:40,:40]/39
+    bands = torch.tensor(np.stack([x, 1e4*y, .02*(1-x), 1-y, abs(2*x-1)])).float()
+    bands[0,0,0] = 50.                                                             # one bright pixel does not leave the rest dark
+    cams = bands_learner(bands[None]).cam(max_n=1)
+    def drawn(**kw): return np.array(cams.show(**kw)[0].get_images()[0].get_array())
+    want = np.stack([x, y, 1-x], -1)
+    assert np.abs(drawn()-want)[1:].max()<.06
+    assert np.abs(drawn(bands=(1,2,3))-np.stack([y, 1-x, 1-y], -1)).max()<.06
+    assert np.abs(drawn(bands=4)-abs(2*x-1)[...,None]).max()<.06
+    assert np.abs(np.array(cams[0].overlay(alpha=0., bands=(3,3,3)))/255-(1-y)[...,None]).max()<.06
+    for bad,e in ((9,IndexError), ((0,1),ValueError), ('red',ValueError)):
+        with pytest.raises(e, match='band'): cams.show(bands=bad)
+    with pytest.raises(TypeError, match='is for pictures'): text_learner().cam(['dull']).show(bands=0)
+
+def test_gray(tmp_path):
+    "A gray picture is drawn as the file has it, dark where it is dark, in a figure as in an overlay; fastai would invert it"
+    a = (np.mgrid[:48,:48][1]*2).astype(np.uint8)                                  # an X-ray that is dark throughout
+    Image.fromarray(a).save(f := tmp_path/'a.png')
+    dls = DataBlock((ImageBlock(PILImageBW), CategoryBlock), get_y=lambda f: 'a').dataloaders([f]*4, bs=2, num_workers=0)
+    learn = Learner(dls, nn.Sequential(nn.Conv2d(1,4,3,padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,1)), loss_func=CrossEntropyLossFlat())
+    learn.remove_cb(ProgressCallback)
+    cams = learn.cam([f])
+    for original in (False,True):
+        im = cams.show(original=original)[0].get_images()[0]
+        assert np.abs(im.to_rgba(im.get_array())[...,:3]-(a/a.max())[...,None]).max()<.02
+    assert np.abs(np.array(cams[0].overlay(alpha=0.))/255-(a/a.max())[...,None]).max()<.02
+
+def test_many_channels():
+    "More channels than can be told apart by color lie in lanes, one above the other"
+    ax = as_picture(torch.randn(12,50)).show(ctx=plt.subplots()[1])
+    assert ax.get_ylabel()=='channel' and len(ax.lines)==12 and ax.get_legend() is None
+    tops,lows = zip(*[(o.get_ydata().max(),o.get_ydata().min()) for o in ax.lines])
+    assert all(hi<lo for hi,lo in zip(tops[1:], lows))
+
+def test_numbered_class():
+    "A class without a name is not taken for a number"
+    assert re.fullmatch(r'class [01]: 0\.\d\d\nactual: 0', bands_learner(torch.rand(1,3,8,8)).cam(max_n=1).show()[0].get_title())
+
+def test_texts_say_what_to_do():
+    "What is for pictures is refused, with what there is for texts"
+    cams = text_learner().cam(['superb','dull'])
+    for f in (lambda: cams[0].overlay(), lambda: cams.save('x'), cams.animate, cams.originals, lambda: cams.to_html('x.html')):
+        with pytest.raises(TypeError, match=r'`words\(\)`'): f()
+    assert not Path('x').exists() and not Path('x.html').exists()

@@ -42,6 +42,24 @@ def test_apart(what):
     assert not [(a,b) for (a,p),(b,q) in itertools.combinations(zip([t.get_text() for t in ts], boxes), 2) if min(p.x1,q.x1)-max(p.x0,q.x0)>1 and min(p.y1,q.y1)-max(p.y0,q.y0)>1]
     assert not [t.get_text() for t,b in zip(ts, boxes) for ax in fig.axes for im in ax.get_images() if min(b.x1, im.get_window_extent().x1)-max(b.x0, im.get_window_extent().x0)>1 and min(b.y1, im.get_window_extent().y1)-max(b.y0, im.get_window_extent().y0)>1]
 
+def test_one_size():
+    "The titles of a figure are in letters of one size, whatever their length"
+    learner().show_cam(max_n=6, figsize=(5,3))
+    assert len({ax.title.get_fontsize() for ax in plt.gcf().axes})==1
+
+@pytest.mark.parametrize('draw', [lambda: learner().show_cam(max_n=2, colorbar=True), lambda: learner().compare_cams(files[:2], colorbar=True), lambda: learner().compare_cams(files[:2], colorbar=True, figsize=(9,4))],
+                         ids=['show','compare','of a size'])
+def test_apart_beside_a_bar(draw):
+    "Titles stay apart beside a bar of colors, of which there is one, and its words stay in the figure"
+    draw()
+    fig = plt.gcf()
+    fig.canvas.draw()
+    bar, = [ax for ax in fig.axes if ax.get_label()=='<colorbar>']
+    boxes = [t.get_window_extent() for t in words(fig)]
+    assert not [0 for p,q in itertools.combinations(boxes, 2) if min(p.x1,q.x1)-max(p.x0,q.x0)>1 and min(p.y1,q.y1)-max(p.y0,q.y0)>1]
+    b = bar.yaxis.label.get_window_extent()
+    assert b.x1<=fig.bbox.width+1 and b.y0>=-1 and b.y1<=fig.bbox.height+1
+
 def test_lines():
     "Where lines are broken: nothing is lost, numbers stay whole, lines that were there stay"
     from fastcam.draw import in_lines

@@ -158,16 +158,17 @@ def _made(self:CAMFilm):
 
 # %% ../../nbs/learner/08_film.ipynb #e35666d4
 @patch
-def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image', relu=None, **kwargs):
+def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image', relu=None, colorbar=False, **kwargs):
     "Generator: one figure, drawn anew for each frame"
     cams = [c[:max_n] for c in self._made()]
     n,k,relu = len(cams[0]),max(c.n_columns for c in cams),ifnone(relu, not cams[0].signed)
+    bar = colors_mean(cams, relu, scale=='image') if colorbar else ''
     if scale=='shared': scale = max(c._top(relu) for c in cams)
     titles = [c._title(i, j, relu) for c in cams for i in range(n) for j in range(max(1, len(c._maps[i])))]
     def draw(i, axs):
         c = cams[i]
         return c.show(max_n=n, ctxs=[axs[i*k+j] for i in range(n) for j in range(c.n_columns)], scale=scale, relu=relu, **kwargs)
-    return frames(n*k, self.steps, draw, titles, ncols or (k if k>1 else min(n, 4)), figsize, dpi)
+    return frames(n*k, self.steps, draw, titles, ncols or (k if k>1 else min(n, 4)), figsize, dpi, bar)
 
 # %% ../../nbs/learner/08_film.ipynb #94caa4e9
 @patch

@@ -12,6 +12,7 @@ from ..engine.target import *
 from ..engine.method import *
 from .calls import *
 from .items import *
+from .cams import *
 from .callback import *
 from .learner import *
 import copy, itertools
@@ -26,9 +27,10 @@ def show_columns(
     **kwargs # For `CAMs.show`
 ):
     "Draw a row for each item and a column for each of `cams`, or several where it has several targets; gives the axes (items, columns)"
-    n,ends = len(cams[0]),[0, *np.cumsum([c.n_columns for c in cams])]
+    n,ends,bar = len(cams[0]),[0, *np.cumsum([c.n_columns for c in cams])],kwargs.get('colorbar')
     axs = axes_grid(n, ends[-1], figsize, 2)
-    relu = ifnone(relu, not any(c.signed for c in cams))
+    relu,share = ifnone(relu, not any(c.signed for c in cams)),scale=='image'
+    if bar: kwargs['colorbar'] = False                                   # one for all
     if scale=='shared': scale = max(c._top(relu) for c in cams)
     with title_size(9):
         for i,(name,c) in enumerate(zip(names, cams)):
@@ -37,6 +39,7 @@ def show_columns(
             c.show(max_n=n, ctxs=part, scale=scale, relu=relu, **kwargs)
             loc = 'center' if part[0,0].get_title() else 'left'          # as texts have it
             if name: titled(part[0,0], f'{name}\n{part[0,0].get_title(loc=loc)}', loc=loc)
+    if bar: add_colorbar(list(axs.flat), colors_mean(cams, relu, share), figsize is None)
     return axs
 
 def choice_name(o):
@@ -116,10 +119,11 @@ def _dl_of(self:Interpretation, idxs):
 @delegates(Learner.show_cam, but=['items','dl','ds_idx','max_n'])
 @in_words
 def show_cam(self:Interpretation,
-    idxs, # Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
+    idxs=None, # Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`; the nine with the largest losses if None
     **kwargs # For `Learner.show_cam`
 ):
     "Show the maps of the items `idxs`"
+    if idxs is None: idxs = self.top_losses(min(9, len(self.losses)))[1]
     idxs = L(idxs.tolist() if isinstance(idxs, (Tensor,np.ndarray)) else idxs)
     self.learn.show_cam(dl=self._dl_of(list(idxs)), max_n=len(idxs), **kwargs)
 
@@ -181,15 +185,24 @@ def _most_confused(found, min_val):
     if pairs := sorted(o for o in found if found[o]>=min_val): return sorted(pairs, key=found.get, reverse=True)
     raise ValueError(f"No class was taken for another {min_val} times or more" + (f": most often it was {max(found.values())} times" if found else ", nor at all"))
 
+def _mean_picture(pics):
+    "The mean of pictures, in the size of the first; None of what is none, as signals"
+    try: rgbs = [as_rgb(o) for o in pics]
+    except TypeError: return None
+    size = rgbs[0].shape[1::-1]
+    return PILImage(Image.fromarray(np.mean([np.array(Image.fromarray(o).resize(size)) for o in rgbs], 0).round().astype(np.uint8)))
+
 def _pair_panels(cams, losses, n_worst):
-    "A row for one pair of classes, whose items have the first as predicted and the second as the actual: the mean map for each, and the `n_worst` items"
+    "A row for one pair of classes, whose items have the first as predicted and the second as the actual: the mean map for each over the mean picture, and the `n_worst` items"
+    pics = cams.pictures()
     grid,(pred,actual) = max((m.grid for m in cams._maps), key=np.prod),cams.labels[0]
     heads = f'{actual} taken for {pred}, {len(cams)}x\nmean for {pred}',f'\nmean for {actual}'
     means = torch.stack([m.resize(grid) for m in cams._maps]).mean(0)
-    res = [Panel(map=m, title=head + ('' if m.max()>0 else '\n(no positive evidence)')) for m,head in zip(means, heads)]
+    mean = _mean_picture(pics)
+    res = [Panel(mean, m, title=head + ('' if m.max()>0 else '\n(no positive evidence)')) for m,head in zip(means, heads)]
     cams = cams[:n_worst]
     cams.targs = None
-    res += [Panel(pic, cams._maps[i][0], f'{cams._title(i, 0)}\nloss {losses[i]:.2f}') for i,pic in enumerate(cams.pictures())]
+    res += [Panel(pic, cams._maps[i][0], f'{cams._title(i, 0)}\nloss {losses[i]:.2f}') for i,pic in enumerate(pics[:n_worst])]
     return res+[None]*(2+n_worst-len(res))
 
 @patch
@@ -202,7 +215,7 @@ def most_confused_cam(self:ClassificationInterpretation,
     figsize=None, # Size of the figure in inches
     **kwargs # For `Learner.cam`
 ):
-    "For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted"
+    "For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one over the mean picture, and the worst items under the map of the class predicted"
     check_fused(kwargs)
     self._check_single()
     with as_before(self.learn) as learn: _,targs,decoded = learn.get_preds(dl=self.dl, with_decoded=True, act=self.act)

@@ -180,9 +180,11 @@ def show(self:TextCAMs,
     figsize=None, # Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
     scale='image', # 'image' colors each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
     relu=None, # Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
-    clip=None # See `TensorCAM.normalize`
+    clip=None, # See `TensorCAM.normalize`
+    **kwargs # What is for pictures, and is refused
 ):
     "Show the texts as colored words, each under a title; gives the axes, or None for HTML"
+    if kwargs: raise TypeError(f"{str([*kwargs])[1:-1]} is for pictures, and these items are texts: to draw them there are 'max_n', 'ctxs', 'figsize', 'scale', 'relu', 'clip'")
     check_max_n(max_n)
     if not len(self): raise ValueError("There is no item here to show")
     cams,relu = self[:max_n],ifnone(relu, not self.signed)
@@ -201,3 +203,11 @@ def show(self:TextCAMItem, **kwargs):
 def html(self:TextCAMItem, **kwargs) -> str:
     "The text as colored words"
     return self._cams.html(**kwargs)
+
+# %% ../../nbs/learner/04_text.ipynb #9c9ba723
+def _no_picture(self, *args, **kwargs):
+    "TypeError: for pictures only"
+    raise TypeError("Texts have no picture that a map is laid over: `html()` gives their words in color, `words()` a table of their values, "
+                    "and `show(figsize=(8,2))` draws a figure, which `plt.savefig('words.png')` saves; a training is seen by `CAMFilm`")
+
+TextCAMItem.overlay = TextCAMs.save = TextCAMs.animate = TextCAMs.originals = TextCAMs.to_html = _no_picture
