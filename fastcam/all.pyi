@@ -63,7 +63,7 @@ class CAMItem(_CAMItem):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the item, one column for each target; gives the axes
+    def show(self, *, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Draw the maps over the item, one column for each target; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -81,8 +81,9 @@ class CAMItem(_CAMItem):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
-    def overlay(self, column: Any = 0, size: Any = None, cmap: Any = None, alpha: Any = 'heat', scale: Any = 'image', relu: Any = None, clip: Any = None, inp: Any = None, original: Any = False, slices: Any = None): r"""The map over the item as a PIL image, without a title
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
+    def overlay(self, column: Any = 0, size: Any = None, cmap: Any = None, alpha: Any = 'heat', scale: Any = 'image', relu: Any = None, clip: Any = None, inp: Any = None, original: Any = False, slices: Any = None, bands: Any = None): r"""The map over the item as a PIL image, without a title
         
         - column: Which target, if several were asked for
         - size: (height, width) of the image, or how many pixels its longer side has; that of the picture if None
@@ -93,7 +94,8 @@ class CAMItem(_CAMItem):
         - clip: See `TensorCAM.show`
         - inp: See `CAMs.show`
         - original: On the picture as fastai opens it, with what the model did not see dimmed; if False on what the model saw
-        - slices: See `CAMs.show`"""
+        - slices: See `CAMs.show`
+        - bands: See `CAMs.show`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMSummary(_CAMSummary):
     def outliers(self, n: Any = 9, cls: Any = None) -> CAMs: r"""The items whose maps are farthest from the mean of the others of their class, the farthest first; in classes of three maps at least. Distance is the share that would have to move: 0 the same, 1 nothing in common
@@ -149,10 +151,11 @@ class CAMs(_CAMs):
     def files(self): r"""`L` of the items' files; None for what has none"""
     @property
     def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
-    def pictures(self, inp: Any = None, fs: Any = None): r"""The items as the model saw them, decoded: each shows itself
+    def pictures(self, inp: Any = None, fs: Any = None, bands: Any = None): r"""The items as the model saw them, decoded: each shows itself
         
         - inp: Which input, if the model has several; if None the one that the layer reads
-        - fs: Steps of a signal in a second; as the item knows it if None, see `sampling_rate`"""
+        - fs: Steps of a signal in a second; as the item knows it if None, see `sampling_rate`
+        - bands: Which bands of a picture, see `CAMs.show`"""
     def originals(self, inp: Any = None): r"""The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself
         
         - inp: Which input, if the model has several; if None the one that the layer reads"""
@@ -162,14 +165,15 @@ class CAMs(_CAMs):
     def n_columns(self): r"""How many maps are drawn of an item: as many as that with the most targets has"""
     @property
     def by_channel(self): r"""Has each channel of the input a map of its own, `(k, channels, *size)`?"""
-    def panels(self, relu: Any = True, inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
+    def panels(self, relu: Any = True, inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, bands: Any = None): r"""What is drawn, item by item, a panel for each target; None where an item has fewer targets than others
         
         - relu: Is only shown what speaks for the target? The titles say so if not
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them
         - fs: Steps of a signal in a second, see `CAMs.show`
-        - slices: Which slices of a volume, see `CAMs.show`"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the maps over the items, each with a title, red where the prediction is wrong; gives the axes
+        - slices: Which slices of a volume, see `CAMs.show`
+        - bands: Which bands of a picture, see `CAMs.show`"""
+    def show(self, max_n: Any = 9, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Draw the maps over the items, each with a title, red where the prediction is wrong; gives the axes
         
         - max_n: Show at most so many items, the first; all if None
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
@@ -187,8 +191,9 @@ class CAMs(_CAMs):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
-    def animate(self, fps: Any = 6, slices: Any = None, max_n: Any = 4, ncols: Any = None, figsize: Any = None, dpi: Any = 80, kind: Any = 'gif', *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, contour: Any = None, colorbar: Any = False): r"""Clips frame by frame, and volumes slice by slice, under their maps, as an animation that a notebook shows; its `data` are the bytes
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
+    def animate(self, fps: Any = 6, slices: Any = None, max_n: Any = 4, ncols: Any = None, figsize: Any = None, dpi: Any = 80, kind: Any = 'gif', *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Clips frame by frame, and volumes slice by slice, under their maps, as an animation that a notebook shows; its `data` are the bytes
         
         - fps: Frames in a second
         - slices: Which frames of a clip, or slices of a volume: numbers, or how many at even depths; all if None
@@ -207,8 +212,9 @@ class CAMs(_CAMs):
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
-    def save(self, path, suffix: Any = '.jpg', *, size: Any = None, cmap: Any = None, alpha: Any = 'heat', scale: Any = 'image', relu: Any = None, clip: Any = None, inp: Any = None, original: Any = False, slices: Any = None): r"""Write an image for each item and target into a folder, named by its number, its file and what is explained
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
+    def save(self, path, suffix: Any = '.jpg', *, size: Any = None, cmap: Any = None, alpha: Any = 'heat', scale: Any = 'image', relu: Any = None, clip: Any = None, inp: Any = None, original: Any = False, slices: Any = None, bands: Any = None): r"""Write an image for each item and target into a folder, named by its number, its file and what is explained
         
         - path: Folder, made if it is not there
         - suffix: Kind of the files, as PIL knows it
@@ -220,7 +226,8 @@ class CAMs(_CAMs):
         - clip: See `TensorCAM.show`
         - inp: See `CAMs.show`
         - original: On the picture as fastai opens it, with what the model did not see dimmed; if False on what the model saw
-        - slices: See `CAMs.show`"""
+        - slices: See `CAMs.show`
+        - bands: See `CAMs.show`"""
     @overload
     def __getitem__(self, i: int) -> CAMItem: ...
     @overload
@@ -260,7 +267,7 @@ class Explorer(_Explorer):
         - stop: Function of nothing: is a method that asks the model often to be left?"""
     def asked(self, q): r"""What a page asks for, looked up among what there is
         
-        - q: With any of `class`, `versus` (numbers of classes), `layer`, `method`"""
+        - q: With any of `class`, `versus` (numbers of classes), `layer`, `method`, and `prompts`, further words for a target that is a `Prompt`"""
     def answer(self, q, stop: Any = None): r"""What the page draws: maps, classes with their probabilities, the picture, and the line of code for it
         
         - q: With `item`, and what `asked` and `edited` take
@@ -286,9 +293,9 @@ class Features(_Features):
         - alpha: How much attention covers the pictures, 0..1"""
     def __getattr__(self, name: str) -> Any: ...
 class Interpretation(_Interpretation):
-    def show_cam(self, idxs, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the maps of the items `idxs`
+    def show_cam(self, idxs: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Show the maps of the items `idxs`
         
-        - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`
+        - idxs: Position of an item in `dl`, or a list of these, such as `interp.top_losses(9)[1]`; the nine with the largest losses if None
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
@@ -313,8 +320,9 @@ class Interpretation(_Interpretation):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
-    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
+    def plot_top_losses(self, k, largest: Any = True, heatmap: Any = False, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
@@ -343,7 +351,8 @@ class Interpretation(_Interpretation):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
     def __getattr__(self, name: str) -> Any: ...
 class SanityCheck(_SanityCheck):
     def plot(self, by: Any = 'spearman', ax: Any = None, figsize: Any = ...): r"""Similarity to the maps of the trained model as more and more is randomised, with two standard errors to each side; gives the axes
@@ -363,7 +372,7 @@ class SanityCheck(_SanityCheck):
         - relu: Show only what speaks for the target"""
     def __getattr__(self, name: str) -> Any: ...
 class ClassificationInterpretation(_ClassificationInterpretation, Interpretation):
-    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = None, smooth: Any = None, rule: Any = None, shares: Any = False, size: Any = None): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one, and the worst items under the map of the class predicted
+    def most_confused_cam(self, min_val: Any = 1, max_n: Any = 3, n_worst: Any = 3, figsize: Any = None, *, layer: Any = None, method: Any = None, smooth: Any = None, rule: Any = None, shares: Any = False, size: Any = None): r"""For the most confused pairs of classes, a row each: the mean of the raw maps of the class predicted and of the actual one over the mean picture, and the worst items under the map of the class predicted
         
         - min_val: Leave out pairs of classes that were confused less often
         - max_n: Show at most so many pairs, the most confused
@@ -517,7 +526,7 @@ cams = load_cams('maps')                              # needs no learner
         - of: 'features': colors, the first three principal components over all items; 'attention': where each head of a transformer's last block looks, or of the block `layer`
         - background: Leave out the background, by the first component? True, or its share of the component's range, 0..1
         - max_n: Only so many items, the first; all if None"""
-    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
+    def compare_cams(self, items: Any = None, methods: Any = None, layers: Any = None, targets: Any = None, max_n: Any = 4, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Show maps side by side, a row for each item and a column for each choice: every one of `methods` with every one of `layers` and `targets`
 
 learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         
@@ -549,7 +558,8 @@ learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
     def cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, max_n: Any = None, rule: Any = None, shares: Any = False, size: Any = None, **kwargs) -> CAMs: r"""Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
 
 What `items`, `target`, `layer` and `method` may be is the same as for `show_cam`. The result is a list of items: `cams[0]` has `maps`, `labels`, `health`;
@@ -572,7 +582,7 @@ What `items`, `target`, `layer` and `method` may be is the same as for `show_cam
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
         - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
-    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
+    def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
 
 - `items`: a file, PIL image, array, tensor, text, or a list of them; the validation set (`ds_idx=1`) if None
 - `target`: what is explained: the predicted class if None, a class by name or index, a list of these, `TopK(3)`, `Actual()`, `Versus('a','b')`, a function of the prediction
@@ -613,7 +623,8 @@ For example:
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
     def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False, size: Any = None) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
         
         - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
@@ -633,7 +644,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - scale: 'image' colors each text by its own largest value, 'shared' all by the largest of all, so that they compare
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
         - clip: See `TensorCAM.normalize`"""
-    def show(self, max_n: Any = 9, ctxs: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None): r"""Show the texts as colored words, each under a title; gives the axes, or None for HTML
+    def show(self, max_n: Any = 9, ctxs: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, **kwargs): r"""Show the texts as colored words, each under a title; gives the axes, or None for HTML
         
         - max_n: Show at most so many texts, the first; all if None
         - ctxs: Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
@@ -643,7 +654,7 @@ class TextCAMs(_TextCAMs, CAMs):
         - clip: See `TensorCAM.normalize`"""
     def __getattr__(self, name: str) -> Any: ...
 class CAMFilm(_CAMFilm):
-    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Draw the items, a row each, by frames, a column each
+    def show(self, max_n: Any = 4, n_frames: Any = 6, figsize: Any = None, *, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Draw the items, a row each, by frames, a column each
         
         - max_n: Show at most so many items, a row each
         - n_frames: Show at most so many frames, a column each: the first, the last, and some between
@@ -659,8 +670,9 @@ class CAMFilm(_CAMFilm):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
-    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""The film as an animation, which a notebook shows; its `data` is a GIF
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
+    def animate(self, fps: Any = 2, max_n: Any = 4, dpi: Any = 80, *, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""The film as an animation, which a notebook shows; its `data` is a GIF
         
         - fps: Frames in a second; the last stays for two seconds
         - max_n: Show at most so many items
@@ -678,8 +690,9 @@ class CAMFilm(_CAMFilm):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
-    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False): r"""Write the film to a file
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
+    def save(self, path, fps: Any = 2, *, max_n: Any = 4, dpi: Any = 80, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None): r"""Write the film to a file
         
         - path: File to write: '.gif'; '.webp', which has all colors; or '.mp4', for which the program ffmpeg is needed
         - fps: Frames in a second
@@ -698,7 +711,8 @@ class CAMFilm(_CAMFilm):
         - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
-        - colorbar: Show what the colors mean?"""
+        - colorbar: Show what the colors mean?
+        - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
     def __getattr__(self, name: str) -> Any: ...
 class TensorCAM(_TensorCAM):
     def normalize(self, scale: Any = 'image', relu: Any = True, clip: Any = 1.0): r"""Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, NaN stays NaN, and a map with nothing to show stays 0 everywhere

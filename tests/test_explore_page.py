@@ -60,8 +60,7 @@ def same(pg, ex):
     assert s['preds']==want['preds'] and s['map']==want['maps'][0]['map'] and s['code']==want['code']
     head = pg.inner_text('#head')
     assert want['maps'][0]['label'] in head
-    for li in pg.query_selector_all('#bars li'):
-        assert li.query_selector('.num').inner_text()==f"{want['preds'][int(li.get_attribute('data-class'))]:.3f}"
+    for c,p in pg.evaluate("$$('#bars li').map(o => [+o.dataset.class, $('.num', o).textContent])"): assert p==f"{want['preds'][c]:.3f}"
     return s
 
 def on(pg, x, y):
@@ -200,6 +199,7 @@ def test_out(opened, served):
     "The line of code, a link that leads back to the same view, and a PNG"
     pg,ex = opened(served.url),served.explorer
     pg.keyboard.press('ArrowRight')
+    idle(pg)                                                           # the bars have found their places
     pg.click('#bars li[data-class="2"] .class')
     pg.click('#layers button[value="-2"]')
     pg.check('#contour')
@@ -318,15 +318,74 @@ def test_file(opened, learn, tmp_path):
     assert pg.evaluate('S.item')==2
     with pytest.raises(ValueError, match='no item'): cams[[]].to_html(tmp_path/'none.html')
 
+def shown_bars(pg): return pg.evaluate("$$('#bars li').map(o => [$('.name', o).textContent, +$('.num', o).textContent])")
+
+def test_objects(opened):
+    "Objects of a detector, each with its box and its score: a click shows its map, and one that is hidden is no longer found"
+    from test_objects import detector_learner, squares
+    ex = Explorer(detector_learner(others=[squares((20,52,6.), size=(64,96))]))                 # of two sizes
+    served = ServedExplorer(ex)
+    pg = opened(served.url)
+    cams = ex.learn.cam()[0]
+    assert shown_bars(pg)==[[l,round(p,3)] for l,p in zip(cams.labels, cams._cams.probs[0])] and len(cams.labels)==2
+    assert not pg.locator('#find').is_visible() and pg.locator('#film li').count()==4
+    def shown(): return torch.tensor(np.frombuffer(b64decode(pg.evaluate('map().map')), np.float32).copy()),pg.evaluate('map().box')
+    for j in (1,0):
+        pg.click(f'#bars li[data-class="{j}"] .class')
+        m,box = shown()
+        assert torch.equal(m, cams.maps[j].flatten().as_subclass(Tensor)) and box==cams.boxes[j].tolist()
+    was = idle(pg)
+    x0,y0,x1,y1 = box
+    pg.evaluate(f"edit({{do: 'hide', box: [{x0:.0f},{y0:.0f},{x1:.0f},{y1:.0f}]}})")
+    idle(pg)
+    assert 'no longer found' in pg.inner_text('#head') and shown_bars(pg)[0][1]==0 and abs(shown_bars(pg)[1][1]-cams._cams.probs[0][1])<.05
+    pg.click('#undo')
+    pg.click('#bars li[data-class="1"] .class')
+    pg.click('#hottest')                                                                          # of the second one's map
+    idle(pg)
+    p = dict(zip('ab', (p for _,p in shown_bars(pg))))
+    assert p['a']>.8 and p['b']<.5
+    pg.reload()
+    ready(pg)
+    assert pg.evaluate('S.map')==1 and len(pg.evaluate('S.edits'))==1
+    served.stop()
+
+def test_prompts(opened, tmp_path):
+    "Prompts of a model of two encoders: their maps and probabilities, and words that are added; a file of them"
+    from test_prompt import TwoTowers, tokenizer
+    torch.manual_seed(0)
+    items = [(TensorImage(torch.rand(3,32,32)),TensorCategory(0)) for _ in range(3)]
+    learn = Learner(DataLoaders.from_dsets(items, items, bs=2, device='cpu', num_workers=0), TwoTowers(), loss_func=CrossEntropyLossFlat())
+    learn.remove_cb(ProgressCallback)
+    prompt = lambda *more: Prompt('red circle', 'blue cross', *more, tokenizer=tokenizer)
+    served = ServedExplorer(Explorer(learn, target=prompt()))
+    pg = opened(served.url)
+    want = learn.cam(target=prompt('red cross'))[0]
+    def right(n): assert [l for l,_ in shown_bars(pg)]==want.labels[:n] and np.allclose([p for _,p in shown_bars(pg)], want.preds[:n], atol=6e-4)
+    right(2)
+    pg.fill('#find', 'red cross')
+    pg.press('#find', 'Enter')
+    pg.wait_for_selector('#bars li[data-class="2"]')
+    idle(pg)
+    right(3)
+    m = np.frombuffer(b64decode(pg.evaluate('map().map')), np.float32)
+    np.testing.assert_allclose(m, want.maps[2].flatten(), atol=1e-6)
+    assert not pg.locator('#film li.wrong').count()
+    served.stop()
+    pg = opened(learn.cam(target=prompt()).to_html(tmp_path/'prompts.html').as_uri(), wait=False, offline=True)
+    pg.click('#bars li[data-class="1"] .class')
+    assert pg.inner_text('#head').startswith('blue cross')
+
 def act(pg, rng):
-    "One random action"
+    "One random action, at once, wherever the page is scrolled to"
+    def click(s, n): pg.evaluate(f"$$('{s}')[{rng.randrange(n)}].click()")
     kind = rng.choice('class layer method key box cell photo rival draw'.split())
-    if kind=='class': pg.locator('#bars .class').nth(rng.randrange(3)).click()
-    elif kind=='layer': pg.locator('#layers button').nth(rng.randrange(4)).click()
-    elif kind=='method': pg.locator('#methods button').nth(rng.randrange(5)).click()
+    if kind=='class': click('#bars .class', 3)
+    elif kind=='layer': click('#layers button', 4)
+    elif kind=='method': click('#methods button', 5)
     elif kind=='key': pg.keyboard.press(rng.choice(['h','z','r','m','[',']','ArrowRight','ArrowLeft','ArrowDown','Enter']))
     elif kind=='cell': pg.mouse.click(*on(pg, rng.random()*.98+.01, rng.random()*.98+.01))
-    elif kind=='photo': pg.locator('#film li[data-i] button').nth(rng.randrange(20)).click()
+    elif kind=='photo': click('#film li[data-i] button', 20)
     elif kind=='rival': pg.evaluate(f'rather({rng.randrange(3)}, {rng.randrange(3)})')
     elif kind=='draw': pg.fill('#thresh', str(rng.randrange(10)/10))
     else:

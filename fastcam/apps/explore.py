@@ -20,6 +20,7 @@ from ..engine.target import *
 from ..engine.method import *
 from ..engine.perturb import *
 from ..engine.explain import *
+from ..engine.prompt import *
 from ..learner.calls import *
 from ..learner.items import *
 from ..learner.cams import *
@@ -124,19 +125,24 @@ def _margin(preds, predicted):
 def _about(cams, j, name):
     "Item `j` of `cams` in numbers and words, without its picture"
     one = cams[[j]]
-    predicted,actual = one.predicted[0],None if one.actuals is None else one.actuals[0]
+    predicted,actual = one.predicted[0],None if one.actuals is None or one.names is not one.vocab else one.actuals[0]         # prompts are no classes
     preds,health = None if one.preds is None else one.preds[0],one.health[0]
     return dict(name=name, predicted=predicted, actual=actual, wrong=None if None in (predicted,actual) else predicted!=actual,
                 p=None if predicted is None else preds.max().item(), margin=_margin(preds, predicted),
                 loss=_loss(None if one.targs is None else one.targs[0], preds, one.vocab), doubt=health[0].split(':')[0] if health else 'nothing to explain')
 
+def _is_listed(cams):
+    "Are the maps of objects, of prompts, or of several things that are no classes? Then one chooses among those that are there"
+    return cams.boxes is not None or cams.names is not cams.vocab or any(len(t)>1 and (t==-1).any() for t in L(cams.targets))
+
 def _shown(cams, j=0):
     "What the page draws of item `j`: maps with their classes and doubts, the picture, and all probabilities"
     one = cams[[j]]
     item = one[0]
-    maps = [dict(label=l, target=t, doubt=h, **_packed(m)) for l,t,h,m in zip(item.labels, item.targets.tolist(), item.health, item.maps)]
+    boxes = [{}]*len(item.maps) if item.boxes is None else [dict(box=b) for b in item.boxes.tolist()]
+    maps = [dict(label=l, target=t, doubt=h, p=_finite(p), **b, **_packed(m)) for l,t,h,m,p,b in zip(item.labels, item.targets.tolist(), item.health, item.maps, one.probs[0], boxes)]
     preds = None if item.preds is None else [_finite(p) for p in item.preds.tolist()]
-    return dict(maps=maps, preds=preds, signed=bool(one.signed), blind=bool(one.blind), how=one.how, picture=_data_uri(_as_rgb(one.pictures()[0]), quality=92))
+    return dict(maps=maps, preds=preds, listed=_is_listed(one), signed=bool(one.signed), blind=bool(one.blind), how=one.how, picture=_data_uri(_as_rgb(one.pictures()[0]), quality=92))
 
 # %% ../../nbs/apps/03_explore.ipynb #e33eec21
 class Stopped(Exception): "A question was given up, since a newer one has come"
@@ -144,9 +150,12 @@ class Stopped(Exception): "A question was given up, since a newer one has come"
 def _row(b, j):
     "Item `j` of the batch `b`, as a batch of one"
     n = len(b[0])
-    return tuple(t[j:j+1] for t in b if isinstance(t, Tensor) and t.ndim and len(t)==n)
+    return tuple(t[j:j+1] for t in b if isinstance(t, (list,tuple)) and len(t)==n or isinstance(t, Tensor) and t.ndim and len(t)==n)
 
-def _joined(rows): return tuple(torch.cat(o) for o in zip(*rows))
+def _joined(rows):
+    "Batches of one as one batch; as they are where they differ in size, as pictures of detectors do"
+    alike = all(isinstance(o[0], Tensor) and len({t.shape for t in o})==1 for o in zip(*rows))
+    return [tuple(torch.cat(o) for o in zip(*rows))] if alike else list(rows)
 
 def _stopping(model, stop):
     "A context in which a method that asks the model often is left when `stop()` says so"
@@ -177,7 +186,7 @@ class Explorer:
         check_fused(choices)
         if bad := {'shares','with_preds','max_n'} & choices.keys(): raise TypeError(f"{str(sorted(bad))[1:-1]}: this cannot be chosen for the page")
         self.learn,self.choices,self.vocab = learn,choices,vocab_of(learn.dls)
-        with keywords_of(Learner.cam): Explainer(**choices, vocab=self.vocab)
+        with keywords_of(Learner.cam): Explainer(**{**choices, 'target':bound_target(choices.get('target'), unwrap(learn.model))[0]}, vocab=self.vocab)
         self.items,self.ds_idx,self.files = items,ds_idx,files
         self.dl,self.fixed = None,None                              # what is read page by page, or the rows that were read at once
         if is_listy(items) and not len(items): self.fixed = []
@@ -275,11 +284,12 @@ def film(self:Explorer,
     "What is said of the items from `start` to the end of its page, with small pictures and maps: one pass for all"
     rows = {start:self.row(start)} if start in self.added else {i:r for i,r in self._page(start//self.per_page).items() if i>=start}
     if not rows: return []
-    cams = self.learn.cam(dl=[_joined(rows.values())], **self.choices)
-    def each(j, i, pic):
+    found = [self.learn.cam(dl=[b], **self.choices) for b in _joined(list(rows.values()))]
+    def each(i, cams, j, pic):
         maps = cams[j].maps
         return dict(i=i, thumb=_thumb(pic), signed=bool(cams.signed), **_about(cams, j, self.name(i)), **(_packed(maps[0]) if len(maps) else {}))
-    return [each(j, i, pic) for j,(i,pic) in enumerate(zip(rows, cams.pictures()))]
+    items = [(cams,j,pic) for cams in found for j,pic in enumerate(cams.pictures())]
+    return [each(i, *o) for i,o in zip(rows, items)]
 
 # %% ../../nbs/apps/03_explore.ipynb #2bd03112
 @patch
@@ -292,15 +302,21 @@ def _kwargs(self:Explorer, target, layer, method):
 @patch
 def _cam_of(self:Explorer, i, e):
     "The map that the edit `e` goes by: that which was seen, if it is known still"
-    kw = self._kwargs(**self.asked(e))
-    return self._heat.get((i,repr(kw))) if (i,repr(kw)) in self._heat else self._first_map(self.cams(i, **self.asked(e)))
+    asked = self.asked(e)
+    key = i,self._key(asked)
+    maps,which = self._heat[key] if key in self._heat else self.cams(i, **asked)[0].maps,e.get('map') or 0
+    if not len(maps): raise ValueError("There is no map to go by: nothing is explained here")
+    return maps[int(_number(which, 0, len(maps)-1, 'The number of a map'))]
 
 @patch
-def _first_map(self:Explorer, cams):
-    if not len(cams[0].maps): raise ValueError("There is no map to go by: nothing is explained here")
-    return cams[0].maps[0]
+def _key(self:Explorer, asked):
+    "What tells one question from another"
+    t = asked.get('target')
+    return repr(self._kwargs(**asked) | ({} if not isinstance(t, Prompt) else dict(target=t.prompts)))
 
 # %% ../../nbs/apps/03_explore.ipynb #9f5ad9ea
+def _batched(x): return x if isinstance(x, Tensor) else torch.stack(list(x))     # pictures in a list, as detectors take them
+
 @patch
 def cams(self:Explorer,
     i, # Number of an item, or of a photo that was added
@@ -317,22 +333,31 @@ def cams(self:Explorer,
         if not len(edits): cams = self.learn.cam(dl=[b], **kw)
         else:
             inp = main_input(b[:getattr(self.learn.dls, 'n_inp', 1)])
-            x = edited(b[inp], edits, partial(self._cam_of, i))
+            x = edited(_batched(b[inp]), edits, partial(self._cam_of, i))
             cams = self.learn.cam(dl=[(*b[:inp], x, *b[inp+1:])], **kw)
-    if not len(edits) and len(cams[0].maps): self._heat[(i,repr(kw))] = cams[0].maps[0]
+    if not len(edits): self._heat[(i,self._key(dict(target=target, layer=layer, method=method)))] = cams[0].maps
     return cams
 
 @patch
 def asked(self:Explorer,
-    q:dict # With any of `class`, `versus` (numbers of classes), `layer`, `method`
+    q:dict # With any of `class`, `versus` (numbers of classes), `layer`, `method`, and `prompts`, further words for a target that is a `Prompt`
 ) -> dict: # `target`, `layer` and `method` for `Explorer.cams`
     "What a page asks for, looked up among what there is"
     c,other,layer,method = (q.get(k) for k in ('class','versus','layer','method'))
     if method is not None: _one_of('method', method, list(cam_methods().index))
     if layer is not None and layer not in (known := [o['layer'] for o in self.layers()]): raise ValueError(f"There is no layer {layer!r}: expected one of {str(known)[1:-1]}")
     if other is not None and c is None: raise ValueError("`versus` is a class to compare with another one: give `class` too")
-    target = None if c is None else self._class(c) if other is None else Versus(self._class(c), self._class(other))
+    target = self._prompted(q.get('prompts') or []) if c is None else self._class(c) if other is None else Versus(self._class(c), self._class(other))
     return dict(target=target, layer=layer, method=method)
+
+@patch
+def _prompted(self:Explorer, more):
+    "The prompts chosen at first, and `more` words; None where there are none"
+    if not more: return None
+    t = self.choices.get('target')
+    if not isinstance(t, Prompt): raise ValueError("`prompts` are for a page that asks about words: `learn.explore_cams(target=Prompt('a cat', tokenizer=tokenizer))`")
+    if not is_listy(more) or len(more)>32 or not all(isinstance(o, str) and 0<len(o.strip())<=200 for o in more): raise ValueError("`prompts` is a list of at most 32 words or phrases, of at most 200 letters each")
+    return Prompt(*t.prompts, *(o for o in more if o not in t.prompts), tokenizer=t.tokenizer, templates=t.templates, of=t.of, encoder=t.encoder, scale=t.scale)
 
 @patch
 def _class(self:Explorer, c):
@@ -350,7 +375,7 @@ def answer(self:Explorer,
     "What the page draws: maps, classes with their probabilities, the picture, and the line of code for it"
     t,what,edits = time.perf_counter(),self.asked(q),q.get('edits') or []
     cams = self.cams(q.get('item'), **what, edits=edits, stop=stop)
-    return _shown(cams) | dict(ms=(time.perf_counter()-t)*1000, code=self.code(q.get('item'), **what, edits=edits))
+    return _shown(cams) | dict(prompts=isinstance(self.choices.get('target'), Prompt), ms=(time.perf_counter()-t)*1000, code=self.code(q.get('item'), **what, edits=edits))
 
 # %% ../../nbs/apps/03_explore.ipynb #b530c933
 @patch
@@ -398,7 +423,10 @@ def layers(self:Explorer) -> list: # Of dicts, the first layer first
     with self._guard:
         if self._layers is None and len(self):
             b = self.row(first(self.added) if self.n==0 else first(self._page(0)))
-            self._layers = [dict(layer=l, name=r['name'], grid=r['grid'], channels=int(r['channels'] or 1)) for l,r in self.learn.cam_layers(dl=[b]).iterrows()]
+            with as_before(self.learn) as own:
+                take_part(own, self.choices.get('target'))                       # of two encoders the one that is shown
+                table = own.cam_layers(dl=[b])
+            self._layers = [dict(layer=l, name=r['name'], grid=r['grid'], channels=int(r['channels'] or 1)) for l,r in table.iterrows()]
         return self._layers or []
 
 @patch

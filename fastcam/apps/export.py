@@ -852,15 +852,15 @@ def _cut_off(self:SavedCAMs, i, inp=None): return None if self.learn is None els
 def _opened_so(self:SavedCAMs, inp=None): return [] if self.learn is None else CAMs._opened_so.__get__(self)(inp)
 
 @patch
-def _originals_to_draw(self:SavedCAMs, inp=None):
-    if self.learn is not None: return CAMs._originals_to_draw.__get__(self)(inp)
+def _originals_to_draw(self:SavedCAMs, inp=None, bands=None):
+    if self.learn is not None: return CAMs._originals_to_draw.__get__(self)(inp, bands)
     self._check_files()
-    return self.files.map(lambda f: Laid(*drawn_file(f)))
+    return self.files.map(lambda f: Laid(*drawn_file(f))),self._views_of(inp)
 
 @patch
-def pictures(self:SavedCAMs, inp=None, fs=None):
+def pictures(self:SavedCAMs, inp=None, fs=None, bands=None):
     "The items as the model saw them: decoded by the learner's DataLoaders, or without a learner cut out of their files, with black where these end"
-    return CAMs.pictures.__get__(self)(inp, fs) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
+    return CAMs.pictures.__get__(self)(inp, fs, bands) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
 
 # %% ../../nbs/apps/00_export.ipynb #1dd777f0
 def load_cams(

@@ -193,9 +193,6 @@ def show_cam(self:Learner,
     show = to_show(kwargs)
     with keywords_of(Learner.show_cam): cams = self.cam(items, max_n=max_n, **kwargs)
     for name,c in (cams.items() if isinstance(cams, dict) else [(None,cams)]):
-        takes = list(inspect.signature(c.show).parameters)
-        if no := [k for k in show if k not in takes]:
-            raise TypeError(f"{str(no)[1:-1]} is for pictures, and these items are texts: to draw them there are {str(takes)[1:-1]}")
         axs = c.show(max_n=max_n, **show)
         if name and axs is not None: axs[0].figure.suptitle(f'layer {name}')          # words in HTML say it themselves
 

@@ -5,9 +5,9 @@ const boot = JSON.parse($('#boot').textContent), live = !boot.views
 const who = Math.random().toString(36).slice(2)
 
 // ---- State. What is asked goes into the address, and so does how it is drawn
-const S = { item: null, class: null, versus: null, layer: null, method: null, edits: [] }
+const S = { item: null, class: null, versus: null, map: null, layer: null, method: null, prompts: [], edits: [] }
 const D = { alpha: .7, thresh: 0, colors: 'magma', sign: false, contour: false }
-let view = null, base = null, steps = []            // what is shown; the probabilities before any edit; {edit, view before it} for each
+let view = null, base = null, steps = []            // what is shown; the same before any edit; {view before it} for each edit
 let box = null, cursor = null                        // what is dragged, and the cell under the keys, in pixels of the picture
 const ms = {}                                        // by method: what it took
 
@@ -15,7 +15,7 @@ const el = (tag, props = {}, ...kids) => { const o = Object.assign(document.crea
 const pct = v => (100 * v).toFixed(1) + ' %'
 const num = v => v == null ? '' : Math.abs(v) >= 100 || v === 0 ? v.toFixed(0) : v.toPrecision(3)
 const prob = v => v == null ? '' : Math.abs(v) < 1.0005 ? v.toFixed(3) : num(v)
-const name = c => boot.vocab[c] ?? String(c)
+const name = c => view?.entries?.[c]?.label ?? boot.vocab[c] ?? String(c)
 
 let quiet
 function say(text) {
@@ -29,7 +29,7 @@ function say(text) {
 // ---- Asking. One question is under way; of those that come meanwhile only the newest follows
 let under = false, waiting = null
 
-const question = () => ({ item: S.item, class: S.class, versus: S.versus, layer: S.layer, method: S.method, edits: S.edits })
+const question = () => ({ item: S.item, class: S.class, versus: S.versus, layer: S.layer, method: S.method, prompts: S.prompts, edits: S.edits })
 
 async function ask(then) {
   if (waiting) waiting.resolve(false)
@@ -66,7 +66,9 @@ async function fetched(q) {
 }
 
 function found(q) {
-  const all = boot.views[q.item], maps = all.maps, i = Math.max(0, maps.findIndex(m => m.target === q.class))
+  const all = boot.views[q.item], maps = all.maps
+  if (all.listed) return { ...all }
+  const i = Math.max(0, maps.findIndex(m => m.target === q.class))
   return { ...all, maps: maps.length ? [maps[i]] : [] }
 }
 
@@ -74,21 +76,45 @@ function shown(res) {
   view = res
   view.pic = null
   for (const m of view.maps) m.values = floats(m.map)
-  if (res.ms && !S.edits.length) ms[res.how] = res.ms
-  if (!S.edits.length) base = res.preds
+  if (res.ms && !res.q.edits.length) ms[res.how] = res.ms
+  if (!res.q.edits.length) base = res
+  view.entries = view.listed ? entries() : null
   const im = new Image()
   im.onload = () => { if (view === res) { view.pic = im; draw() } }
   im.src = res.picture
+  if (view.listed) $('aside h2').textContent = view.prompts ? 'Prompts' : view.maps.some(m => m.box) || !view.maps.length ? 'Objects' : 'Answers'
+  $('.search').hidden = !!view.listed && !view.prompts
+  if (view.prompts) { $('#find').previousSibling.textContent = 'Another prompt '; $('#find').placeholder = 'words' }
   heading(); bars(); chips(); story(); remember()
 }
 
 const floats = s => new Float32Array(Uint8Array.from(atob(s), c => c.charCodeAt(0)).buffer)
-const map = () => view?.maps[0]
-const target = () => { const t = S.class ?? map()?.target; return t >= 0 ? t : null }
+
+// Objects and prompts are chosen among the maps that came: those that were there before any edit, each with what it is now, and those that are new
+function entries() {
+  const left = [...view.maps], same = (o, m) => m.label !== o.label ? 0 : o.box ? overlap(o.box, m.box) : 1
+  const res = base.maps.map(o => {
+    const near = left.map(m => same(o, m)), i = near.indexOf(Math.max(0, ...near))
+    return { label: o.label, was: o.p, now: near[i] > .3 ? left.splice(i, 1)[0] : null }
+  })
+  return [...res, ...left.map(m => ({ label: m.label, was: null, now: m }))]
+}
+
+function overlap(a, b) {
+  const area = o => Math.max(0, o[2] - o[0]) * Math.max(0, o[3] - o[1]), both = area([Math.max(a[0], b[0]), Math.max(a[1], b[1]), Math.min(a[2], b[2]), Math.min(a[3], b[3])])
+  return both / (area(a) + area(b) - both || 1)
+}
+
+const picked = () => Math.min(S.map ?? 0, view.entries.length - 1)
+const map = () => view?.entries ? view.entries[picked()]?.now : view?.maps[0]
+const pick = c => { S.map = c; heading(); bars(); story(); remember(); draw() }
+// How far the model believes in a class, an object or a prompt
+const worthOf = (v, c) => v?.entries ? (v.entries[c] ? v.entries[c].now?.p ?? 0 : null) : v?.preds?.[c]
+const target = () => { if (view?.entries) return picked(); const t = S.class ?? map()?.target; return t >= 0 ? t : null }
 
 // ---- What one can do
 function open(i, more = {}) {
-  Object.assign(S, { item: i, class: null, versus: null, edits: [] }, more)
+  Object.assign(S, { item: i, class: null, versus: null, map: null, edits: [] }, more)
   steps = []; box = cursor = null
   current()
   $(`#film li[data-i="${i}"]`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
@@ -104,7 +130,7 @@ const rather = (a, b) => a === b ? say('A class is compared with another one') :
 
 function edit(e) {
   if (!live || !view) return
-  if (S.class == null) S.class = target()            // what is asked stays the same class, whatever is hidden
+  if (S.class == null && !view.entries) S.class = target()            // what is asked stays the same class, whatever is hidden
   steps = [...steps, { before: view }]
   return choose({ edits: [...S.edits, { ...e, fill: $('#fill').value }] })
 }
@@ -112,7 +138,7 @@ function edit(e) {
 function hottest() {
   const last = S.edits.filter(e => e.do === 'hottest').at(-1), of = last ?? question()
   const share = Math.min(1, Math.round(((last?.share ?? 0) + .1) * 10) / 10)
-  const e = { do: 'hottest', share, class: last ? of.class : target(), versus: of.versus, layer: of.layer, method: of.method }
+  const e = { do: 'hottest', share, class: last ? of.class : view.entries ? null : target(), map: view.entries && (last?.map ?? picked()), versus: of.versus, layer: of.layer, method: of.method, prompts: S.prompts.length ? S.prompts : null }
   edit(Object.fromEntries(Object.entries(e).filter(o => o[1] != null)))
 }
 
@@ -121,7 +147,7 @@ function undo() {
   const { before } = steps.at(-1) ?? {}
   steps = steps.slice(0, -1)
   S.edits = S.edits.slice(0, -1)
-  const same = before && before.q.edits.length === S.edits.length && ['item', 'versus', 'layer', 'method'].every(k => before.q[k] === S[k]) && before.maps[0]?.target === target()
+  const same = before && before.q.edits.length === S.edits.length && ['item', 'versus', 'layer', 'method'].every(k => before.q[k] === S[k]) && (before.entries || before.maps[0]?.target === target())
   if (same && !under) { Object.assign(S, before.q); shown(before) }
   else ask(() => {})
 }
@@ -130,8 +156,8 @@ function reset() { S.edits = []; steps = []; ask(() => {}) }
 
 // ---- Words beside the picture
 function heading() {
-  const m = map(), p = m && view.preds && m.target >= 0 ? view.preds[m.target] : null, a = about(S.item)
-  $('#head').textContent = (m ? `${view.blind ? 'whatever is asked' : m.label}${p == null ? '' : ' ' + p.toFixed(3)}` : 'Nothing to explain') + (a?.actual != null ? ` · true: ${a.actual}` : '')
+  const m = map(), p = view.entries ? m?.p : m && view.preds && m.target >= 0 ? view.preds[m.target] : null, a = about(S.item)
+  $('#head').textContent = (view.entries?.length && !m ? `${name(picked())}: no longer found` : m ? `${view.blind ? 'whatever is asked' : m.label}${p == null ? '' : ' ' + p.toFixed(3)}` : 'Nothing to explain') + (a?.actual != null && !view.entries ? ` · true: ${a.actual}` : '')
   $('#doubt').textContent = m?.doubt ?? ''
   $('#doubt').hidden = !m?.doubt
   $('#line').textContent = view.code ?? ''
@@ -156,26 +182,31 @@ const time = t => t < 950 ? `${Math.max(10, Math.round(t / 10) * 10)} ms` : t < 
 
 // ---- Classes
 function rows() {
-  const p = view.preds ?? [], b = base ?? p, t = target(), a = boot.vocab.indexOf(String(about(S.item)?.actual ?? ''))
+  if (view.entries) return [...view.entries.keys()]
+  const p = view.preds ?? [], b = base?.preds ?? p, t = target(), a = boot.vocab.indexOf(String(about(S.item)?.actual ?? ''))
   const top = (v, n) => v.map((x, i) => [x, i]).sort((x, y) => y[0] - x[0]).slice(0, n).map(o => o[1])
   const all = new Set([...top(b, 6), ...top(p, 3), ...[t, S.versus, a].filter(c => c != null && c >= 0 && c < p.length)])
   return [...all].sort((x, y) => b[y] - b[x])
 }
 
 function bars() {
-  const old = new Map($$('#bars li').map(o => [+o.dataset.class, o])), p = view.preds ?? [], b = base ?? p, t = target()
-  const top = Math.max(1, ...p, ...b), has = new Set((boot.views?.[S.item]?.maps ?? []).map(m => m.target)), actual = String(about(S.item)?.actual ?? '')
-  const lis = rows().map(c => {
+  const old = new Map($$('#bars li').map(o => [+o.dataset.class, o])), all = rows(), t = target()
+  const p = Object.fromEntries(all.map(c => [c, worthOf(view, c)])), b = Object.fromEntries(all.map(c => [c, view.entries ? view.entries[c].was ?? 0 : (base ?? view).preds[c]]))
+  const top = Math.max(1, ...Object.values(p), ...Object.values(b)), has = new Set((boot.views?.[S.item]?.maps ?? []).map(m => m.target)), actual = String(about(S.item)?.actual ?? '')
+  const lis = all.map(c => {
     const o = old.get(c) ?? bar(c), d = p[c] - b[c], btn = $('.class', o)
     $('i', o).style.width = `${Math.max(0, 100 * p[c] / top)}%`
     $('b', o).style.left = `${100 * b[c] / top}%`
     $('b', o).hidden = !S.edits.length
     $('.num', o).textContent = prob(p[c])
     const delta = $('.delta', o)
-    delta.textContent = S.edits.length ? (d < 0 ? '−' : '+') + Math.abs(d).toFixed(3) : ''
+    delta.textContent = S.edits.length && view.entries?.[c].was !== null ? (d < 0 ? '−' : '+') + Math.abs(d).toFixed(3) : ''
     delta.className = 'delta ' + (d < 0 ? 'down' : 'up')
     btn.setAttribute('aria-pressed', c === t)
-    btn.disabled = !live && !has.has(c)
+    btn.disabled = !live && !view.entries && !has.has(c)
+    btn.draggable = live && !view.entries
+    Object.assign($('.name', o), { textContent: name(c), title: name(c) })
+    $('.vs', o).hidden = !!view.entries
     o.classList.toggle('rival', c === S.versus)
     o.classList.toggle('true', name(c) === actual)
     return o
@@ -188,7 +219,7 @@ function bars() {
 }
 
 function bar(c) {
-  const btn = el('button', { className: 'class', draggable: live, onclick: () => chooseClass(c) }, el('i'), el('b'), el('span', { className: 'name', textContent: name(c), title: name(c) }),
+  const btn = el('button', { className: 'class', onclick: () => view.entries ? pick(c) : chooseClass(c) }, el('i'), el('b'), el('span', { className: 'name', textContent: name(c), title: name(c) }),
     el('span', { className: 'delta' }), el('span', { className: 'num' }))
   const vs = el('button', { className: 'vs live', textContent: 'vs', title: 'Why the class shown rather than this one?', onclick: () => rather(target(), c) })
   vs.setAttribute('aria-label', `Why the class shown rather than ${name(c)}?`)
@@ -206,6 +237,7 @@ function bar(c) {
 }
 
 function find(text) {
+  if (view?.prompts) return choose({ prompts: [...S.prompts, text.trim()], map: view.entries.length })
   const c = boot.vocab.findIndex(o => o.toLowerCase() === text.trim().toLowerCase())
   if (c >= 0) return chooseClass(c)
   const near = boot.vocab.filter(o => o.toLowerCase().includes(text.trim().toLowerCase())).slice(0, 4)
@@ -215,10 +247,10 @@ function find(text) {
 // ---- What was hidden
 function story() {
   $('#undo').disabled = $('#reset').disabled = !S.edits.length
-  const t = target(), after = i => (i + 1 < S.edits.length ? steps[i + 1]?.before : view)?.preds?.[t]
+  const t = target(), after = i => worthOf(i + 1 < S.edits.length ? steps[i + 1]?.before : view, t)
   $('#history').replaceChildren(...S.edits.map((e, i) => el('li', {}, el('span', { textContent: told(e) }), el('span', { className: 'num', textContent: prob(after(i)) }))))
   const hot = S.edits.map((e, i) => [e.share, after(i)]).filter((o, i) => S.edits[i].do === 'hottest' && o[1] != null)
-  curve(S.edits.every(e => e.do === 'hottest') && hot.length && base ? [[0, base[t]], ...hot] : [])
+  curve(S.edits.every(e => e.do === 'hottest') && hot.length && base ? [[0, worthOf(base, t)], ...hot] : [])
 }
 
 const told = e => e.do === 'hottest' ? `hottest ${Math.round(100 * e.share)} % hidden (${e.fill})` : `${e.do === 'keep' ? 'only ' : ''}${e.box[2] - e.box[0]}×${e.box[3] - e.box[1]} ${e.do === 'keep' ? 'kept' : 'hidden'} (${e.fill})`
@@ -288,12 +320,16 @@ function draw() {
   const ctx = c.getContext('2d')
   ctx.drawImage(view.pic, 0, 0, w, h)
   if (map()) overlay(ctx, map(), w, h, D)
+  if (map()?.box) frame(ctx, map().box.map(o => o * k), [])
   const b = box ?? (document.activeElement === c && cursor)
-  if (b) {
-    ctx.lineWidth = 2.5; ctx.strokeStyle = '#fff'; ctx.setLineDash([])
-    ctx.strokeRect(b[0] * k, b[1] * k, (b[2] - b[0]) * k, (b[3] - b[1]) * k)
-    ctx.strokeStyle = '#000'; ctx.setLineDash([5, 5])
-    ctx.strokeRect(b[0] * k, b[1] * k, (b[2] - b[0]) * k, (b[3] - b[1]) * k)
+  if (b) frame(ctx, b.map(o => o * k), [5, 5])
+}
+
+// A box that is seen on any ground: dashed what is dragged, in a color the object that is explained
+function frame(ctx, [x0, y0, x1, y1], dash) {
+  for (const [style, width, dashes] of [['#fff', dash.length ? 2.5 : 4.5, []], [dash.length ? '#000' : '#0a58a8', 2.5, dash]]) {
+    ctx.strokeStyle = style; ctx.lineWidth = width; ctx.setLineDash(dashes)
+    ctx.strokeRect(x0, y0, x1 - x0, y1 - y0)
   }
 }
 
@@ -454,9 +490,9 @@ function recalled() {
   const q = new URLSearchParams(location.hash.slice(1)), n = k => q.get(k) == null || q.get(k) === '' ? null : isNaN(q.get(k)) ? q.get(k) : +q.get(k)
   for (const k of ['alpha', 'thresh', 'colors']) if (n(k) != null) D[k] = n(k)
   for (const k of ['sign', 'contour']) if (q.has(k)) D[k] = q.get(k) === 'true'
-  let edits = []
-  try { edits = JSON.parse(q.get('edits') ?? '[]') } catch { say('The edits in this address cannot be read') }
-  return { item: n('item'), class: n('class'), versus: n('versus'), layer: n('layer'), method: n('method'), edits: live ? edits : [] }
+  const list = k => { try { return JSON.parse(q.get(k) ?? '[]') } catch { say(`The ${k} in this address cannot be read`); return [] } }
+  const edits = list('edits')
+  return { item: n('item'), class: n('class'), versus: n('versus'), map: n('map'), prompts: live ? list('prompts') : [], layer: n('layer'), method: n('method'), edits: live ? edits : [] }
 }
 
 async function copy(text, what) {
