@@ -270,7 +270,8 @@ def _like(o):
 
 class _Trail:
     "What the objects in one item are made of: how scores and boxes, `said`, depend on the outputs of `layers`, and the graph between"
-    def __init__(self, layers, outs, said):
+    def __init__(self, layers, outs, said, n):
+        self.n = n                                                   # objects, of which queries are as many
         keys = [o.key for o in layers]
         self.layers,self.ends = layers,[node_of(t) for t in said]
         self.graph,self.node = graph_of(self.ends),dict(zip(keys, map(node_of, outs)))
@@ -302,14 +303,14 @@ def _holds(model, xb, lay, slopes):
 
 def _find_trail(model, xb, target):
     "The `_Trail` of what is found in one item; None where nothing is found, or nothing can be shown"
-    try: layers = grid_layers(model, xb)
+    try: layers = grid_layers(model, xb, settled=False)
     except NoLayer: return None
     layers = [o for o in layers if o.calls==1] or list(layers)
     with DryPass(model, xb, {o.name for o in layers}) as dry: found = target.found(main_pred(dry.pred))[0]
     said = found.with_graph
     seen = {s.key: s.out for s in dry.outs if s.out is not None and s.out.requires_grad}
     layers = [o for o in layers if (o.name,o.call) in seen]
-    if len(found) and said and layers: return _Trail(layers, [seen[o.name,o.call] for o in layers], said)
+    if len(found) and said and layers: return _Trail(layers, [seen[o.name,o.call] for o in layers], said, len(found))
 
 def _find_levels(model, xb, target):
     "Names of the levels that what is found in one item is made of; None where there are none"
@@ -319,7 +320,8 @@ def _find_levels(model, xb, target):
         front = trail.front(live)
         bad = [o for o in front if not _holds(model, xb, o, trail.slopes[o.key])] or trail.branches(front)
         if not bad: return [o.key for o in front] or None
-        live = [o for o in live if o not in bad]
+        queries = {o.shape for o in bad if o.kind!='NC*' and o.shape[1]==trail.n}                        # one is asked, not each of a decoder's
+        live = [o for o in live if o not in bad and o.shape not in queries]
 
 _levels = weakref.WeakKeyDictionary()
 
