@@ -295,9 +295,38 @@ def rise(n=1000):
             forward(m, x[torch.arange(i, i+bs)//n%16]*up)
     return Case({'floor': floor, 'rise': lambda: cam_maps(m, x, 0, method='rise', n=n)}, 'floor', {'rise': ('floor', 1.05)}, few=('floor','rise'))
 
+# ---- objects of a detector
+def objects(k=5, size=320):
+    "RetinaNet: `k` objects, each its own map at the levels of the pyramid; the floor is one pass and one batched gradient"
+    from torchvision.models.detection import retinanet_resnet50_fpn
+    from fastcam.engine.explain import cam_maps
+    from fastcam.engine.objects import Detections, object_levels
+    torch.manual_seed(0)
+    m = retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=size, max_size=size, score_thresh=.005).eval().to(device)
+    x = nn.functional.interpolate(picture(1).float().sigmoid(), size)
+    levels = list(object_levels(m, x, Detections(k)))
+    def floor():
+        acts = {}
+        def hook(n, mod, i, o):
+            torch.set_grad_enabled(True)
+            acts[n] = o.detach().requires_grad_()
+            return acts[n]
+        hooks = [m.get_submodule(n).register_forward_hook(partial(hook, n)) for n in levels]
+        try:
+            with torch.no_grad(): s = m(x)[0]['scores'][:k]
+            return acts,torch.autograd.grad(s, list(acts.values()), torch.eye(k, device=device), is_grads_batched=True, allow_unused=True)
+        finally:
+            for h in hooks: h.remove()
+    ours = lambda: cam_maps(m, x, Detections(k))
+    def equal():
+        acts,gs = floor()
+        got = cam_maps(m, x, Detections(k), fuse=None)
+        return {f'fastcam and floor, {n}': (off(got[n][0], (g*a).sum(2)[:,0].detach()), 1e-4) for (n,a),g in zip(acts.items(), gs) if g is not None and g.any()}
+    return Case({'forward': partial(forward, m, x), 'floor': floor, 'fastcam': ours}, 'forward', {'fastcam': ('floor', 1.3)}, equal=equal)
+
 cases = {f'gradcam/{n}/{w}/{bs}': partial(gradcam, n, w, bs) for n in layers for w in ('last','inner') for bs in (1,16,64)}
 cases |= {f'classes/{n}/{k}': partial(classes, n, k) for n,k in [('resnet34',37),('efficientnet_lite0',37),('vit_tiny',37),('resnet34',1000),('efficientnet_lite0',1000)]}
 cases |= {'ablation/resnet34/layer4': partial(ablation, 'resnet34', 'layer4', 1.4), 'ablation/efficientnet_lite0/bn2': partial(ablation, 'efficientnet_lite0', 'bn2', 1.4),
           'ablation/resnet34/layer3': partial(ablation, 'resnet34', 'layer3')}
 cases |= {f'inputs/{n}/{bs}': partial(inputs, n, bs) for n in layers for bs in (1,16)} | dict(rise=rise)
-cases |= dict(scorecam=scorecam, learner=learner, show=show)
+cases |= {'objects/retinanet/5': objects} | dict(scorecam=scorecam, learner=learner, show=show)
