@@ -147,6 +147,34 @@ def test_transformers(kind):
     for method in (None,'legrad','rollout','occlusion'): assert cam_maps(model, x, Prompt(*texts, tokenizer=tok), method=method).isfinite().all()
     with pytest.raises(ValueError, match='reads 12: make it shorter'): cam_maps(model, x, Prompt('a '*20, tokenizer=tok))
 
+def test_cut_off():
+    "OpenCLIP's tokenizers cut a text off; words that are not read are not asked about"
+    model,tok = open_clip_model()
+    x = torch.randn(1,3,32,32)
+    with pytest.raises(ValueError, match='78 tokens long, and the text encoder reads 77'): cam_maps(model, x, Prompt('cat '*76, tokenizer=tok))
+    assert cam_maps(model, x, Prompt('cat '*75, tokenizer=tok)).shape==(1,1,4,4)
+
+def test_film(trained):
+    "A film of words, while the text encoder is trained as well: it is asked again for each frame"
+    model,x,_ = trained
+    class Both(nn.Module):
+        def __init__(self): super().__init__(); self.towers = TwoTowers()
+        def encode_image(self, x): return self.towers.encode_image(x)
+        def encode_text(self, t): return self.towers.encode_text(t)
+        def forward(self, x): return F.normalize(self.encode_image(x))@F.normalize(self.encode_text(tokenizer(said[:2]))).T*5
+    both = Both()
+    both.towers.load_state_dict(model.state_dict())
+    items = [(TensorImage(o),TensorCategory(i%2)) for i,o in enumerate(x[:6])]
+    learn = Learner(DataLoaders.from_dsets(items, items, bs=3, device='cpu', num_workers=0), both, loss_func=CrossEntropyLossFlat())
+    learn.remove_cb(ProgressCallback)
+    prompt = Prompt('red circle', 'blue cross', tokenizer=tokenizer)
+    film,before = CAMFilm(target=prompt),learn.cam(target=prompt)
+    with learn.no_logging(): learn.fit(1, 1e-2, cbs=film)
+    after = learn.cam(target=prompt)
+    assert torch.allclose(film.frames[0].maps, before.maps, atol=1e-5) and torch.allclose(film.frames[-1].maps, after.maps, atol=1e-5)
+    assert torch.allclose(film.frames[-1].preds, after.preds, atol=1e-5) and not torch.allclose(before.preds, after.preds, atol=1e-3)
+    assert film.frames[0].labels[0]==['red circle','blue cross']
+
 # ---- bad inputs
 
 def test_refused():

@@ -65,14 +65,26 @@ def _longest(tokenizer, model):
     config = getattr(model, 'config', None)
     return min(tokenizer.model_max_length, getattr(getattr(config, 'text_config', config), 'max_position_embeddings', None) or tokenizer.model_max_length)
 
+def _fits(n, most, text):
+    "ValueError for a text of `n` tokens where `most` are read"
+    if n>most: raise ValueError(f"The prompt {text!r} is {n} tokens long, and the text encoder reads {most}: make it shorter")
+
+def _check_cut(tokenizer, texts):
+    "ValueError for a text that OpenCLIP's tokenizers would cut off without a word"
+    inner,encode,most = (getattr(tokenizer, n, None) for n in ('tokenizer','encode','context_length'))
+    count = (lambda t: len(inner(t)['input_ids'])) if inner is not None else (lambda t: len(encode(t))+2) if encode is not None else None
+    if most is None or count is None: return
+    for t in texts: _fits(count(t), most, t)
+
 def _tokenized(tokenizer, texts, model):
     "The texts as the text encoder takes them"
     if hasattr(tokenizer, 'image_processor'): tokenizer = tokenizer.tokenizer         # a processor of transformers
     if not callable(tokenizer): raise TypeError(f"`tokenizer` is a {type(tokenizer).__name__}: expected a function of a list of texts, such as `open_clip.get_tokenizer(...)` or `AutoTokenizer.from_pretrained(...)`")
-    if not _is_transformers(tokenizer): return tokenizer(texts)
+    if not _is_transformers(tokenizer):
+        _check_cut(tokenizer, texts)
+        return tokenizer(texts)
     most = _longest(tokenizer, model)
-    n,longest = max((len(ids), t) for ids,t in zip(tokenizer(texts)['input_ids'], texts))
-    if n>most: raise ValueError(f"The prompt {longest!r} is {n} tokens long, and the text encoder reads {most}: make it shorter")
+    for ids,t in zip(tokenizer(texts)['input_ids'], texts): _fits(len(ids), most, t)
     # SigLIP was trained with all of its tokens
     padding = dict(padding='max_length', max_length=most) if 'siglip' in getattr(getattr(model, 'config', None), 'model_type', '') else dict(padding=True)
     return tokenizer(texts, return_tensors='pt', **padding)
