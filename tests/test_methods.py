@@ -521,6 +521,25 @@ def test_guidedgradcam():
         m,c = (raw(model, x, [2,0,3], o) for o in ('guidedbackprop','gradcam'))
         close(raw(model, x, [2,0,3], 'guidedgradcam'), F.interpolate(c.relu()[:,None], x.shape[2:], mode={1:'linear',2:'bilinear',3:'trilinear'}[nd], align_corners=False)[:,0]*m)
 
+def test_legrad_pooler():
+    "Where tokens are pooled by an attention of its own, as in SigLIP: the gradients of that attention, which reads each block's tokens in turn, in plain tensors"
+    torch.manual_seed(0)
+    m = timm.create_model('vit_tiny_patch16_224', global_pool='map', num_classes=7, img_size=64, depth=3, class_token=False).eval()
+    x,zs,maps,pool = torch.randn(2,3,64,64),[],[],m.attn_pool
+    hooks = [b.register_forward_hook(lambda b, i, o: zs.append(o)) for b in m.blocks]
+    pred = m(x)
+    for h in hooks: h.remove()
+    for z in zs:
+        heads = lambda t: t.unflatten(2, (-1,pool.head_dim)).transpose(1, 2)
+        q,(k,v) = heads(pool.q(pool.latent.expand(2, -1, -1))),map(heads, pool.kv(m.norm(z)).chunk(2, 2))
+        a = (q@k.transpose(-2,-1)*pool.scale).softmax(-1)
+        y = pool.proj((a@v).transpose(1, 2).flatten(2))
+        s = m.head((y+pool.mlp(pool.norm(y)))[:,0])
+        g, = torch.autograd.grad(s[:,3].sum(), a, retain_graph=True)
+        maps.append(g.relu().mean((1,2)))
+    assert torch.allclose(s, pred, atol=1e-4)
+    close(raw(m, x, 3, 'legrad'), torch.stack(maps).mean(0).unflatten(1, (4,4)))
+
 def test_legrad():
     "torchcam's, told to read the class token as the head does"
     model,x,classes = tv_vit(),noise(3, 3, 32, 32),[2,0,4]

@@ -1027,13 +1027,14 @@ def forget_layers(model):
 
 def grid_layers(
     model:nn.Module, # Any model
-    xb # Its input (batch, channels, *size), or a tuple of its inputs; one item of it is used
+    xb, # Its input (batch, channels, *size), or a tuple of its inputs; one item of it is used
+    settled=True # Settle the place of those that `stages` gives? Else what is asked for by name is settled then
 ) -> L: # Of `GridLayer`, in the order they are computed
-    "The layers of `model` that give a grid on which the prediction depends; the place of those that `stages` gives is settled"
+    "The layers of `model` that give a grid on which the prediction depends"
     xb = tuplify(xb)
     with alone(model):
         found = _look_up(model, xb)
-        if len(found.layers): found.settle(model, xb, stages)
+        if settled and len(found.layers): found.settle(model, xb, stages)
         return found.layers
 
 # %% ../../nbs/engine/03_layer.ipynb #69b6f444

@@ -334,14 +334,15 @@ def _rollout(o):
 
 @register_method('legrad', paper='2404.03214', passes='1, and the head for each block', grads=True)
 def _legrad(o):
-    "Which patches' attention the class is sensitive to, over all blocks; transformers"
-    with _blocks(o) as (s,att,outs,_):
+    "Which patches' attention the class is sensitive to, over all blocks; of a model that pools its tokens by an attention of its own that one, which reads each block's tokens in turn; transformers"
+    with _blocks(o) as (s,att,outs,pools):
         if not outs: raise ValueError("'legrad' needs blocks that give tokens (batch, tokens, channels), and found none in this model")
         end = max(outs)
         mods,res = dict(o.model.named_modules()),[]
         for l,(_,tokens) in sorted(outs.items()):
-            with torch.enable_grad(), giving(mods[outs[end][0]], tokens): sl = s if l==end else o.score(o.model(*o.xb)).sum()
-            g, = _grad(o, sl, att[l], retain_graph=True)
+            with torch.enable_grad(), giving(mods[outs[end][0]], tokens), _Attention() as now: sl = s if l==end else o.score(o.model(*o.xb)).sum()
+            pooling = pools if l==end else [t for t in now.pools if pools and t.shape[-1]==pools[0].shape[-1]]
+            g, = _grad(o, sl, pooling[0] if pools else att[l], retain_graph=True)
             res.append(_over_heads(g.relu(), o).mean(1))
     return _on_grid(o, torch.stack(res).mean(0))
 

@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..draw import *
 from ..engine.trace import *
 from ..engine.dry import *
+from ..engine.target import *
 from ..engine.capture import *
 from ..engine.inputs import *
 from ..engine.explain import *
@@ -73,6 +74,12 @@ class CAMFilm(Callback):
 
 # %% ../../nbs/learner/08_film.ipynb #50361dce
 @patch
+def _asked(self:CAMFilm):
+    "What is explained of the model as it is now, and the module that is called: words are encoded again for each frame"
+    target,called = bound_target(self.target, unwrap(self.model))
+    return asked_target(self.learn, target),called
+
+@patch
 def _setup(self:CAMFilm):
     "Read the items and find the layers, for each fit anew: the size of the pictures, the device or the model may have changed"
     model = unwrap(self.model)
@@ -82,7 +89,8 @@ def _setup(self:CAMFilm):
         read = dl if isinstance(dl, Batches) else Batches(dl)
         bs,at = zip(*[(self.learn._set_device(b),read.rows) for b in read])
         n_inp,rows = getattr(dl, 'n_inp', max(1, len(bs[0])-1)),L(at).concat()
-        self.explain = self.explainer(asked_target(self.learn, self.target), self.layer, vocab=names_of(self.learn), n_items=len(rows))
+        target,model = self._asked()
+        self.explain = self.explainer(target, self.layer, vocab=names_of(self.learn), n_items=len(rows))
         self.batches,self.pad = [],pad_of(dl)
         for b,r in zip(bs, at):
             layers = self.explain.layers(model, b[:n_inp])
@@ -97,7 +105,8 @@ def _setup(self:CAMFilm):
 @patch
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
-    model,act,res = unwrap(self.model),probs_of(self.learn),[]
+    (target,model),act,res = self._asked(),probs_of(self.learn),[]
+    if model is not unwrap(self.model): self.explain.target = as_target(target, self.explain.vocab, len(self.in_order))
     with as_before(self.learn) as learn, evaluating(model):          # callbacks that change predictions are asked as copies: the fit knows nothing of it
         for rows,xb,yb,layers in self.batches:
             with self.explain.capture(model, xb, self.pad, layers=layers) as cap:
