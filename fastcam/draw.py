@@ -653,7 +653,7 @@ def plot_lines(
     return ax
 
 # %% ../nbs/01_draw.ipynb #1508056a
-_for,_against,_most = (220,50,30),(30,110,200),.7      # neither dark nor light: black and white letters are read on them, the more so where a page shines through
+_for,_against,_most = (220,50,30),(30,110,200),.55     # neither dark nor light: dark and light letters are read on them, the more so where a page shines through
 
 def _color(v):
     "Red, green, blue and how much of it, for a value of -1..1; none of it for NaN"
@@ -668,7 +668,7 @@ def _seen(w): return re.sub(r'\s+', '↵', w.replace('▁',' ')) if not w.strip(
 def _span(w, tokens, v):
     "Word `w` in HTML, with its value and what the model read as a tooltip"
     r,g,b,a = _color(v)
-    style = 'opacity:.45;font-style:italic' if math.isnan(v) else f'background:rgba({r},{g},{b},{a});border-radius:3px;padding:1px 2px'
+    style = 'opacity:.7;font-style:italic' if math.isnan(v) else f'background:rgba({r},{g},{b},{a});border-radius:3px;padding:1px 2px'
     tip = 'not scored' if math.isnan(v) else f'{v:.2f}  {tokens}'
     return f'<span style="{style}" title="{escape(tip)}">{escape(_seen(w))}</span>'
 
@@ -733,7 +733,7 @@ class WordPanel(Panel):
         "The words in HTML"
         spaces = ['', *['' if _glued(w, prev) else ' ' for (prev,*_),(w,*_) in itertools.pairwise(self.words)]]
         spans = ''.join(s+_span(*o) for s,o in zip(spaces, self.words))
-        note = f'<div style="opacity:.6;font-size:.85em">{escape(self.note)}</div>' if self.note else ''
+        note = f'<div style="opacity:.75;font-size:.85em">{escape(self.note)}</div>' if self.note else ''
         color = f';color:{wrong_color}' if self.wrong else ''
         return f'<div style="margin:.4em 0 .9em;max-width:60em;line-height:1.7"><div style="font-weight:600{color}">{escape(self.title)}</div>{spans}{note}</div>'
     def height(self, wide):

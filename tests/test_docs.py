@@ -9,6 +9,7 @@ import pytest
 from fastcore.nbio import nb_frontmatter, read_nb
 from nbdev.config import nbpath2html
 from conftest import root
+from contrast import unread
 
 nbs = root/'nbs'
 notebooks = sorted(o.relative_to(nbs) for o in nbs.rglob('*.ipynb') if not any(p[0] in '._' for p in o.relative_to(nbs).parts))
@@ -138,6 +139,20 @@ def server(site):
         Thread(target=srv.serve_forever, daemon=True).start()
         yield f'http://127.0.0.1:{srv.server_port}/'
         srv.shutdown()
+
+@pytest.mark.skipif(not chromium, reason='no chromium or chrome on the PATH')
+@pytest.mark.parametrize('scheme', ['light','dark'])
+def test_contrast(site, scheme):
+    "Words on the pages, links and words in the colors of their values among them, are told from what lies behind them as WCAG's level AA asks for"
+    api = pytest.importorskip('playwright.sync_api', reason='Playwright is not installed')
+    with api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
+        pg = browser.new_page(color_scheme=scheme, viewport=dict(width=1280, height=900))
+        for page in ('index','draw','learner/learner','tutorials/sheet','tutorials/text','tutorials/methods'):
+            pg.goto((site/f'{page}.html').as_uri())
+            bad,n = unread(pg)
+            assert n>100 and not bad, page
+        browser.close()
 
 @pytest.mark.skipif(not chromium, reason='no chromium or chrome on the PATH')
 @pytest.mark.parametrize('width', [1280, 390])

@@ -54,7 +54,7 @@ def boxes(self:CAMView,
 
 # %% ../../nbs/learner/02_view.ipynb #10cac91d
 _eps,_views = .1,WeakKeyDictionary()
-_most,_map_most = 768,384                            # pixels of the longer side of a picture that is drawn, and of what lies over it, which is smooth
+_most,_map_most = 640,320                            # pixels of the longer side of a picture that is drawn, and of what lies over it, which is smooth
 
 def _fitting(size, most):
     "`size` in proportion, with no side longer than `most`"
@@ -62,7 +62,7 @@ def _fitting(size, most):
 
 @patch(as_prop=True)
 def small(self:CAMView):
-    "Size of the original (height, width) for what is drawn over it: in proportion, no side longer than 384"
+    "Size of the original (height, width) for what is drawn over it: in proportion, no side longer than 320"
     return _fitting(self.orig, _map_most)
 
 @patch
