@@ -104,6 +104,17 @@ def test_stream_is_compared_once():
     for a,b in zip(ims[::2], ims[1::2]): np.testing.assert_array_equal(a, b)
     plt.close('all')
 
+@pytest.mark.parametrize('said', [4,10,25])
+def test_stream_with_a_length(said):
+    "A stream may say how long it is, right or wrong: all that it gives is explained"
+    class Some(data.IterableDataset):
+        def __iter__(self): return (Counted()[i] for i in range(10))
+        def __len__(self): return said
+    learn = learner_of(data.DataLoader(Some(), batch_size=4))
+    want = cam_maps(learn.model, torch.stack([Counted()[i][0] for i in range(10)]), target=1)
+    same(learn.cam(target=1).maps, want)
+    same(learn.cam(target=1, max_n=6).maps, want[:6])
+
 # ---- dicts
 @pytest.mark.parametrize('b', [dict(pixels=torch.zeros(3,32,32), label=1), (dict(pixels=torch.zeros(3,32,32)),1)], ids=['batch','input'])
 def test_dicts(b):

@@ -94,8 +94,21 @@ def test_threshold(thresh, flat):
         assert ((p>thresh)!=(p>.5)).any() and cams.predicted==[only[int(o>thresh)] for o in p] and cams.labels==[[o] for o in cams.predicted]
     finally: net[1][2].bias.data = bias
 
+class Function(nn.Module):
+    "What `forward` itself does, and no module of the model"
+    def __init__(self, f): super().__init__(); self.f = f
+    def forward(self, x): return self.f(x)
+
+def sure(o): return o.sigmoid().clamp(1e-6, 1-1e-6).reshape(o.shape)
+
+class Gate(nn.Module):
+    "A module that ends in a sigmoid and is no end of the model"
+    def __init__(self): super().__init__(); self.sigmoid = nn.Sigmoid()
+    def forward(self, x): return x+0*self.sigmoid(x)
+
 @pytest.mark.parametrize('last,loss', [([],nn.BCEWithLogitsLoss()), ([],F.binary_cross_entropy_with_logits), ([nn.Sigmoid()],nn.BCELoss()), ([nn.Sigmoid()],F.binary_cross_entropy),
-                                       ([nn.Sigmoid()],lambda p,y: F.binary_cross_entropy(p[:,0], y.float())), ([],lambda p,y: F.binary_cross_entropy_with_logits(p[:,0], y.float()))])
+                                       ([nn.Sigmoid()],lambda p,y: F.binary_cross_entropy(p[:,0], y.float())), ([],lambda p,y: F.binary_cross_entropy_with_logits(p[:,0], y.float())),
+                                       ([Function(sure)],lambda p,y: F.binary_cross_entropy(p[:,0], y.float())), ([Gate()],lambda p,y: F.binary_cross_entropy_with_logits(p[:,0], y.float()))])
 def test_one_output_losses(last, loss):
     "Whatever loss is given: one less the probability is that of the first class"
     plain = two_classes()
@@ -296,7 +309,8 @@ def test_probabilities(loss, end):
     with TemporaryDirectory() as d: saved = load_cams(learn.export_cams(Path(d)/'maps', drawn_files()[0][:3], views=False))
     assert torch.allclose(tensor(saved.probs), tensor(learn.cam(drawn_files()[0][:3]).probs), atol=1e-5) and max(saved.probs.concat())<=1
 
-@pytest.mark.parametrize('loss,end', [(nn.BCEWithLogitsLoss(),[]), (nn.BCELoss(),[nn.Sigmoid()]), (F.binary_cross_entropy,[nn.Sigmoid()]), (nn.MultiLabelSoftMarginLoss(),[])])
+@pytest.mark.parametrize('loss,end', [(nn.BCEWithLogitsLoss(),[]), (nn.BCELoss(),[nn.Sigmoid()]), (F.binary_cross_entropy,[nn.Sigmoid()]), (nn.MultiLabelSoftMarginLoss(),[]),
+                                      (lambda p,y: F.binary_cross_entropy(p, y),[Function(sure)]), (lambda p,y: F.binary_cross_entropy_with_logits(p, y),[Gate()])])
 def test_probabilities_of_several(loss, end):
     "Several labels: those above a half, also where the model itself gives probabilities"
     y = lambda i: list(scene(i)[1])
@@ -307,6 +321,24 @@ def test_probabilities_of_several(loss, end):
     p = quiet(dls, net, BCEWithLogitsLossFlat()).cam()
     got = quiet(dls, nn.Sequential(net[0], nn.Sequential(*net[1], *end)), loss).cam()
     assert torch.allclose(got.preds, p.preds, atol=1e-5) and got.labels==p.labels and {len(o) for o in got.labels}=={2}
+
+def test_fewer_outputs_than_classes():
+    "Four classes in an order, told by three outputs: no output is a class, so none has a name; what is asked by a function, or as it is, has the number it is"
+    y = lambda i: 'abcd'[i%4]
+    torch.manual_seed(0)
+    learn = quiet(scenes(CategoryBlock, y, n=30), pooled(3), lambda p,y: F.binary_cross_entropy_with_logits(p, (y[:,None]>torch.arange(3)).float()))
+    its = valid(learn)[:4]
+    with evaluating(learn.model), torch.no_grad(): p = learn.model(batch_of(learn, its))
+    for t in (None, 'a', 1, Prob('b'), TopK(2), [lambda p: p[:,0], 'b']):
+        with pytest.raises(ValueError, match='3 outputs, and there are 4 classes.*not known.*Outputs'): learn.cam(its, target=t)
+    rank,each = learn.cam(its, target=lambda p: p.sigmoid().sum(1)),learn.cam(its, target=Outputs())
+    assert rank.predicted==each.predicted==[None]*4 and rank.probs==[[None]]*4 and each.labels[0]==[f'output {i}' for i in range(3)]
+    assert torch.allclose(each.preds, p, atol=1e-5) and torch.allclose(rank.maps[:,0].as_subclass(Tensor), gradcam_of(learn, its, lambda p: p.sigmoid().sum(1)), atol=1e-5)
+    more = quiet(learn.dls, pooled(6), CrossEntropyLossFlat()).cam(its)                                  # of more outputs the first are the classes
+    assert set(more.labels.concat())<={*'abcd','4','5'}
+
+def gradcam_of(learn, its, f):
+    with evaluating(learn.model): return gradcam(learn.model, batch_of(learn, its), f)
 
 # ---- fastai's answer, not the raw output
 

@@ -145,6 +145,35 @@ def test_several_outputs():
     for j,c in enumerate(('red','blue')): assert np.mean([peaks_at(m[j], scene(i)[1][c]) for i,m in zip(both, cams.maps)])>.9
     assert learn.cam(both[:1], target=Outputs(['redness','blueness'])).labels==[['redness','blueness']]
 
+@pytest.mark.parametrize('n', [1,2])
+def test_regression_of_any_loss(n):
+    "The block says that there are numbers, whatever the loss is: these are what the model gives, and no classes; one output alone is no probability"
+    torch.manual_seed(0)
+    dls = scenes(RegressionBlock(n_out=n), lambda i: [i/20, 1.][:n] if n>1 else i/20, n=20)
+    own,mse = [Learner(dls, net, loss_func=f) for net in [pooled(n)] for f in (lambda p,y: (p.squeeze(1)-y).abs().mean(), MSELossFlat())]
+    with own.no_bar(), mse.no_bar(): a,b = own.cam(),mse.cam()
+    assert a.labels==b.labels and a.signed and torch.equal(a.preds, b.preds) and a.predicted==b.predicted==[None]*len(a) and titles(a)==titles(b)
+    x = torch.stack([image2tensor(scene(i)[0])/255. for i in range(4)])
+    dl = torch.utils.data.DataLoader([(o,.5) for o in x], batch_size=2)
+    plain = Learner(DataLoaders(dl, dl), pooled(1), loss_func=lambda p,y: (p-y).abs().mean())
+    with plain.no_bar(): cams = plain.cam()
+    with evaluating(plain.model), torch.no_grad(): assert torch.allclose(cams.preds, plain.model(x), atol=1e-5)
+    assert not any(o.preds.requires_grad for o in (a, b, cams))
+
+def test_pictures_of_pictures():
+    "Of a model that gives pictures, by whatever loss: the mean of each band, as by a function, and no class"
+    torch.manual_seed(0)
+    dls = scenes(ImageBlock, picture, n=20)
+    net = Dense(3)
+    for loss in (MSELossFlat(), lambda p,y: (p-y).abs().mean()):
+        learn = Learner(dls, net, loss_func=loss)
+        with learn.no_bar():
+            cams,hand = learn.cam(),learn.cam(target=lambda p: p.mean((2,3)))
+            out = learn.get_preds()[0]
+        assert cams.labels==[[f'output {i}' for i in range(3)]]*len(cams) and cams.signed and cams.predicted==[None]*len(cams)
+        assert torch.allclose(cams.preds, out.as_subclass(Tensor).mean((2,3)), atol=1e-5)
+        assert torch.allclose(cams.maps, hand.maps, atol=1e-6*hand.maps.abs().max().item()+1e-9)
+
 class ToZero(nn.MSELoss):
     def forward(self, pred, y): return (pred**2).mean()
 

@@ -168,6 +168,39 @@ def test_one_at_a_time(models):
         assert asked_by(1, [partial(cam_maps, models[1], batches(1)[0])])[0].ndim==4
         assert asked_by(1, [partial(is_free, models[0])])==[False]
 
+@pytest.mark.parametrize('where', ['0','1','4'])
+def test_within_a_call(where):
+    "A hook on the model that has it explained in the middle of an explanation: both are right"
+    model,x = net(),batches(1)[0]
+    want,busy,got = [cam_maps(model, o) for o in (x, x.flip(-1))],[],[]
+    for fresh in (net(), model):                                    # also while its layers are looked for
+        def hook(m, i, o):
+            if busy: return
+            busy.append(0)
+            got.append(cam_maps(fresh, x.flip(-1)))
+            busy.clear()
+        h = fresh[int(where)].register_forward_hook(hook)
+        close(cam_maps(fresh, x), want[0])
+        h.remove()
+        close(cam_maps(fresh, x), want[0])
+    assert len(got)>2 and none_left()
+    for o in got: close(o, want[1])
+
+class Asks(Callback):
+    def after_epoch(self): self.maps = self.learn.cam(files[:2], target=1).maps
+class AsksInFits(Asks):
+    def before_fit(self): self.run = not hasattr(self.learn, 'gather_preds')
+
+def test_within_a_fit():
+    "A callback that asks for maps in its own fit; one that would ask again in each prediction, without end, is refused in words"
+    def fit(cb):
+        learn = small_learner(cbs=cb())
+        with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
+        return learn
+    learn, = asked_by(1, [partial(fit, AsksInFits)])
+    close(learn.asks_in_fits.maps, learn.cam(files[:2], target=1).maps)
+    with pytest.raises(RuntimeError, match='without end.*before_fit'): asked_by(1, [partial(fit, Asks)])
+
 class TokensOfMaps(nn.Module):
     def __init__(self): super().__init__(); self.conv,self.bn,self.head = nn.Conv2d(3,4,3,2,1),nn.BatchNorm2d(4),nn.Linear(4,3)
     def forward(self, x): return self.head(self.bn(self.conv(x)).flatten(2).transpose(1, 2)).amax(1)

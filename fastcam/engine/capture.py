@@ -212,7 +212,7 @@ class Capture:
 
     def __enter__(self):
         self.acts,self.masks,self.calls = {},{},{}                   # by name
-        self.xb,self.pred,self.done = None,None,False
+        self.xb,self.pred,self.done,self.depth = None,None,False,math.inf
         self.modes,self.block,self.hooks = ExitStack(),ExitStack(),[]
         _open.add(self)
         try:
@@ -268,6 +268,7 @@ class Capture:
 
     def _start(self, m, xb):
         self.first.remove()
+        self.depth = depth_of(self.model)
         own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
         if torch.is_inference_mode_enabled(): self.modes.enter_context(torch.inference_mode(False))
         self.modes.callback(torch.set_grad_enabled, torch.is_grad_enabled())
@@ -299,7 +300,7 @@ class Capture:
         return self.acts[name].clone()
 
     def _keep(self, name, m, i, o):
-        if self.done: return                                         # a later call; or checkpointing, which calls modules again in the backward pass
+        if self.done or self.nested: return                          # a later call; or checkpointing, which calls modules again in the backward pass
         lay,call = self.layers[name],self.calls.get(name, -1)+1
         self.calls[name] = call
         if call!=lay.call: return
@@ -314,7 +315,13 @@ class Capture:
         if lay.frees: self.modes.enter_context(self.untracked)
         if n_items(self.xb)==1: self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
 
+    @property
+    def nested(self):
+        "Is this call of the model another's, that is explained in the middle of ours, as by a hook?"
+        return depth_of(self.model)>self.depth
+
     def _end(self, m, xb, pred):
+        if self.nested: return
         self.modes.close()
         if self.done: return
         if pred is None: return self._arm()                          # the model failed: another call may not

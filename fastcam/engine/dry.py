@@ -7,8 +7,8 @@ __all__ = ['conv_types', 'batchnorms', 'by_element', 'Call', 'all_modules', 'eva
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
            'put_input', 'pad_index', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs',
            'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen', 'writes_input',
-           'DryPass', 'ask_gradients', 'node_of', 'graph_of', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages',
-           'answer_path']
+           'DryPass', 'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred',
+           'are_stages', 'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -424,7 +424,7 @@ class DryPass:
             self._watch()
             for o in (torch.inference_mode(False), torch.set_grad_enabled(self.graph), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)):
                 self.block.enter_context(o)
-            self.mode = self.block.enter_context(_NotZero(self.model))
+            self.mode,self.depth = self.block.enter_context(_NotZero(self.model)),depth_of(self.model)
             self._note_own()
             self._give(item)
             self.pred = self.model(*self.given)
@@ -470,7 +470,7 @@ class DryPass:
             if not p._backward_hooks: p._backward_hooks = None       # as it was
 
     def _keep(self, name, m, i, o):
-        if self.done: return                                         # checkpointing calls modules again in the backward pass
+        if self.done or depth_of(self.model)>self.depth: return      # checkpointing calls modules again in the backward pass, and hooks of others may explain the model
         out,o,mask = o,main_output(o),output_mask(o)
         whole = isinstance(o, Tensor) and o.is_quantized             # in whole numbers, which have no gradients
         if whole: o = o.dequantize()
@@ -586,6 +586,16 @@ def graph_of(nodes):
     return {n: leads[n] for n in order}
 
 _by_number = re.compile(r'(\w*View|Reshape\w*|Permute|T|Transpose|Movedim|Clone|Slice|Select|Squeeze|Unsqueeze|Alias|Contiguous|ToCopy|Sigmoid|Exp|Mul|Add|Sub|Div|LogSoftmax|Softmax|Split|Unbind)Backward\d*$')
+_laid_out = re.compile(r'(\w*View|Reshape\w*|Permute|T|Transpose|Movedim|Clone|Slice|Select|Squeeze|Unsqueeze|Alias|Contiguous|ToCopy|Clamp\w*)Backward\d*$')
+_certain = re.compile(r'(Sigmoid|Softmax)Backward\d*$')
+def is_certain(
+    t # A tensor that was predicted, with its graph
+) -> bool:
+    "Are these probabilities, since a sigmoid or softmax gave them?"
+    n = node_of(t)
+    while n is not None and _laid_out.match(n.name()): n = first(_leads(n))
+    return n is not None and bool(_certain.match(n.name()))
+
 _together = re.compile(r'(Cat|Stack)Backward\d*$')
 
 def made_of(nodes):

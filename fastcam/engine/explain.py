@@ -141,6 +141,9 @@ def _is_by_channel(o, m):
     "Are the maps `m` one for each channel of the input, `(batch, channels, *size)`?"
     return o.at_input and not o.of_words and m.shape[1:]==o.a.shape[1:]
 
+_too_few_said = ("The prediction has {} outputs, and there are {} classes: which output speaks for which is not known. Give `target=Outputs()` for the outputs as they are, or a function "
+                 "of the prediction, such as `lambda p: p.sigmoid().sum(1)` for classes in an order")
+
 _means_at_once = 2**18                                               # numbers: as many columns as stay in a processor's cache
 
 class Explainer:
@@ -228,6 +231,7 @@ class Explainer:
         cap.check_order()
         self.target = self.target.of_form(cap.answer)
         o = Pass(cap, self.target.ask(cap.answer, rows, yb))
+        if (o.idx>=0).any() and not o.target.of_numbers and (n := self._too_few(o.target, cap.answer)): raise ValueError(_too_few_said.format(n, len(self.vocab)))
         numbers,which = o.asked
         if not math.isfinite(numbers.detach().sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
         maps = self._nothing(o) if (o.idx==-2).all() else self._maps(o)
@@ -278,11 +282,19 @@ class Explainer:
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
                 only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()), L(shares), L(ifnone(q.objects(cap.xb[main_input(cap.xb)].shape[2:]), ())))
 
+    def _too_few(self, q, pred):
+        "How many outputs there are, if fewer than classes: nobody knows which is whose; 0 if they suffice, or the question is about other names"
+        if self.vocab is None or q.heads is not None or 'place' in q.places or q.names_of(self.vocab) is not self.vocab: return 0
+        p = q.summary(pred)
+        return 0 if p is None or p.ndim!=2 or p.shape[1]>=len(self.vocab) else p.shape[1]
+
     def _predicted(self, q, pred, act):
         "What is kept of the prediction for the question `q`, probabilities where there are any"
         p,heads = q.summary(pred),q.heads
         if p is None: return None
-        return q.sure(p.float(), act if heads is None or p.shape[1]!=sum(heads.sizes) else heads.probs)
+        p = p.detach().float()
+        if self._too_few(q, pred): return p if q.of_numbers else None
+        return q.sure(p, act if heads is None or p.shape[1]!=sum(heads.sizes) else heads.probs)
 
     def _true(self, yb):
         "True values of a batch, one tensor; None where they are not known, or a picture each"

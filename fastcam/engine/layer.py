@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Many', 'Reads', 'GridLayer', 'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none', 'find_rows',
            'is_grid_of_answers', 'detached', 'Found', 'reads_of', 'close_names', 'close_matches', 'last_counting',
-           'default_layer', 'stages', 'forget_layers', 'grid_layers', 'answers_are_grid', 'find_layers', 'layers_table']
+           'default_layer', 'stages', 'forget_layers', 'certain_outputs', 'grid_layers', 'answers_are_grid',
+           'find_layers', 'layers_table']
 
 # %% ../../nbs/engine/03_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -419,7 +420,7 @@ class Found:
             asked = self._asked(main_pred(dry.pred))
             self.graded = ask_gradients(dry, asked)
             self.pred,self.ways = asked[0],ways_of(dry, asked)
-            self.answers = is_grid_of_answers(self.pred, self.x, dry)
+            self.answers,self.certain = is_grid_of_answers(self.pred, self.x, dry),tuple(map(is_certain, asked))
             self._name(dry)
             if not len(self.layers) and all(s.grad is None and s.other is None for s in dry.outs):       # a cut before all of them, as by a head of int8
                 self.graded = False
@@ -1024,6 +1025,12 @@ def _look_up(model, xb, mods=None, which=None):
 def forget_layers(model):
     "What was found in `model` is forgotten: the next call looks again"
     _found.pop(model, None)
+
+def certain_outputs(
+    model:nn.Module # Any model
+) -> tuple: # Of bools, one for each tensor that is asked about
+    "Is what `model` predicts the output of a sigmoid or softmax? Empty if its layers were not looked for yet"
+    return next((found.certain for found,_ in reversed(_found.get(model, {}).values())), ())
 
 def grid_layers(
     model:nn.Module, # Any model

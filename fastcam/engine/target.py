@@ -245,6 +245,7 @@ class Target:
     signed = False                                                   # Are both signs an answer, as where an output is raised or lowered?
     takes_points = False                                             # Are points (batch, n, 2) 2n outputs?
     takes_lists = False                                              # Is a list of tensors a list of pictures?
+    of_numbers = False                                               # Are outputs numbers as they are, and no classes?
     by_form = False                                                  # May the form of the prediction ask for something else?
     place = False                                                    # Does the answer belong to a place? 'place', 'points', or None where the gradient is to tell
     path = None                                                      # Of a question: where the answer is in a prediction of several tensors
@@ -417,8 +418,8 @@ class Above(Target):
     def idxs(self, pred, rows, yb): return _above(self.act(pred) if self.heads is None else self.heads.likely(pred), self.thresh)
 
 class Outputs(Target):
-    "Every output as it is, of either sign: what raises it, and what lowers it. The default for regression and points; points (batch, n, 2) are 2n outputs"
-    signed = takes_points = by_form = True
+    "Every output as it is, of either sign: what raises it, and what lowers it. The default for regression and points; points (batch, n, 2) are 2n outputs, and of pictures it is their mean"
+    signed = takes_points = by_form = of_numbers = True
     def question(self, pred, **kwargs): return _like(self, path=answer_path(pred), **kwargs)
     def __init__(self,
         names='output {}', # Names of the outputs: a list, or a form that the number is put in
@@ -433,6 +434,8 @@ class Outputs(Target):
         if not isinstance(self.names, str) and len(self.names)!=n: raise ValueError(f"There are {len(self.names)} names for {n} outputs")
         which = torch.arange(n, device=pred.device) if self.which is None else _check(tensor(_indices(self.which)), pred)
         return which.expand(len(pred), -1)
+    def ask(self, pred, rows, yb=()):
+        return _Means(torch.ones(self.answer(pred).shape[2:]), self).ask(pred, rows, yb) if self.by_place(pred) else super().ask(pred, rows, yb)
     def title(self, i, j, vocab=None): return self.names.format(i) if isinstance(self.names, str) else str(self.names[i])
 
 # %% ../../nbs/engine/04_target.ipynb #d26bbde1
@@ -622,6 +625,12 @@ class Region(Target):
     def sure(self, p, act): return p
 
 # %% ../../nbs/engine/04_target.ipynb #d9784742
+class _Means(Region):
+    "In a prediction of numbers at every place, such as a picture or its depth: the mean of each output"
+    signed = of_numbers = True
+    place = False
+    def summary(self, pred): return self.read(pred).flatten(2).mean(2)
+
 class _Of(Target):
     "A number of the classes that another target picks"
     def __init__(self, target=None): store_attr()

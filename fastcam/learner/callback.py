@@ -23,6 +23,7 @@ import numbers
 _logits = nn.BCEWithLogitsLoss,F.binary_cross_entropy_with_logits,nn.MultiLabelSoftMarginLoss,F.multilabel_soft_margin_loss,nn.SoftMarginLoss,F.soft_margin_loss
 _certain = nn.BCELoss,F.binary_cross_entropy
 _logs = nn.NLLLoss,F.nll_loss
+_shares = nn.CrossEntropyLoss,F.cross_entropy
 _numbers = nn.MSELoss,nn.L1Loss,nn.SmoothL1Loss,nn.HuberLoss,F.mse_loss,F.l1_loss,F.smooth_l1_loss,F.huber_loss
 def _is(loss, kinds): return any(loss is k or isinstance(k, type) and isinstance(loss, k) for k in kinds)
 
@@ -30,24 +31,31 @@ def _loss(learn):
     "The learner's loss, out of fastai's wrapper or a `partial`, and its threshold, None where it has none"
     return getattr(learn.loss_func, 'func', learn.loss_func),getattr(learn.loss_func, 'thresh', None)
 
-def _ends_in(model, kind): return isinstance(last(m for m in model.modules() if not len(list(m.children()))), kind)
-
 def _as_is(p): return p
 
 def _softmax(p):
-    "Probabilities of the outputs `p` of classes, of which one is true; where they are probabilities already as they are"
-    sure = (p>=0).all(1) & ((p.sum(1)-1).abs()<1e-3)
+    "Probabilities of the outputs `p` of classes, of which one is true; where they are probabilities already as they are, and so is one output alone, which is no class"
+    sure = (p>=0).all(1) & ((p.sum(1)-1).abs()<1e-3) | (p.shape[1]<2)
     return torch.where(sure[:,None], p, p.softmax(1))
 
-def _act(learn, several):
+class _Sure:
+    "Probabilities of outputs that stand each for itself, those of head number `i`: as they are where the model itself ends in a sigmoid, which is known once its layers are"
+    def __init__(self, model, i): self.model,self.i,self.certain = model,i,False
+    def __call__(self, p):
+        if self.model is not None:
+            known,self.model = certain_outputs(unwrap(self.model)),None                      # maps that come back hold no model
+            self.certain = known[min(self.i, len(known)-1)] if known else False
+        return p if self.certain else p.sigmoid()
+
+def _act(learn, several, i=0):
     "What makes outputs probabilities where the loss says so, or else by what is true: one class, or several"
     loss,act = _loss(learn)[0],getattr(learn.loss_func, 'activation', None)
     if act is not None and getattr(act, '__func__', act) not in (noop,noops): return act
     if _is(loss, _logits): return torch.sigmoid
     if _is(loss, _certain): return _as_is
     if _is(loss, _logs): return torch.exp
-    if not several: return _softmax
-    return _as_is if _ends_in(learn.model, nn.Sigmoid) else torch.sigmoid
+    if not several or _is(loss, _shares): return _softmax
+    return _Sure(learn.model, i)
 
 def task_target(learn:Learner) -> Target:
     "Several labels: every class above the threshold; regression and points: every output; else `TopK`: the predicted class, of several targets that of each, and every value, or in segmentation each class that is predicted"
@@ -57,15 +65,15 @@ def task_target(learn:Learner) -> Target:
     if isinstance(vocab, ClassNames): return TopK()
     if TensorPoint in types: return _Points()
     if several and vocab is not None and len(vocab)==2 and {TensorCategory,TensorMask} & set(types): return TopK()
-    if TensorMultiCategory in types or several: return _known_act(learn, Above(ifnone(thresh, .5)))
-    if _is(loss, _numbers): return Outputs()
+    if TensorMultiCategory in types or several: return _known_act(learn, Above(ifnone(thresh, .5)), True)
+    if _is(loss, _numbers) or gives_values(learn.dls): return Outputs()
     return TopK()
 
-def _known_act(learn, target):
-    "`target`; if it asks for probabilities, by the learner's own way to make them"
+def _known_act(learn, target, several):
+    "`target`; if it asks for probabilities, by the learner's own way to make them, of `several` labels or one"
     if not isinstance(target, Above): return target
     target = copy(target)
-    if _act(learn, True) is _as_is: target.act = _as_is
+    if target.act is torch.sigmoid: target.act = _act(learn, several)
     return target
 
 def names_of(learn:Learner):
@@ -75,7 +83,7 @@ def names_of(learn:Learner):
     heads = vocab.heads if isinstance(vocab, ClassNames) else [vocab]
     if len(heads)==1 and (vocab is None or len(vocab)!=2 or several or isinstance(task, Outputs)): return vocab
     which,values = (vocab.several,vocab.values) if len(heads)>1 else ((),())
-    return ClassNames(*heads, acts=[_act(learn, i in which) for i in range_of(heads)], one=_act(learn, True), thresh=thresh, several=which, values=values)
+    return ClassNames(*heads, acts=[_act(learn, i in which, i) for i in range_of(heads)], one=_act(learn, True), thresh=thresh, several=which, values=values)
 
 def probs_of(learn:Learner):
     "What makes outputs (batch, classes) probabilities; `noop` where they stand for numbers"
@@ -86,7 +94,7 @@ def asked_target(learn, target):
     "`target`, or what the task asks for; where that is every output as it is, numbers of outputs are these outputs, as they are"
     task = task_target(learn)
     if target is None: return task
-    target = _known_act(learn, as_plain(target))
+    target = _known_act(learn, as_plain(target), isinstance(task, Above))
     which = list(target) if is_listy(target) else [target]
     return type(task)(task.names, which) if isinstance(task, Outputs) and which and all(isinstance(o, numbers.Integral) for o in which) else target
 

@@ -11,7 +11,7 @@ from ..engine.trace import *
 from ..engine.dry import *
 from ..engine.capture import *
 from ..engine.method import *
-import inspect, numbers, threading
+import inspect, numbers, sys, threading
 from functools import cache, wraps
 from types import MethodType
 
@@ -45,9 +45,19 @@ def _again(o, known):
     vars(res).update({k: held(v) for k,v in list(vars(o).items())})
     return res
 
+def _predicts_here(learn):
+    "Is this thread in the middle of a prediction of `learn`, which holds its lock?"
+    f = sys._getframe()
+    while f is not None and not (f.f_code.co_name in ('get_preds','validate') and f.f_locals.get('self') is learn): f = f.f_back
+    return f is not None
+
+_in_callback = ("A callback asks for maps in the middle of a prediction, which is made with that callback, and would ask again without end. Let it be in fits only, by "
+                "`def before_fit(self): self.run = not hasattr(self.learn, 'gather_preds')`; `CAMFilm` watches a fit")
+
 def _with_own_state(learn):
     "A learner with the same model and data as `learn`, whose callbacks, lock and all that `get_preds` puts into a learner are its own"
     known = {}
+    if learn.lock.locked() and _predicts_here(learn): raise RuntimeError(_in_callback)
     with learn.lock: res,cbs = _again(learn, known),list(learn.cbs)   # while nobody predicts with it
     res.lock,res.cbs,res.model = threading.Lock(),L(),unwrap(learn.model)
     for cb in cbs:

@@ -106,7 +106,7 @@ class CAMs:
         single = (self.preds is not None and TensorMultiCategory not in types_of(self.dl) and
                   (self.vocab is not None if self.targs is None else all(t.ndim==0 and not t.is_floating_point() for t in self.targs)))
         which = self.vocab.predicted if isinstance(self.vocab, ClassNames) else lambda p: [p.argmax().item()]
-        return L(name_in(self.vocab, first(which(p))) if single and len(p)>1 else None for p in ifnone(self.preds, [None]*len(self)))
+        return L(name_in(self.vocab, first(which(p))) if single and len(p)>=max(2, len(ifnone(self.vocab, ()))) else None for p in ifnone(self.preds, [None]*len(self)))
 
     @property
     def frames(self):
