@@ -95,6 +95,43 @@ def test_table_of_a_clip():
     model = nn.Sequential(nn.Conv3d(3,4,3,(1,2,2),1), nn.Conv3d(4,6,3,2,1), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6,2)).eval()
     assert [(g,p) for g,p in layers_table(model, torch.randn(1,3,8,24,32))[['grid','place']].values.tolist()]==[('8x12x16','proven'),('4x6x8','proven')]
 
+@pytest.mark.parametrize('move,said', [(lambda x: x.flip(3), 'flipped'), (lambda x: x.rot90(1, (2,3)), 'transposed or turned by a quarter'), (lambda x: x[:,:,8:24,8:24], 'cropped'), (lambda x: x.flip(3).flip(3), '')],
+                         ids=['flipped','turned','cropped','as it is'])
+def test_says_how_the_picture_is_moved(move, said):
+    torch.manual_seed(0)
+    class Moves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body,self.head = nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU(), nn.Conv2d(8,12,3,2,1)),nn.Linear(12,2)
+        def forward(self, x): return self.head(self.body(move(x)).mean((2,3)))
+    model,x = Moves().eval(),torch.randn(1,3,32,32)
+    if not said: assert first(find_layers(model, x).values()).place in ('plain','proven')
+    else:
+        with pytest.raises(ValueError, match=f'but {said}: the model itself'): find_layers(model, x)
+
+class Overlap(nn.Module):
+    "Patches that overlap along one axis, without a convolution that would tell how many there are"
+    def __init__(self, stride, d=32):
+        super().__init__()
+        self.stride,self.patch,self.head = stride,nn.Linear(3*16*16,d),nn.Linear(d,3)
+        self.enc = nn.TransformerEncoder(nn.TransformerEncoderLayer(d, 4, 64, 0., batch_first=True), 2)
+    def forward(self, x): return self.head(self.enc(self.patch(F.unfold(x, 16, stride=self.stride).transpose(1, 2))).mean(1))
+
+@pytest.mark.parametrize('stride,grid', [((8,16),(7,4)),((16,8),(4,7))], ids=str)
+def test_overlapping_patches(stride, grid):
+    "Rows at the ends are no tokens without a place, though what is left without them would have the picture's proportions"
+    torch.manual_seed(0)
+    model,x = Overlap(stride).eval(),torch.randn(1,3,64,64)
+    lay = first(find_layers(model, x).values())
+    assert (lay.grid,lay.front,lay.back)==(grid,0,0)
+    for i,j in [(0,1),(6,2),(3,0)]:
+        i,j = (i,j) if grid==(7,4) else (j,i)
+        other = x.clone()
+        other[0,:,i*stride[0]+4:i*stride[0]+12,j*stride[1]+4:j*stride[1]+12] += 2
+        a,b = (lay.to_grid(lay.module(model.patch(F.unfold(o, 16, stride=stride).transpose(1, 2)))) for o in (x,other))
+        k,l = divmod((a-b).square().sum(1)[0].flatten().argmax().item(), grid[1])
+        assert abs(k-i)<=(stride[0]<16) and abs(l-j)<=(stride[1]<16)                       # two patches see it whole or by half
+
 def test_hiera_in_the_order_of_the_picture():
     "At three stages, against the way back that the model itself has"
     import timm

@@ -1,5 +1,6 @@
 "Where the answer is in a prediction, which layers lead to it, and what a head reads of a transformer's tokens: against autograd and formulas by hand"
 import pickle, pytest, timm, torchvision
+from dataclasses import dataclass
 from types import SimpleNamespace
 from utils import *
 
@@ -136,6 +137,19 @@ def test_aspp_branches_are_no_stages():
     score = lambda p: p['out'][:,1].mean((1,2))
     close(cam_maps(model, x, target=score, layer='backbone.layer4', method='gradcam'), by_hand(model, x, model.backbone.layer4, score))
     assert list(find_layers(model, x, ask=lambda p: p['aux'].mean()))==['aux_classifier.2']
+
+@dataclass
+class Answer: prediction: Tensor; features: Tensor
+
+class Answers(Ends):
+    def forward(self, x): return Answer(self.head((y := self.mid(self.stem(x))).mean((2,3))), y)
+
+def test_data_class():
+    "Fields of an object are the tensors of a prediction, by their names; a function may read them so"
+    torch.manual_seed(0)
+    model,x = Answers(noop).eval(),torch.randn(2,3,64,64)
+    want = by_hand(model, x, model.mid, lambda p: p.prediction[:,1])
+    for target in (1, lambda p: p.prediction[:,1], lambda p: p['prediction'][:,1]): close(cam_maps(model, x, target=target, method='gradcam'), want)
 
 # ---- what is no trunk
 @pytest.mark.parametrize('dead', [(),(0,),(1,),(0,1),(1,2),(0,2)], ids=str)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['conv_types', 'batchnorms', 'by_element', 'Call', 'all_modules', 'evaluating', 'as_written', 'own_random',
            'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
-           'put_input', 'pad_index', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs',
-           'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen', 'writes_input',
-           'DryPass', 'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred',
-           'are_stages', 'answer_path']
+           'put_input', 'pad_index', 'fields_of', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path',
+           'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen',
+           'writes_input', 'DryPass', 'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of', 'Ways',
+           'ways_of', 'main_pred', 'are_stages', 'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -17,7 +17,9 @@ from collections.abc import Mapping
 from torch.overrides import TorchFunctionMode
 from contextlib import ExitStack
 from copy import copy, deepcopy
+from dataclasses import fields, is_dataclass
 from functools import cache
+from fastcore.basics import AttrDict
 from types import MethodType
 import itertools, re, threading, weakref
 
@@ -150,8 +152,13 @@ def pad_index(model:nn.Module):
     return first(o for o in known if o is not None)
 
 # %% ../../nbs/engine/02_dry.ipynb #330e2442
+def fields_of(o):
+    "The fields of an object of a data class, as a dict that has them as attributes, too; anything else as it is"
+    return AttrDict({f.name: getattr(o, f.name) for f in fields(o)}) if is_dataclass(o) and not isinstance(o, (type,Mapping)) else o
+
 def tensors_in(o):
     "The floating point tensors in a prediction, however nested"
+    o = fields_of(o)
     if isinstance(o, dict): o = list(o.values())
     if is_listy(o): return [t for p in o for t in tensors_in(p)]
     return [o] if isinstance(o, Tensor) and o.is_floating_point() else []
@@ -711,7 +718,7 @@ def main_pred(
 ):
     "The prediction among what a model of text gives, or one of transformers"
     if isinstance(pred, tuple) and len(pred)==3 and all(isinstance(o, Tensor) for o in pred) and pred[0].ndim<3==pred[1].ndim==pred[2].ndim: return pred[0]
-    return pred if _has(pred, 'pred_boxes') else pred.logits if _has(pred, 'logits') else pred          # without its boxes, an object's class says little
+    return pred if _has(pred, 'pred_boxes') else pred.logits if _has(pred, 'logits') else fields_of(pred)          # without its boxes, an object's class says little
 
 # %% ../../nbs/engine/02_dry.ipynb #3a1f60c7
 _named_so = 'out','output','logits','pred','prediction'

@@ -6,8 +6,8 @@
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio', 'halved', 'all_halves', 'factor_grids',
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
            'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast',
-           'centers', 'Look', 'line', 'compare', 'middle', 'widths', 'judge', 'best_look', 'local', 'lifts',
-           'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows', 'reads_own_part',
+           'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'judge', 'best_look', 'local',
+           'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows', 'reads_own_part',
            'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
@@ -386,8 +386,8 @@ def centers(
 
 # %% ../../nbs/engine/01_grid.ipynb #0eb5d940
 class Look:
-    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), at which of the inputs (`source`) and along which of its `axes`"
-    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., dead=0, flat=False): store_attr()
+    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), at which of the inputs (`source`) and along which of its `axes`; how the picture is `moved`, if it is"
+    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., dead=0, flat=False, moved=''): store_attr()
     @property
     def passed(self): return self.correlation>=self.least and self.error<(.15 if self.n>6 else .12)
     @property
@@ -417,6 +417,20 @@ def compare(
     if any(not .6<line(p, q)[0]<1.6 for p,q in zip(seen.T[told], said.T[told])): return 0.,9.         # a part of the input, stretched
     cor = min(_correlation(p, q) for p,q in zip(seen.T[told], said.T[told]))
     return cor,(seen-said)[:,told].square().mean(0).sqrt().max().item()
+
+def how_moved(
+    seen, # (picks, axes) centers, as shares
+    said # (picks, axes) places that the layout says, as shares
+) -> str: # Empty where that is not seen
+    "In words, what a model does to its picture before it looks, where cells follow the places, but lie elsewhere"
+    told = said.std(0, correction=0)>1e-6
+    if len(said)<4 or not told.all(): return ''
+    def follow(p): return all(abs(_correlation(a, b))>.9 for a,b in zip(p.T, said.T))
+    if said.shape[1]>1 and follow(seen.flip(1)): return 'transposed or turned by a quarter'
+    if not follow(seen): return ''
+    slopes = [line(p, q)[0] for p,q in zip(seen.T, said.T)]
+    if min(slopes)<0: return 'flipped'
+    return 'cropped' if min(slopes)<.8 else 'padded' if max(slopes)>1.25 else 'shifted'
 
 def middle(
     said # (picks,) places of the picks in a row, as shares
@@ -461,6 +475,7 @@ def _look(l, picks, way):
     judged = (_compare_row if row else compare)(way.center[nums], said)
     n = len(middle(said[:,0])) if row else len(nums)
     res = Look(l, *judged, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
+    if not res.passed and not row: res.moved = how_moved(way.center[nums], said)
     if not res.passed: return res
     res.hit = _hit(way.seen[nums], cells, l.grid)
     return res if _hit(way.seen[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
@@ -483,6 +498,7 @@ def judge(
         best = max(o.correlation for o in looks)
         good = [o for o in looks if o.correlation>=best-.02]
         res.append(min((o for o in good if (o.source,o.axes)==(good[0].source,good[0].axes)), key=lambda o: o.error))
+        res[-1].moved = first(o.moved for o in looks if o.moved) or ''
     return res
 
 # %% ../../nbs/engine/01_grid.ipynb #ba406ffa

@@ -647,9 +647,15 @@ def _along_one_axis(lay, places):
     axes = sorted({i for g in places.grids+places.halves for i,k in enumerate(g) if k==n})
     return [cls((1,)*i+(n,)+(1,)*(places.nd-1-i)) for i in axes]
 
+def _of_any_proportions(lay, places):
+    "All tokens as a grid whose proportions are not the input's, as patches that overlap along one axis have them; unless a convolution has told the grid"
+    n = lay.shape[1]
+    if places.nd!=2 or places.grids or len(lay.shape)!=3 or lay.shape[0]>1 and not lay.rows: return []
+    return [Tokens((k,n//k)) for k in range(2, n//2+1) if n%k==0 and all(a<=b for a,b in zip((k,n//k), places.sizes[0]))]
+
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed"
-    return [l for l in dict.fromkeys(_in_windows(lay, places)+_along_one_axis(lay, places)) if l not in lay.shares]
+    return [l for l in dict.fromkeys(_in_windows(lay, places)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
 
 @patch
 def prove(self:Found,
@@ -783,8 +789,9 @@ def _lay(self:Found, lay, layout, shape):
 def _refuse(self:Found, lay):
     if lay in self.layers: self.layers.remove(lay)
     if self.beside.get(lay.name) is lay: del self.beside[lay.name]
-    best = max(lay.looks, key=lambda o: o.correlation, default=None)
+    best,moved = max(lay.looks, key=lambda o: o.correlation, default=None),first(o.moved for o in lay.looks if o.moved)
     why = 'its cells could not be placed: ' + ('no gradient leads from it to the input' if best is None else
+        f"they follow the input, but {moved}: the model itself does that, to the picture or to its cells. Where it is the picture, do it in a transform, and give the model what it looks at" if moved else
         f"laid out as {'x'.join(map(str, best.layout.grid))} they follow the input with a correlation of {best.correlation:.2f} at most, where a right layout has .9")
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
     self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
