@@ -67,6 +67,25 @@ def test_forms(form):
         for m,o in zip(ms, os): assert inside(m, o, (64,64))>.9
     assert list(object_levels(Squares(form), batch(), Detections()))==['fine']+['coarse']*(form!='torchvision')          # no head; and what no object came from is not known to be a level
 
+@pytest.mark.parametrize('form', ['columns','rows'])
+def test_boxes_of_heads(form):
+    "Corners and shares of the picture are told by the numbers: the objects are the same"
+    class Otherwise(Squares):
+        def forward(self, xs):
+            p = super().forward(xs)
+            t = p.transpose(1, 2) if form=='columns' else p[0]
+            b = t[...,:4]
+            if self.corners: b = torch.cat([b[...,:2]-b[...,2:]/2, b[...,:2]+b[...,2:]/2], 2)
+            t = torch.cat([b/self.size, t[...,4:]], 2)
+            return t.transpose(1, 2) if form=='columns' else (t,p[1])
+    want,q = asked(Squares(form), batch())
+    for corners,size in itertools.product((False,True), (1,64)):
+        model = Otherwise(form)
+        model.corners,model.size = corners,size
+        maps,own = asked(model, batch())
+        assert all(torch.allclose(a, b, atol=1e-3) for a,b in zip(q.objects((64,64)), own.objects((64,64))))
+        assert all(torch.allclose(a, b, atol=1e-6) for a,b in zip(want, maps))
+
 def test_boxes_function():
     "Any other form, by a function of the prediction: names instead of numbers"
     model,target = Squares('dict'),Detections(2, boxes=as_boxes)

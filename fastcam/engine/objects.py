@@ -82,18 +82,26 @@ def _corners(b):
     "Boxes x, y of their middles, width and height as x1, y1, x2, y2"
     return torch.cat([b[...,:2]-b[...,2:4]/2, b[...,:2]+b[...,2:4]/2], -1)
 
+def _of_head(
+    t, # (n, 4) of all cells of an item
+    scores # (n, classes)
+):
+    "`Objects` of boxes as a head gives them: corners where the third and fourth number are never below the first two, which sizes are at the far edges; in shares of the picture where none reaches 2 pixels"
+    boxes = t if bool((t[:,2:]>=t[:,:2]).all()) else _corners(t)
+    return Objects(boxes, scores, relative=bool((t.abs()<2).all()), raw=True)
+
 def _are_chances(t): return bool(((t>=0) & (t<=1)).all())
 
 @register_objects('heads')
 def _of_heads(pred):
-    "One tensor, alone or the first of several: rows x1, y1, x2, y2, score, class, as they are left after suppression; x, y, width, height, objectness, classes; or these without objectness in columns, as YOLO gives them"
+    "One tensor, alone or the first of several: rows x1, y1, x2, y2, score, class, as they are left after suppression; x, y, width, height, objectness, classes; or these without objectness in columns, as YOLO gives them; boxes as corners or as middle and size, in pixels or in shares of the picture"
     t = pred if isinstance(pred, Tensor) else pred[0] if is_listy(pred) and len(pred) else None
     if not isinstance(t, Tensor) or t.ndim!=3 or min(t.shape[1:])<5: return None
     t = t.as_subclass(Tensor)
     if t.shape[2]==6 and _are_final(t): return [Objects(o[:,:4], o[:,4], o[:,5].detach()) for o in t]
     rows,cols = t.shape[2]<=t.shape[1] and _are_chances(t[...,4:]),_are_chances(t[:,4:])
-    if rows: return [Objects(_corners(o), o[:,4:5]*(o[:,5:] if o.shape[1]>5 else 1), raw=True) for o in t]
-    return [Objects(_corners(o.T), o.T[:,4:], raw=True) for o in t] if cols else None
+    if rows: return [_of_head(o[:,:4], o[:,4:5]*(o[:,5:] if o.shape[1]>5 else 1)) for o in t]
+    return [_of_head(o.T[:,:4], o.T[:,4:]) for o in t] if cols else None
 
 def _are_final(t):
     kinds,sides = t[...,5],t[...,2:4]-t[...,:2]
