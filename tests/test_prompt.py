@@ -154,6 +154,12 @@ def test_cut_off():
     with pytest.raises(ValueError, match='78 tokens long, and the text encoder reads 77'): cam_maps(model, x, Prompt('cat '*76, tokenizer=tok))
     assert cam_maps(model, x, Prompt('cat '*75, tokenizer=tok)).shape==(1,1,4,4)
 
+def test_tokenizer_of_another_model():
+    "Tokens that the text encoder has no names for"
+    model,tok = open_clip_model()
+    with pytest.raises(TypeError, match=r'The tokenizer gives input_ids, attention_mask, and the text encoder takes \(text.*open_clip.get_tokenizer'):
+        cam_maps(model, torch.randn(1,3,32,32), Prompt('a cat', tokenizer=lambda ts: dict(input_ids=tok(ts), attention_mask=tok(ts)>0)))
+
 def test_film(trained):
     "A film of words, while the text encoder is trained as well: it is asked again for each frame"
     model,x,_ = trained

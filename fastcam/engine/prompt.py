@@ -14,7 +14,7 @@ from .target import *
 from .capture import *
 from .explain import *
 from collections.abc import Mapping
-import weakref
+import inspect, weakref
 
 # %% ../../nbs/engine/13_prompt.ipynb #32f91e0e
 _of_images,_of_texts = ('encode_image','get_image_features'),('encode_text','get_text_features')
@@ -97,7 +97,13 @@ def _encode(encoder, tokens):
     with alone(encoder), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(encoder), untouched(encoder, fully=True):
         return embedding_of(_called(f, to_device(tokens, getattr(first(encoder.parameters()), 'device', None))))
 
-def _called(f, tokens): return f(**tokens) if isinstance(tokens, Mapping) else f(tokens)
+def _called(f, tokens):
+    if not isinstance(tokens, Mapping): return f(tokens)
+    try: inspect.signature(f).bind(**tokens)
+    except TypeError:
+        raise TypeError(f"The tokenizer gives {', '.join(tokens)}, and the text encoder takes {inspect.signature(f)}: give the tokenizer that belongs to the model as `tokenizer=`, "
+                        "such as `open_clip.get_tokenizer(...)`, or a function of a list of texts") from None
+    return f(**tokens)
 
 def _with(o, **kwargs):
     "A copy of `o` with these attributes"
