@@ -211,5 +211,7 @@ def test_class_sensitivity():
     with pytest.raises(ValueError, match='share'): learn.class_sensitivity(share=10)
 
 def test_no_second_class():
-    learn = small_learner(nn.Sequential(nn.Conv2d(3,4,3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,1)))
-    with pytest.raises(ValueError, match='no second class'): learn.class_sensitivity(files()[:3])
+    net = nn.Sequential(nn.Conv2d(3,4,3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,1))
+    with pytest.raises(ValueError, match='outputs for 1 of 3 classes'): small_learner(net).class_sensitivity(files()[:3])
+    dl = torch.utils.data.DataLoader([(o, tensor(0)) for o in torch.rand(3,3,24,24)], batch_size=3)          # whose classes have no names
+    with pytest.raises(ValueError, match='no second class'): Learner(DataLoaders(dl, dl), net, loss_func=CrossEntropyLossFlat()).class_sensitivity()

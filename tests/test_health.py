@@ -68,7 +68,7 @@ def test_off_the_path():
         def __init__(self):
             super().__init__()
             self.a,self.b = nn.Conv2d(3,4,3,2),nn.Conv2d(3,4,3,2)
-        def forward(self, x): return self.a(x).mean((1,2,3)),self.b(x).mean((1,2,3))
+        def forward(self, x): return self.a(x).mean((1,2,3)),self.b(x).mean((1,2,3)),self.b(x).sum((1,2,3))
     class Stacked(Two):
         def forward(self, x): return torch.stack(super().forward(x), 1)
     with pytest.raises(ValueError, match="does not depend on layer 'a'"): cam_maps(Two(), drawn_batch(), target=lambda p: p[1], layer='a')

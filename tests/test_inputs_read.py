@@ -251,8 +251,8 @@ def learner_of(model, *xb):
 
 def test_drawn_along_its_steps():
     "A signal that the model takes steps first is drawn as a line for each channel"
-    x = torch.randn(3,40,9)
-    ax = learner_of(Body(1, lambda x: (x.transpose(1, 2),), ci=9).eval(), x).cam().show(max_n=1)[0]
+    x = torch.randn(3,40,5)
+    ax = learner_of(Body(1, lambda x: (x.transpose(1, 2),), ci=5).eval(), x).cam().show(max_n=1)[0]
     assert [tuple(line.get_ydata()) for line in ax.lines]==[tuple(o) for o in x[0].T.tolist()]
     plt.close('all')
 

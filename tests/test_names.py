@@ -330,7 +330,7 @@ def test_fewer_outputs_than_classes():
     its = valid(learn)[:4]
     with evaluating(learn.model), torch.no_grad(): p = learn.model(batch_of(learn, its))
     for t in (None, 'a', 1, Prob('b'), TopK(2), [lambda p: p[:,0], 'b']):
-        with pytest.raises(ValueError, match='3 outputs, and there are 4 classes.*not known.*Outputs'): learn.cam(its, target=t)
+        with pytest.raises(ValueError, match='outputs for 3 of 4 classes.*not known.*Outputs'): learn.cam(its, target=t)
     rank,each = learn.cam(its, target=lambda p: p.sigmoid().sum(1)),learn.cam(its, target=Outputs())
     assert rank.predicted==each.predicted==[None]*4 and rank.probs==[[None]]*4 and each.labels[0]==[f'output {i}' for i in range(3)]
     assert torch.allclose(each.preds, p, atol=1e-5) and torch.allclose(rank.maps[:,0].as_subclass(Tensor), gradcam_of(learn, its, lambda p: p.sigmoid().sum(1)), atol=1e-5)

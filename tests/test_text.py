@@ -189,7 +189,7 @@ def test_drawn(relu, scale):
     ax = plt.figure(figsize=(4,1)).add_axes((0,0,1,.6))
     cams[0].show(ctxs=[ax], relu=relu)
     boxes = {t.get_text(): t.get_bbox_patch().get_facecolor() for t in ax.texts if t.get_bbox_patch()}
-    assert boxes['superb'][3]==.7 and ax.get_title(loc='left').startswith('good')
+    assert boxes['superb'][3]==.55 and ax.get_title(loc='left').startswith('good')
     with pytest.raises(ValueError, match='2 are needed'): cams.show(ctxs=[ax])
     with pytest.raises(ValueError, match='scale'): cams.html(scale='no')
     plt.close('all')

@@ -141,7 +141,7 @@ def _is_by_channel(o, m):
     "Are the maps `m` one for each channel of the input, `(batch, channels, *size)`?"
     return o.at_input and not o.of_words and m.shape[1:]==o.a.shape[1:]
 
-_too_few_said = ("The prediction has {} outputs, and there are {} classes: which output speaks for which is not known. Give `target=Outputs()` for the outputs as they are, or a function "
+_too_few_said = ("The prediction has outputs for {} of {} classes: which output speaks for which is not known. Give `target=Outputs()` for the outputs as they are, or a function "
                  "of the prediction, such as `lambda p: p.sigmoid().sum(1)` for classes in an order")
 
 _means_at_once = 2**18                                               # numbers: as many columns as stay in a processor's cache
