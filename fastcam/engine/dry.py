@@ -592,8 +592,9 @@ def graph_of(nodes):
             todo += [(n,True), *[(m,False) for m in leads[n] if m not in leads]]
     return {n: leads[n] for n in order}
 
-_by_number = re.compile(r'(\w*View|Reshape\w*|Permute|T|Transpose|Movedim|Clone|Slice|Select|Squeeze|Unsqueeze|Alias|Contiguous|ToCopy|Sigmoid|Exp|Mul|Add|Sub|Div|LogSoftmax|Softmax|Split|Unbind)Backward\d*$')
-_laid_out = re.compile(r'(\w*View|Reshape\w*|Permute|T|Transpose|Movedim|Clone|Slice|Select|Squeeze|Unsqueeze|Alias|Contiguous|ToCopy|Clamp\w*)Backward\d*$')
+_laying_out = r'\w*View|Reshape\w*|Permute|T|Transpose|Movedim|Clone|Slice|Select|Squeeze|Unsqueeze|Alias|Contiguous|ToCopy'
+_by_number = re.compile(rf'({_laying_out}|Sigmoid|Exp|Mul|Add|Sub|Div|LogSoftmax|Softmax|Split|Unbind)Backward\d*$')
+_laid_out = re.compile(rf'({_laying_out}|Clamp\w*)Backward\d*$')
 _certain = re.compile(r'(Sigmoid|Softmax)Backward\d*$')
 def is_certain(
     t # A tensor that was predicted, with its graph

@@ -12,6 +12,7 @@ from .trace import *
 from .dry import *
 from .capture import *
 from .method import *
+from contextlib import nullcontext
 from torch.overrides import TorchFunctionMode
 from types import FunctionType
 
@@ -340,9 +341,9 @@ def _legrad(o):
         end = max(outs)
         mods,res = dict(o.model.named_modules()),[]
         for l,(_,tokens) in sorted(outs.items()):
-            with torch.enable_grad(), giving(mods[outs[end][0]], tokens), _Attention() as now: sl = s if l==end else o.score(o.model(*o.xb)).sum()
-            pooling = pools if l==end else [t for t in now.pools if pools and t.shape[-1]==pools[0].shape[-1]]
-            g, = _grad(o, sl, pooling[0] if pools else att[l], retain_graph=True)
+            with torch.enable_grad(), giving(mods[outs[end][0]], tokens), _Attention() if pools else nullcontext() as now: sl = s if l==end else o.score(o.model(*o.xb)).sum()
+            asked = att[l] if not pools else pools[0] if l==end else first(t for t in now.pools if t.shape[-1]==pools[0].shape[-1])
+            g, = _grad(o, sl, asked, retain_graph=True)
             res.append(_over_heads(g.relu(), o).mean(1))
     return _on_grid(o, torch.stack(res).mean(0))
 

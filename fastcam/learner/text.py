@@ -208,6 +208,6 @@ def html(self:TextCAMItem, **kwargs) -> str:
 def _no_picture(self, *args, **kwargs):
     "TypeError: for pictures only"
     raise TypeError("Texts have no picture that a map is laid over: `html()` gives their words in color, `words()` a table of their values, "
-                    "and `show(figsize=(8,2))` draws a figure, which matplotlib saves (`savefig('words.png')`); a training is seen by `CAMFilm`")
+                    "and `show(figsize=(8,2))` draws a figure, which `savefig('words.png')` saves; a training is seen by `CAMFilm`")
 
 TextCAMItem.overlay = TextCAMs.save = TextCAMs.animate = TextCAMs.originals = TextCAMs.to_html = _no_picture
