@@ -23,7 +23,7 @@ import warnings; warnings.simplefilter('ignore')
 import copy, json, sys, time, torch
 from torch import nn
 torch.set_num_threads(1); torch.manual_seed(0)
-try: from fastcam.engine.layer import find_layers, layers_table
+try: from fastcam.all import find_layers, layers_table
 except ImportError: from fastcam.layer import find_layers, layers_table          # before the rooms were moved
 {make}
 m.eval()

@@ -2,12 +2,12 @@
 from .core import TensorCAM
 from .draw import *
 from .engine.grid import Layout, register_layout
-from .engine.layer import default_layer, find_layers, grid_layers, layers_table
+from .engine.layer import default_layer, find_layers, grid_layers
 from .engine.target import Above, Actual, Classes, Fn, Head, Neg, Outputs, PerItem, Prob, ReST, Region, Several, Similar, Target, TopK, Versus
 from .engine.method import cam_methods, register_method, register_smooth, weight_method
 from .engine.perturb import *
 from .engine.network import *
-from .engine.explain import cam_maps, input_shares
+from .engine.explain import cam_maps, input_shares, layers_table
 from .engine.objects import Detections
 from .engine.prompt import Prompt
 from .engine.features import FeatureColors

@@ -45,7 +45,7 @@ from fastcam.apps.demo import demo_photos as demo_photos
 from fastcam.engine.layer import find_layers as find_layers
 from fastcam.engine.layer import grid_layers as grid_layers
 from fastcam.engine.explain import input_shares as input_shares
-from fastcam.engine.layer import layers_table as layers_table
+from fastcam.engine.explain import layers_table as layers_table
 from fastcam.evidence.metric import metrics_table as metrics_table
 from fastcam.engine.grid import register_layout as register_layout
 from fastcam.engine.method import register_method as register_method
@@ -625,13 +625,14 @@ For example:
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
         - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
-    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False, size: Any = None) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
+    def cam_layers(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, all: Any = False, size: Any = None, target: Any = None) -> DataFrame: r"""The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can
         
         - items: As for `Learner.cam`; the first is looked at, since grids depend on the size of the input
         - dl: `DataLoader`, or list of batches, instead of `items`
         - ds_idx: Without either: 0 looks at the training set, 1 at the validation set
         - all: Every layer with a grid, not only the stages
-        - size: As for `Learner.cam`: grids are finer at a larger input"""
+        - size: As for `Learner.cam`: grids are finer at a larger input
+        - target: As for `Learner.cam`: what is shown by default may follow from it, as of a detector, whose objects are shown at the layers that they come from"""
     def __getattr__(self, name: str) -> Any: ...
 class TextCAMs(_TextCAMs, CAMs):
     def panels(self, relu: Any = True, scale: Any = 'image', clip: Any = None): r"""What is drawn, text by text, a panel for each target; None where a text has fewer targets than others

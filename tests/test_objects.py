@@ -217,6 +217,19 @@ def test_lists():
     assert [len(m) for m in one]==[2,1,0] and [tuple(m.shape) for m in several]==[(2,16,16),(1,16,24)]
     assert torch.allclose(several[0], one[0])
 
+def test_table():
+    "The table of layers says at which the objects are shown, with a name where that is no stage; without a target where the prediction tells"
+    model = tv('fasterrcnn_mobilenet_v3_large_320_fpn', min_size=96, max_size=128, box_score_thresh=0.)
+    x = torch.rand(1,3,96,128)
+    for target in (None, Detections(3)):
+        table = layers_table(model, x, target=target)
+        shown = table[table['']=='default']
+        assert list(shown.name)==list(object_levels(model, x, ifnone(target, Detections()))) and 'not asked' not in set(shown.place)
+        assert all(n in model.get_submodule('backbone.fpn').layer_blocks._modules for n in shown.name.str.split('.').str[-1]) and len(table)>len(shown)
+        for l in table.index: assert cam_maps(model, x, target, layer=l).isfinite().all()
+    assert layers_table(Squares('rows'), batch(), target=Detections()).query("name in ('fine','coarse')")[''].tolist()==['default']*2
+    assert detector_learner().cam_layers(target=Detections(1)).query("name=='fine'")[''].item()=='default'
+
 def test_no_trace():
     model = Squares()
     unsettle(model)

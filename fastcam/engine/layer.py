@@ -6,7 +6,7 @@
 __all__ = ['Many', 'Reads', 'GridLayer', 'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none', 'find_rows',
            'is_grid_of_answers', 'detached', 'Found', 'reads_of', 'close_names', 'close_matches', 'last_counting',
            'default_layer', 'stages', 'forget_layers', 'certain_outputs', 'grid_layers', 'answers_are_grid',
-           'find_layers', 'layers_table']
+           'find_layers', 'proven_layers']
 
 # %% ../../nbs/engine/03_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -1122,20 +1122,17 @@ def find_layers(
     if is_listy(layer) and not len(layer): raise ValueError("`layer` is an empty list; None is the default layer")
     with alone(model): return {o.key:o for o in (_one_layer(model, tuplify(xb), l, mods, ask) for l in (layer if is_listy(layer) else [layer]))}
 
-# %% ../../nbs/engine/03_layer.ipynb #2ae6a019
-def layers_table(
+# %% ../../nbs/engine/03_layer.ipynb #319942ea
+def proven_layers(
     model:nn.Module, # Any model
     xb, # Its input (batch, channels, *size), or a tuple of its inputs
-    all=False # Every layer with a grid, not only the stages
-) -> pd.DataFrame:
-    "What `layer=` can be for `model`: indexed by what to give, an index for the stages and a name for the other layers"
+    ask=None, # As for `find_layers`
+    also=() # Other `GridLayer`s that are asked, too
+) -> L: # Of `GridLayer`
+    "`grid_layers`, of which all `stages` are asked where their cells are, also those that are maps of a convolution"
     xb = tuplify(xb)
     with alone(model):
-        layers = grid_layers(model, xb)
-        if plain := [o for o in stages(layers) if o.place=='plain']: _look_up(model, xb).prove(model, xb, plain)
-    st = stages(layers)
-    default = default_layer(layers) if st else None
-    what = {o.name:i-len(st) for i,o in enumerate(st)}
-    rows = [(what.get(o.name, o.name), o.name, type(o.module).__name__, o.channels, 'x'.join(map(str, o.grid)), {'':'not asked', 'plain':'not asked'}.get(o.place, o.place), round(o.share, 2), o.calls,
-             'default' if o is default else '') for o in (layers if all else st)]
-    return pd.DataFrame(rows, columns=['layer','name','module','channels','grid','place','share','calls','']).set_index('layer')
+        found = _look_up_for(ask, model, xb, None)
+        if len(found.layers): found.settle(model, xb, stages)
+        if plain := [o for o in [*stages(found.layers), *also] if o.place=='plain']: found.prove(model, xb, plain)
+    return found.layers

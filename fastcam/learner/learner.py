@@ -218,10 +218,12 @@ def cam_layers(self:Learner,
     dl=None, # `DataLoader`, or list of batches, instead of `items`
     ds_idx=1, # Without either: 0 looks at the training set, 1 at the validation set
     all=False, # Every layer with a grid, not only the stages
-    size=None # As for `Learner.cam`: grids are finer at a larger input
+    size=None, # As for `Learner.cam`: grids are finer at a larger input
+    target=None # As for `Learner.cam`: what is shown by default may follow from it, as of a detector, whose objects are shown at the layers that they come from
 ) -> pd.DataFrame:
     "The layers of this learner's model that a map can be made at, with what to give as `layer=`; at 'input', the input itself, one always can"
     with as_before(self) as learn:
+        target = _embedded(learn, take_part(learn, target))
         dl,_ = at_size(learn, explained_dl(learn, items, dl, ds_idx, 1), size, None)
         xb = first_input(learn, dl)
-        return _with_input(layers_table(learn.model, xb, all), learn, dl, xb)
+        return _with_input(layers_table(learn.model, xb, all, asked_target(learn, target)), learn, dl, xb)
