@@ -459,9 +459,10 @@ _none = ft('li', 'No photo yet: drop one here, or paste it', cls='none')
 _add = ft('form', ft('label', 'Add a photo', ft('input', type='file', id='photo', name='photo', accept='image/*'), cls='button'), hx_post='drop', hx_encoding='multipart/form-data',
           hx_trigger='change', hx_target='#film ul', hx_swap='afterbegin')
 
-def _html(title, film, boot, head, add='', tail=''):
-    parts = dict(TITLE=escape(title), HEAD=head, ADD=to_xml(add) if add else '', FILM=to_xml(tuple(film)), DATA=f'<script type="application/json" id="boot">{_json(boot)}</script>{tail}')
-    return re.sub(r'\b(TITLE|HEAD|ADD|FILM|DATA)\b', lambda m: parts[m[0]], _asset('explore.html'))
+def _html(title, boot, head, add='', tail=''):
+    "The page as HTML: what comes before the film, and after it"
+    parts = dict(TITLE=escape(title), HEAD=head, ADD=to_xml(add) if add else '', DATA=f'<script type="application/json" id="boot">{_json(boot)}</script>{tail}')
+    return [re.sub(r'\b(TITLE|HEAD|ADD|DATA)\b', lambda m: parts[m[0]], o) for o in _asset('explore.html').split('FILM')]
 
 # %% ../../nbs/apps/03_explore.ipynb #9fdb5bf0
 _static_csp = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -485,7 +486,7 @@ def to_html(self:CAMs,
     boot = dict(vocab=[str(o) for o in ifnone(self.vocab, [])], views=views, signed=bool(self.signed))
     head = f'<meta http-equiv="Content-Security-Policy" content="{_static_csp}"><style>{_asset("explore.css")}</style>'
     path = Path(path)
-    path.write_text(_html(title, film, boot, head, tail=f'<script>{_asset("explore.js")}</script>'), encoding='utf-8')
+    path.write_text(to_xml(tuple(film)).join(_html(title, boot, head, tail=f'<script>{_asset("explore.js")}</script>')), encoding='utf-8')
     return path
 
 # %% ../../nbs/apps/03_explore.ipynb #0f2f6048
@@ -581,6 +582,10 @@ def _fasthtml():
     except ImportError as e: raise ImportError("The page needs FastHTML, which recent versions of fastai bring along: pip install python-fasthtml") from e
     return res
 
+_head = ('<meta name="htmx-config" content=\'{"includeIndicatorStyles":false,"allowEval":false,"historyEnabled":false}\'><link rel="stylesheet" href="explore.css">'
+         '<link rel="icon" href="data:,"><link rel="preload" href="htmx.min.js" as="script"><link rel="preload" href="explore.js" as="script">')
+_tail = '<script src="htmx.min.js"></script><script src="explore.js"></script>'
+
 _words = ValueError,TypeError,IndexError,KeyError,OSError
 def _refusal(e):
     "Status and words for an error"
@@ -596,7 +601,7 @@ def explorer_app(
 ):
     "An ASGI app, made with FastHTML, that serves the page of `explorer`"
     fh = _fasthtml()
-    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
     app,turns = fh.FastHTML(default_hdrs=False, secret_key=secrets.token_hex()),_Turns()
     def route(path, methods, f):
@@ -609,11 +614,14 @@ def explorer_app(
     def html(fts): return Response(to_xml(tuple(fts)) , media_type='text/html')
 
     async def page(request):
-        film = await turns(None, lambda stop: _film(explorer, 0) if explorer.n else [_none])
-        boot = dict(vocab=[str(o) for o in ifnone(explorer.vocab, [])])
-        head = '<meta name="htmx-config" content=\'{"includeIndicatorStyles":false,"allowEval":false,"historyEnabled":false}\'><link rel="stylesheet" href="explore.css"><link rel="icon" href="data:,">'
-        tail = '<script src="htmx.min.js"></script><script src="explore.js"></script>'
-        return Response(_html(explorer.title, film, boot, head, _add, tail), media_type='text/html')
+        before,after = _html(explorer.title, dict(vocab=[str(o) for o in ifnone(explorer.vocab, [])]), _head, _add, _tail)
+        async def parts():                                                       # the browser sets up while the model looks at the film
+            yield before
+            try: film = await turns(None, lambda stop: _film(explorer, 0) if explorer.n else [_none])
+            except Exception as e: film = [ft('li', _refusal(e)[1], cls='none')]
+            yield to_xml(tuple(film))
+            yield after
+        return StreamingResponse(parts(), media_type='text/html')
     async def film(request):
         start = request.query_params.get('start', '')
         if not start.isdigit(): raise ValueError("`start` is the number of an item")
