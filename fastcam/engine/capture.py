@@ -205,9 +205,10 @@ class Capture:
         pad=None, # Number of the padding token of a text, if not as the model knows it, see `pad_index`
         mods=None, # All modules of `model`, if they are known already
         rule=None, # Function of nothing giving a context in which the model runs, and so how its backward pass is made, see `as_rule`
-        graph=True # Will gradients be asked of this call? If not, none is prepared at the input itself, where that takes as much as the call
+        graph=True, # Will gradients be asked of this call? If not, none is prepared at the input itself, where that takes as much as the call
+        retry=True # Wait for another call where one fails? That costs time in all modules
     ):
-        self.model,self.layers,self.pad,self.mods,self.rule,self.graph = model,layers,pad,mods,rule,graph
+        self.model,self.layers,self.pad,self.mods,self.rule,self.graph,self.retry = model,layers,pad,mods,rule,graph,retry
         self.answered_by,self._answer = None,None                    # a function of a prediction and its rows, where others make an answer of it
 
     def __enter__(self):
@@ -227,7 +228,7 @@ class Capture:
     def __exit__(self, *args): self.remove()
 
     def _hook(self):
-        self.hooks.append(OwnHook(self.model, self._end, 'ended'))
+        self.hooks.append(OwnHook(self.model, self._end, 'ended' if self.retry else 'after'))
         self._arm()
         for name,l in self.layers.items():
             if not is_input(l): self.hooks.append(OwnHook(l.module, partial(self._keep, name)))

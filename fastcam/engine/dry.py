@@ -66,7 +66,7 @@ def as_written():
 
 def _on_gpus(): return torch.cuda.is_initialized()
 
-def _random_states(): return random.getstate(),np.random.get_state(),torch.get_rng_state(),torch.cuda.get_rng_state_all() if _on_gpus() else []
+def _random_states(): return random.getstate(),np.random.get_state(legacy=False),torch.get_rng_state(),torch.cuda.get_rng_state_all() if _on_gpus() else []
 
 def _set_random(states):
     for f,s in zip((random.setstate,np.random.set_state,torch.set_rng_state,torch.cuda.set_rng_state_all), states):
@@ -220,11 +220,11 @@ class Standing(TorchFunctionMode):
     def __init__(self, other): # By the `id` of the tensor they stand in for
         super().__init__()
         self.other = other
-    def instead(self, o):
-        if isinstance(o, (list,tuple)) and type(o) in (list,tuple): return type(o)(map(self.instead, o))
-        return self.other.get(id(o), o) if isinstance(o, Tensor) else o
+    def instead(self, o): return type(o)(map(self.instead, o)) if type(o) in (list,tuple) else self.other.get(id(o), o)
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return func(*map(self.instead, args), **{k:self.instead(v) for k,v in (kwargs or {}).items()})
+        other,instead = self.other,self.instead                      # called for each function of torch: short
+        args = [instead(o) if type(o) in (list,tuple) else other.get(id(o), o) for o in args]
+        return func(*args, **{k:instead(v) for k,v in kwargs.items()}) if kwargs else func(*args)
 
 _saved_by = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', lambda _: True)
 

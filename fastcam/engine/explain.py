@@ -199,13 +199,13 @@ class Explainer:
             _say_once(model, e)
             return {'input': input_layer(model, xb)}
 
-    def capture(self, model, xb, pad=None, mods=None, layers=None):
-        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it; at `layers`, if they are known"
+    def capture(self, model, xb, pad=None, mods=None, layers=None, retry=True):
+        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it; at `layers`, if they are known; of another call where one fails if `retry`"
         if mods is None: mods = all_modules(model)[0]
         if layers is None: layers = self.layers(model, xb, mods)
         method = self.method_at(False, first(layers.values()))
         if self.usual: self.check_rule(method)                       # where nothing was named, the method follows from the layer
-        return Capture(model, layers, pad, mods, self.rule, asks_graph(method))
+        return Capture(model, layers, pad, mods, self.rule, asks_graph(method), retry)
 
     form = None                                                      # what the form of the prediction would ask for, once that was seen
     def _levels(self, model, xb):
@@ -429,7 +429,7 @@ def _maps_of(model, xb, explain):
     "The maps of an `Explainer` for a batch, by layer"
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
-            with explain.capture(model, xb, mods=mods) as cap:
+            with explain.capture(model, xb, mods=mods, retry=False) as cap:
                 model(*xb)
                 o,maps = explain.maps(cap, range(n_items(xb)))
         except Exception as e:
@@ -454,7 +454,7 @@ def input_shares(
 
 def _shares_of_inputs(model, xb, target, empty):
     "What `input_shares` gives"
-    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods, Capture(model, {}, mods=mods) as cap:
+    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods, Capture(model, {}, mods=mods, retry=False) as cap:
         model(*xb)
         cap.unhook()
         target = target.of_form(cap.answer)

@@ -414,7 +414,7 @@ class Found:
         "What one item tells, where `rows` is known of layers that give several rows: `Rows` by their number"
         self.rows = rows
         with DryPass(model, xb, rows=rows) as dry:
-            self.main,self.refused,self.n_refused = main_input(dry.given),[],collections.Counter()
+            self.main,self.refused,self.n_refused,self.settled = main_input(dry.given),[],collections.Counter(),{}
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
             asked = self._asked(main_pred(dry.pred))
@@ -788,6 +788,7 @@ def _lay(self:Found, lay, layout, shape):
 @patch
 def _refuse(self:Found, lay):
     if lay in self.layers: self.layers.remove(lay)
+    self.settled.clear()
     if self.beside.get(lay.name) is lay: del self.beside[lay.name]
     best,moved = max(lay.looks, key=lambda o: o.correlation, default=None),first(o.moved for o in lay.looks if o.moved)
     why = 'its cells could not be placed: ' + ('no gradient leads from it to the input' if best is None else
@@ -1055,20 +1056,30 @@ def grid_layers(
 def _stage_list(st): return ', '.join(f'{i-len(st)} {o.name!r} {o.grid}' for i,o in enumerate(st))
 
 def _stage_at(layers, i):
+    "The stage of this number; the default layer if it is None"
+    if i is None: return [default_layer(layers)]
     st = stages(layers)
     if -len(st)<=i<len(st): return [st[i]]
     raise IndexError(f"`layer` is {i}, but this model has {len(st)} stages: {_stage_list(st)}")
 
+@patch
+def settled_at(self:Found, i, model, xb):
+    "`_stage_at`, settled; remembered until a layer is refused"
+    if i not in self.settled: self.settled[i] = self.settle(model, xb, partial(_stage_at, i=i))[0]
+    return self.settled[i]
+
+def _no_such(found, why, otherwise=''):
+    "ValueError that says why, and what there is"
+    return ValueError(f"{why}. {f'Stages of this model: {_stage_list(stages(found.layers))}' if len(found.layers) else otherwise}")
+
 def _named_layer(found, model, name):
     "The layer of this name, as far as it is known"
-    stages_are = f"tages of this model: {_stage_list(stages(found.layers))}" if len(found.layers) else ''
     if name not in found.by_name:
         close = close_names(name, [n for n,_ in watched(model)])
-        hint = f"Close matches: {str(close)[1:-1]}. " if close else ''
-        raise ValueError(f"This model has no layer {name!r}. {hint}{'S'+stages_are if stages_are else ''}")
+        raise _no_such(found, f"This model has no layer {name!r}" + (f". Close matches: {str(close)[1:-1]}" if close else ''))
     res = found.by_name[name]
     if isinstance(res, str): res = found.beside.get(name, res)
-    if isinstance(res, str): raise ValueError(f"Layer {name!r} {res}. {'S'+stages_are if stages_are else 'No layer of this model has a grid.'}")
+    if isinstance(res, str): raise _no_such(found, f"Layer {name!r} {res}", 'No layer of this model has a grid.')
     return res
 
 def _found_by_rows(found, model, xb, name):
@@ -1085,10 +1096,8 @@ def _look_up_for(ask, model, xb, mods):
 
 def _one_layer(model, xb, layer, mods, ask=None):
     found = _look_up_for(ask, model, xb, mods)
-    if layer is None:
-        if None not in found.by_name: found.by_name[None] = found.settle(model, xb, lambda layers: [default_layer(layers)])[0]
-        return found.by_name[None]
-    if isinstance(layer, numbers.Integral) and not isinstance(layer, bool): return found.settle(model, xb, partial(_stage_at, i=int(layer)))[0]
+    if layer is None: return found.settled_at(None, model, xb)
+    if isinstance(layer, numbers.Integral) and not isinstance(layer, bool): return found.settled_at(int(layer), model, xb)
     if isinstance(layer, nn.Module): name = first(n for n,m in model.named_modules() if m is layer)
     elif isinstance(layer, str): name = layer
     else: raise TypeError(f"`layer` is {layer!r}: expected None, an index from the end such as -2, a name as in `named_modules`, a module, or a list of these")

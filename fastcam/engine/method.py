@@ -228,7 +228,7 @@ class Pass:
         "The same question (layer, classes) asked of other inputs of the same number, perhaps of another size: another pass. Where they show a `part` of what the layer reads, it is as in `Target.moved`"
         if self.rows is not None: xb = [n if i in self.shared else x.index_copy(0, self.rows, n) for i,(x,n) in enumerate(zip(self.cap.xb, xb))]
         model,layers,mods = self._for_inputs(xb)
-        with Capture(model, layers, self.cap.pad, mods, self.cap.rule) as cap: model(*xb)
+        with Capture(model, layers, self.cap.pad, mods, self.cap.rule, retry=False) as cap: model(*xb)
         cap.answered_by = self.cap.answered_by
         res = Pass(cap, self._moved(xb, part)).at(self.layer, self.j)
         res.at_once,res.lone = 1,True                                  # of the other columns nobody asks this pass

@@ -26,30 +26,36 @@ def alone(
 
 # %% ../../nbs/engine/00_trace.ipynb #00a0ace6
 class _Mine(threading.local):
-    "This thread's hooks by the id of their module: before it is called, and after it"
-    def __init__(self): self.before,self.after = {},{}
+    "This thread's hooks by the id of their module: before it is called, after it, and after it even if it failed"
+    def __init__(self): self.before,self.after,self.ended = {},{},{}
 
 _mine,_n_hooks,_handles = _Mine(),Counter(),{}
 
-# called for every module while there is any hook: short
-def _of(table, m): return table.get(m.__dict__.get('hooked_as') or id(m)) if table else None        # a module may stand for another
-
-def _before(m, args):
-    if (hooks := _of(_mine.before, m)) is None: return None
+def _given(hooks, m, args):
     for h in hooks:
         if (res := h.f(m, args)) is not None: args = tuplify(res)
     return args
 
-def _after(m, args, out):
-    if (hooks := _of(_mine.after, m)) is None: return None
-    failed = out is None and sys.exc_info()[0] is not None
+def _made(hooks, m, args, out):
     for h in hooks:
-        if failed and h.kind!='ended': continue
         if (res := h.f(m, args, out)) is not None: out = res
     return out
 
-_of_torch = dict(before=partial(nn.modules.module.register_module_forward_pre_hook, _before),
-                 after=partial(nn.modules.module.register_module_forward_hook, _after, always_call=True))
+# called for every module while there is any hook: short. A module may stand for another
+def _before(m, args):
+    hooks = _mine.before.get(m.__dict__.get('hooked_as') or id(m))
+    return None if hooks is None else _given(hooks, m, args)
+
+def _after(m, args, out):
+    hooks = _mine.after.get(m.__dict__.get('hooked_as') or id(m))
+    return None if hooks is None else _made(hooks, m, args, out)
+
+def _ended(m, args, out):
+    hooks = _mine.ended.get(m.__dict__.get('hooked_as') or id(m))
+    return None if hooks is None else _made(hooks, m, args, out)
+
+_of_torch = dict(before=partial(nn.modules.module.register_module_forward_pre_hook, _before), after=partial(nn.modules.module.register_module_forward_hook, _after),
+                 ended=partial(nn.modules.module.register_module_forward_hook, _ended, always_call=True))
 
 def _count(kind, n):
     "`n` more hooks of this kind in the process: the first brings torch's own, and the last takes it along"
@@ -63,11 +69,10 @@ class OwnHook:
     def __init__(self,
         module:nn.Module, # Any module
         f, # Function of the module, its arguments, and its output
-        kind='after' # 'before' the call, without an output; 'after' it; 'ended' is called where it failed as well, with None
+        kind='after' # 'before' the call, without an output; 'after' it; 'ended' is called where it failed as well, with None, and costs more time in all modules
     ):
-        self.module,self.f,self.kind,self.of_torch = module,f,kind,'before' if kind=='before' else 'after'
-        self.table = getattr(_mine, self.of_torch)
-        _count(self.of_torch, 1)
+        self.module,self.f,self.kind,self.table = module,f,kind,getattr(_mine, kind)
+        _count(kind, 1)
         self.table[id(module)] = [*self.table.get(id(module), ()), self]
 
     def remove(self):
@@ -75,7 +80,7 @@ class OwnHook:
         if self not in hs: return
         self.table[id(self.module)] = [h for h in hs if h is not self]
         if len(hs)==1: del self.table[id(self.module)]
-        _count(self.of_torch, -1)
+        _count(self.kind, -1)
         self.f = None                                                # it may know who made this
 
 @contextmanager
