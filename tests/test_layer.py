@@ -242,3 +242,21 @@ def test_activation_of_plain_maps(act):
         lay = default_layer(grid_layers(model, x))
         assert (lay.module, lay.kind, lay.grid)==(act, 'NC*', (6,)), seed
         assert cam_maps(model, x, method='cam').shape==(2,1,6)
+
+class Prepared(Body):
+    "Makes of the picture what it reads, as detectors do"
+    def forward(self, x): return super().forward(self.prepare(x))
+
+@pytest.mark.parametrize('how', ['resized','stretched','padded a bit','cropped','flipped','padded a lot'])
+def test_resized_by_the_model(how):
+    "A picture that the model itself resizes, with a few zeros beside it, is read as it is: no gradient need be asked. One that is cropped, turned over or has a wide border is not"
+    ways = dict(resized=lambda x: F.interpolate(2*x-1, (64,96), mode='bilinear'), stretched=lambda x: F.interpolate(x, (80,80), mode='bilinear'),
+                cropped=lambda x: F.interpolate(x[...,:40], (64,96), mode='bilinear'), flipped=lambda x: F.interpolate(x, (64,96), mode='bilinear').flip(3))
+    ways.update({f'padded a {n}': lambda x, k=k: F.pad(F.interpolate(x, (64,96), mode='bilinear'), (0,k,0,0)) for n,k in (('bit',3),('lot',32))})
+    torch.manual_seed(0)
+    model,x = Prepared().eval(),torch.rand(2,3,36,50)
+    model.prepare = ways[how]
+    places = {o.place for o in grid_layers(model, x, settled=False)}
+    assert ('plain' in places)==(how in ('resized','stretched','padded a bit'))
+    if how=='flipped':
+        with pytest.raises(ValueError, match='flipped'): find_layers(model, x)

@@ -397,6 +397,56 @@ def test_planted():
     assert pointing_game(m[None], TensorBBox(box[None,:4], img_size=(128,128)), tol=0).item()==1
     assert inside(m, box, (128,128))>5*32*32/128**2                                          # layers of this net blur over 31 pixels
 
+def two_stages(kind):
+    "A detector of two stages that answers to how bright a place is: proposals are its anchors, and scores the mean of what lies in them"
+    torch.manual_seed(0)
+    body = nn.Sequential(*[o for c in (3,8,8) for o in (nn.Conv2d(c, 8, 3, stride=2, padding=1), nn.ReLU())])
+    body.out_channels = 8
+    pool = lambda n: torchvision.ops.MultiScaleRoIAlign(['0'], n, 2)
+    anchors = detection.anchor_utils.AnchorGenerator(sizes=((32,),), aspect_ratios=((1.,),))
+    kw = dict(rpn_anchor_generator=anchors, box_roi_pool=pool(2), box_head=detection.faster_rcnn.TwoMLPHead(8*4, 8), box_predictor=detection.faster_rcnn.FastRCNNPredictor(8, 2),
+              min_size=128, max_size=128, image_mean=[0.]*3, image_std=[1.]*3, box_score_thresh=0., rpn_post_nms_top_n_test=20, box_detections_per_img=3)
+    if kind=='MaskRCNN': kw.update(mask_roi_pool=pool(4), mask_head=detection.mask_rcnn.MaskRCNNHeads(8, (8,), 1), mask_predictor=detection.mask_rcnn.MaskRCNNPredictor(8, 8, 2))
+    if kind=='KeypointRCNN': kw.update(keypoint_roi_pool=pool(4), keypoint_head=detection.keypoint_rcnn.KeypointRCNNHeads(8, (8,)), keypoint_predictor=detection.keypoint_rcnn.KeypointRCNNPredictor(8, 5))
+    classes = {} if kind=='KeypointRCNN' else dict(num_classes=None)
+    model = getattr(detection, kind)(body, **classes, **kw).eval()
+    for n,m in model.named_modules():
+        if isinstance(m, (nn.Conv2d,nn.Linear)) and not re.search('mask|keypoint', n): m.weight.data.fill_(1/m.weight[0].numel()); m.bias.data.zero_()
+    model.rpn.head.bbox_pred.weight.data.zero_(); model.rpn.head.cls_logits.weight.data.mul_(9)
+    p = model.roi_heads.box_predictor
+    p.bbox_pred.weight.data.zero_(); p.cls_score.weight.data[0].zero_(); p.cls_score.weight.data[1].mul_(12); p.cls_score.bias.data.copy_(tensor([0.,-6.]))
+    return model
+
+def bright(*corners):
+    xs = torch.zeros(len(corners), 3, 128, 128)
+    for x,(top,left) in zip(xs, corners): x[:,top:top+32,left:left+32] = 1
+    return xs
+
+@pytest.mark.parametrize('kind', ['FasterRCNN','MaskRCNN','KeypointRCNN'])
+def test_two_stages(kind):
+    "Planted: the best object is where it is bright, and its map lies there; scores and gradients by autograd, an item as alone, a list as a batch, no trace, and in a learner"
+    model,x = two_stages(kind),bright((32,64),(64,16))
+    unsettle(model)
+    was = snapshot(model)
+    maps,q = asked(model, x, Detections(1))
+    assert not settled(was, snapshot(model))
+    name, = object_levels(model, x, Detections(1))
+    a = model.backbone(x).detach().requires_grad_()
+    with giving(model.get_submodule(name), a) as given: preds = model(x)
+    for i,(top,left) in enumerate(((32,64),(64,16))):
+        box,best = q.objects((128,128))[i][0],preds[i]['scores'].argmax()
+        assert box[:4].tolist()==pytest.approx([left,top,left+32,top+32], abs=9)                # anchors stand in steps of 8 pixels
+        assert torch.equal(box, torch.cat([preds[i]['boxes'][best], preds[i]['scores'][best,None]]).detach()) and q.labels()[i]==[q.title(1, 0)]
+        assert inside(maps[i,0], box, (128,128))>.6
+        g, = torch.autograd.grad(preds[i]['scores'][best], given, retain_graph=True)
+        want = (g*a).sum(1)[i]
+        assert torch.allclose(maps[i,0].as_subclass(Tensor), want.detach(), atol=1e-4*want.abs().max().item())
+        for own in (cam_maps(model, x[i:i+1], Detections(1))[0], cam_maps(model, list(x), Detections(1))[i]): assert torch.allclose(own, maps[i], atol=1e-5*maps.abs().max().item())
+    dl = DataLoader([(o,dict(boxes=torch.zeros(1,4), labels=torch.ones(1).long())) for o in x], bs=2, create_batch=pairs, num_workers=0)
+    learn = Learner(DataLoaders(dl, dl), model, loss_func=no_loss)
+    with learn.no_bar(): cams = learn.cam(target=Detections(1))
+    assert all(torch.allclose(c.maps, m, atol=1e-5) for c,m in zip(cams, maps)) and [len(b) for b in cams.boxes]==[1,1]
+
 # ---- transformers' detectors
 def test_queries():
     "DETR: the encoder's tokens, not the queries; probabilities less that of no object"

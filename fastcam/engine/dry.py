@@ -420,7 +420,7 @@ class DryPass:
     ):
         store_attr()
         self.outs,self.calls,self.done,self.cut,self.hooks,self.own = [],collections.Counter(),False,False,[],[]
-        self.straight = False                                        # does a convolution read the input as it is?
+        self.straight,self.read = False,None                         # does a convolution read the input as it is, or resized? The shape that it reads
 
     def __enter__(self):
         self.block = ExitStack()
@@ -500,7 +500,8 @@ class DryPass:
         if not i or not isinstance(i[0], Tensor): return
         seen.fed = tuple(i[0].shape[1:])
         if not seen.own_maps: return
-        if not any(s.is_conv for s in self.outs[:-1]): self.straight = any(_is_same(i[0], x) for x in self.given) or self._is_part(i[0])
+        if not any(s.is_conv for s in self.outs[:-1]):
+            self.straight,self.read = any(_is_same(i[0], x) for x in self.given) or self._is_part(i[0]),tuple(i[0].shape[1:])
 
     def _is_part(self, x):
         "Is the first row of `x` the first part of the item?"
@@ -526,11 +527,19 @@ def _unpadded(a, b, most=8):
         if torch.equal(inner, b): return inner
     return a
 
+def _resized(a, b):
+    "`a` without the zeros at the far end of its axes, which detectors put there, if they are few; and the picture `b` at that size"
+    held = a[0].any(0)
+    size = [int(held.any(1-i).nonzero().max())+1 if held.any() else 0 for i in (0,1)]
+    if any(n<.95*whole for n,whole in zip(size, a.shape[2:])) or (b.amax((2,3))==b.amin((2,3))).all(): return a,b         # any part of a plain picture would fit
+    return a[...,:size[0],:size[1]],F.interpolate(b, size, mode='bilinear')
+
 @torch.no_grad()
 def _is_same(a, b):
-    "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean?"
+    "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean? A picture may have been resized"
     if not isinstance(b, Tensor) or a.ndim<3: return False
     a = _unpadded(a, b)
+    if a.shape[2:]!=b.shape[2:] and a.ndim==b.ndim==4 and b.is_floating_point(): a,b = _resized(a, b)
     if a.shape[2:]!=b.shape[2:]: return False
     if a.shape==b.shape and torch.equal(a, b): return True
     if 2*b.shape[1]+2>a.shape[2:].numel(): return False                                  # any would fit

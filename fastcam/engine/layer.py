@@ -551,7 +551,7 @@ class Found:
         # shapes of what is plain so far; what was pooled from which grid to which
         self.row = self.x if not self.rows else first(self.rows.values()).parts.of_first(dry.given)             # what a row is made of
         self.reorders = dry.mode.reorders
-        self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:])],list(dict.fromkeys(dry.mode.resized))
+        self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:]),*([dry.read] if dry.straight else [])],list(dict.fromkeys(dry.mode.resized))
         self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3} | set(self.x.shape[1:])
 
     # one body for several inputs
