@@ -188,7 +188,8 @@ class Bench:
 # ---- maps along the edges of the picture
 def window_mean(x, r):
     "Mean of `x` (n, 1, *size) over windows of `r` to each side, as far as they are inside"
-    return F.avg_pool2d(x, 2*r+1, 1, r, count_include_pad=False)
+    for k,pad in (((2*r+1,1),(r,0)), ((1,2*r+1),(0,r))): x = F.avg_pool2d(x, k, 1, pad, count_include_pad=False)
+    return x
 
 def along_edges(maps, pictures, radius=1/28, eps=1e-3):
     "Maps (n, *grid) at the size of the pictures (n, channels, *size), by a guided filter (10.1109/TPAMI.2012.213): in a window of `radius`, a share of the shorter side, a linear function of the brightness, whose variance is an edge from `eps` on"
@@ -342,16 +343,16 @@ def grid_pointing(b, methods=('gradcam','hirescam','layercam','elementwise','gra
 
 # ---- average drop and increase, as torchcam's ClassificationMetric computes them
 def drop_increase(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=100, package='fastcam', maps=maps_of):
-    "Probability of the class predicted, of the photo and of it times its map (0..1, enlarged): mean of what is lost as a share, where any is, and share of photos where it rises"
+    "Probability of the class predicted, of the photo and of it times its map (0..1, enlarged): mean of what is lost as a share, where any is, and share of photos where it rises. The probability is what is explained as well"
     def make():
-        res = {m: [] for m in methods}
+        res,probs = {m: [] for m in methods},nn.Sequential(b.model, nn.Softmax(1))
         df = b.df.iloc[::max(1, len(b.df)//n)][:n]
         for i in range(0, len(df), b.bs):
             x = batch(df.file.iloc[i:i+b.bs], size, b.stats)
-            with torch.no_grad(): p,label = b.model(x).softmax(1).max(1)
-            for m,v in maps(b.model, x, label, methods).items():
+            with torch.no_grad(): p,label = probs(x).max(1)
+            for m,v in maps(probs, x, label, methods).items():
                 mask = TensorCAM(v).normalize().resize(size).as_subclass(Tensor)[:,None]
-                with torch.no_grad(): q = b.model(x*mask).softmax(1)[range(len(x)),label]
+                with torch.no_grad(): q = probs(x*mask)[range(len(x)),label]
                 res[m].append(torch.stack([(p-q).relu()/p, (q>p).float()], 1))
         return {m: torch.cat(v).numpy() for m,v in res.items()}
     return pd.DataFrame([dict(model=b.name, package=package, method=m, yardstick=y, photos=len(v), mean=v[:,j].mean(), se=v[:,j].std(ddof=1)/np.sqrt(len(v)))

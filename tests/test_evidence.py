@@ -146,3 +146,29 @@ def test_replaced(tmp_path):
     for v in (1,2): ev.replaced(f, pd.DataFrame([dict(a='x', size=224, v=v)]), ['a','size'])
     ev.replaced(f, pd.DataFrame([dict(a='y', size=224, v=3)]), ['a','size'])
     assert pd.read_csv(f).v.tolist()==[2,3]
+
+# ---- other packages
+def test_other_packages_maps():
+    "What is measured of them is their map, of fastcam's layer: fastcam's, rectified and scaled, where the method is the same"
+    pytest.importorskip('torchcam')
+    pytest.importorskip('pytorch_grad_cam')
+    model,x,y = small_net().eval(),torch.randn(3,3,32,32,generator=torch.Generator().manual_seed(0)),tensor([0,2,1])
+    ours = TensorCAM(ev.maps_of(model, x, y, ['gradcam'])['gradcam']).normalize()
+    assert (ours.flatten(1).amin(1)==0).all()                                     # else they would subtract the least
+    assert torch.allclose(ev.by_torchcam(model, x, y, ['gradcam'])['gradcam'], ours.as_subclass(Tensor), atol=1e-5)
+    got,large = ev.by_grad_cam(model, x, y, ['gradcam'])['gradcam'],ours.resize(32).as_subclass(Tensor)
+    assert torch.allclose(got, large/large.amax((1,2), keepdim=True), atol=1e-5)    # scaled once more when it is large
+
+def test_drop_is_torchcams_metric(tmp_path, monkeypatch):
+    methods = pytest.importorskip('torchcam.methods')
+    from torchcam.metrics import ClassificationMetric
+    model,x = small_net().eval(),torch.randn(6,3,32,32,generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(ev, 'batch', lambda files, size, stats: x[list(files)])
+    b = SimpleNamespace(name='small', work=tmp_path, model=model, stats=None, bs=2, df=pd.DataFrame(dict(file=range(6))))
+    got = ev.drop_increase(b, ['layercam'], 32, package='torchcam', maps=ev.by_torchcam).set_index('yardstick')['mean']
+    with methods.LayerCAM(model, ev.last_layer(model, x)) as e:                    # as its example does, of the probability
+        metric = ClassificationMetric(e, partial(torch.softmax, dim=-1))
+        metric.update(x)
+    want = metric.summary()
+    assert want['avg_drop']>0
+    assert np.allclose([got['average drop'],got['average increase']], [want['avg_drop'],want['conf_increase']], atol=1e-5)
