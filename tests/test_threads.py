@@ -186,6 +186,43 @@ def test_within_a_call(where):
     assert len(got)>2 and none_left()
     for o in got: close(o, want[1])
 
+def _vit():
+    torch.manual_seed(0)
+    blocks = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2, enable_nested_tensor=False)
+    return nn.Sequential(nn.Conv2d(3, 16, 4, 4), nn.Flatten(2), Rearranged(), blocks, Pooled(), nn.Linear(16, 3)).eval()
+
+class Rearranged(nn.Module):
+    def forward(self, x): return x.transpose(1, 2)
+class Pooled(nn.Module):
+    def forward(self, x): return x.mean(1)
+
+@pytest.mark.parametrize('inner', [dict(method='gradcam', layer='1'), dict(method='ablationcam', layer='1'), dict(method='inputxgradient'), dict(method='inputxgradient', rule='guided')], ids=str)
+@pytest.mark.parametrize('outer', [dict(method='ablationcam', layer='1'), dict(method='scorecam', layer='1'), dict(method='occlusion'), dict(method='fullgrad'), dict(method='guidedgradcam'),
+                                   dict(method='gradcam', rule='guided', layer='1'), dict(method='shapleycam', layer='1')], ids=str)
+def test_methods_within_a_call(outer, inner):
+    "What a method replaces, leaves out or changes in calls of the model is not so in an explanation that a hook asks for in the middle of them, before the layer or behind it"
+    _within_a_call(net(), outer, inner, ('0','4'))
+
+@pytest.mark.parametrize('outer', [dict(method='rollout'), dict(method='legrad'), dict(method='inputxgradient', rule='attnlrp'), dict(method='inputxgradient', rule='libragrad')], ids=str)
+def test_attention_within_a_call(outer):
+    for inner in (dict(method='inputxgradient'), dict(method='rollout')): _within_a_call(_vit(), outer, inner, ('0','5'))
+
+def _within_a_call(model, outer, inner, where):
+    x,other = batches(1)[0],batches(1)[0].flip(-1)
+    want,wanted,busy = cam_maps(model, x, **outer),cam_maps(model, other, **inner),[]
+    for name in where:
+        got = []
+        def hook(*args):
+            if busy: return
+            busy.append(0)
+            try: got.append(cam_maps(model, other, **inner))
+            finally: busy.clear()
+        h = model.get_submodule(name).register_forward_hook(hook)
+        close(cam_maps(model, x, **outer), want)
+        h.remove()
+        assert got and none_left()
+        for o in got: close(o, wanted)
+
 class Asks(Callback):
     def after_epoch(self): self.maps = self.learn.cam(files[:2], target=1).maps
 class AsksInFits(Asks):

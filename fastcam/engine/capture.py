@@ -457,7 +457,7 @@ def giving(
         if next(nth)!=call: return
         gave.append(_as_given(a, main_output(o)))
         return with_main(o, gave[0])
-    with own_hooks([(module, hook)]): yield gave
+    with own_hooks([(module, hook)], here=True): yield gave
 
 # %% ../../nbs/engine/05_capture.ipynb #4406f2d2
 @patch
@@ -471,7 +471,7 @@ def given(self:Capture,
     o = lay.from_grid(a, self.acts[name].detach(), rows)
     if not is_input(lay): return giving(lay.module, o, lay.call)
     if lay.layout.reads.tokens: return _looking_up(self.model, lay, o)
-    return own_hooks([(self.model, lambda m,xb: put_input(xb, lay.source, o.to(self.xb[lay.source].dtype, copy=True)), 'before')])
+    return own_hooks([(self.model, lambda m,xb: put_input(xb, lay.source, o.to(self.xb[lay.source].dtype, copy=True)), 'before')], here=True)
 
 @contextmanager
 def _looking_up(model, lay, o):
@@ -479,7 +479,7 @@ def _looking_up(model, lay, o):
     def given(e):
         with torch.enable_grad(): return o.to(e.dtype)
     mode = LookedUp(model, lay, given)
-    with mode, own_hooks([(model, lambda m,xb: mode.begin(xb[lay.source]), 'before')]): yield
+    with mode, own_hooks([(model, lambda m,xb: mode.begin(xb[lay.source]), 'before')], here=True): yield
     mode.check()
 
 @patch

@@ -36,7 +36,7 @@ def _plain(t): return t.detach().as_subclass(Tensor).float()
 @contextmanager
 def _hooked(model, types, hook):
     "`hook(module, output)` on every module of these types while the block runs"
-    with own_hooks((m, lambda m,i,o: hook(m, o)) for m in model.modules() if isinstance(m, types)) as hs: yield hs
+    with own_hooks(((m, lambda m,i,o: hook(m, o)) for m in model.modules() if isinstance(m, types)), here=True) as hs: yield hs
 
 # %% ../../nbs/engine/10_network.ipynb #c73036e8
 def _functions(names): return [f for n in names.split() for o in (F,torch,Tensor) if (f := getattr(o, n, None))]
@@ -51,15 +51,24 @@ def _within(mode, func, *args, **kwargs):
     inner = FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
     with mode: return inner(*args, **{**(func.__kwdefaults__ or {}), **kwargs})
 
-class _Rule(TorchFunctionMode):
+class _Mode(TorchFunctionMode):
+    "Functions of torch are called by `call`; not in a call of a model that is explained in the middle of another, as by a hook of others"
+    def __init__(self):
+        super().__init__()
+        self.depth = depth_of()
+    def call(self, func, *args, **kwargs): return func(*args, **kwargs)
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        f = partial(self.call, func) if depth_of()==self.depth else func
+        return f(*args, **(kwargs or {}))
+
+class _Rule(_Mode):
     "Calls of the functions in `changes` are made by the function that each stands for, which is given it first"
     changes,works_on = {},''
     def __init__(self):
         super().__init__()
         self.seen = 0
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+    def call(self, func, *args, **kwargs):
         if func in _wholes: return _within(self, func, *args, **kwargs)
         if func not in self.changes: return func(*args, **kwargs)
         self.seen += 1
@@ -193,9 +202,9 @@ _attention = 'scaled_dot_product_attention'
 class _Linear(_Rule):
     "A rule under which parameters are constants, however they are reshaped: what has a gradient is a feature, one of the input's"
     works_on = 'attention, LayerNorm, RMSNorm, GELU, SiLU and products of features'
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, '__name__', '')=='__set__': return func(*args, **(kwargs or {}))
-        return super().__torch_function__(func, types, _each(_weightless, args), {k: _each(_weightless, o) for k,o in (kwargs or {}).items()})
+    def call(self, func, *args, **kwargs):
+        if getattr(func, '__name__', '')=='__set__': return func(*args, **kwargs)
+        return super().call(func, *_each(_weightless, args), **{k: _each(_weightless, o) for k,o in kwargs.items()})
 
 @register_rule('libragrad')
 class _LibraGrad(_Linear):
@@ -253,14 +262,13 @@ def _bias_of(q, k, mask, causal):
     if causal: mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
     return mask if mask.dtype!=torch.bool else torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -torch.inf)
 
-class _Attention(TorchFunctionMode):
+class _Attention(_Mode):
     "Keeps every attention matrix (..., tokens, tokens) that is computed, and of those with other queries (..., queries, tokens) such as come behind the last of these"
     def __init__(self):
         super().__init__()
         self.seen,self.pools,self.keeps = [],[],True
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+    def call(self, func, *args, **kwargs):
         if func is _sdpa: return self._attend(*args, **kwargs)
         if func in _wholes: return _within(self, func, *args, **kwargs)
         res = func(*args, **kwargs)
@@ -290,7 +298,7 @@ def _blocks(o):
     def leave(name, m, i, out):
         if _is_tokens(out, n, lay.batch_dim) and len(att.seen)==inside[name]+1: outs[inside[name]] = (name, out)
     hooks = [h for name,m in o.model.named_modules() if name for h in ((m, partial(enter, name), 'before'), (m, partial(leave, name)))]
-    with own_hooks(hooks), att: x,s = _from_input(o, x)
+    with own_hooks(hooks, here=True), att: x,s = _from_input(o, x)
     if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n or t.shape[0]%_n_rows(o) for t in att.seen): raise ValueError(_no_attention(o, n, att.seen))
     att.keeps = False
     with att: yield s,att.seen,outs,[t for t in att.pools if t.shape[-1]==n]

@@ -83,7 +83,7 @@ def _noting(model, lay, into):
     "Adds to the list `into` those `_beside` that are called once and are done when the layer is, if there is nothing in what they give: `(weak reference, output)`"
     skip,gave = {o for o in _beside(model, lay) if _can_skip(o, lay)},[]
     def note(m, i, o): gave.append((m, _afresh(o) if _is_empty(o) else None))
-    with own_hooks((o, note) for o in skip|{lay.module}): yield
+    with own_hooks(((o, note) for o in skip|{lay.module}), here=True): yield
     ms = [m for m,_ in gave]
     done = gave[:ms.index(lay.module)+1] if lay.module in ms else []
     into += [(weakref.ref(m), o) for m,o in done if m in skip and ms.count(m)==1 and o is not None]
@@ -98,7 +98,7 @@ def _rest(cap, name):
 def _again(cap, name, module, o, call=0, hooks={}):
     "Does the prediction come out again if `o`, what `module` gave at layer `name` or behind it, is all that is known? `hooks`: functions by module, of `o` as it was handed on, the module, its input and output"
     try:
-        with torch.no_grad(), giving(module, o, call) as gave, own_hooks((m, partial(f, gave)) for m,f in hooks.items()): pred = _rest(cap, name)
+        with torch.no_grad(), giving(module, o, call) as gave, own_hooks(((m, partial(f, gave)) for m,f in hooks.items()), here=True): pred = _rest(cap, name)
         pred = pred[:len(cap.pred)]                            # more rows may have been asked
         return pred.shape==cap.pred.shape and torch.allclose(pred, cap.pred.to(pred.dtype), rtol=1e-4, atol=1e-5)
     except Exception: return False                             # the model cannot be run on an empty batch, or something passes the layer by
