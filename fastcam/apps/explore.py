@@ -703,6 +703,21 @@ class ServedExplorer:
         return (f'<iframe src="{escape(self.url)}" title="Explorer" allow="clipboard-write" style="width:100%; height:{self.height}px; border:0; border-radius:8px"></iframe>'
                 f'<a href="{escape(self.url)}" target="_blank" rel="noopener">in a window of its own</a>')
 
+_by_cell = {}
+
+def _served_here():
+    "What this run of a notebook's cell serves, a list. What earlier runs of the cell serve is stopped: their frame is gone, and so their port is free"
+    shell = getattr(sys.modules.get('IPython'), 'get_ipython', noop)()
+    parent = getattr(shell, 'get_parent', dict)()
+    cell,run = parent.get('metadata', {}).get('cellId'),parent.get('header', {}).get('msg_id')
+    if cell is None: return []
+    was,served = _by_cell.get(cell, (run,[]))
+    if was!=run:
+        for o in served: o.stop()
+        served = []
+    _by_cell[cell] = run,served
+    return served
+
 @patch
 @delegates(ServedExplorer, but=['explorer'])
 def explore_cams(self:Learner,
@@ -713,7 +728,9 @@ def explore_cams(self:Learner,
 ) -> ServedExplorer: # In a notebook it shows itself; its `explorer` gives the numbers, `url` is where it is, `stop()` ends it
     "Touch the picture, and the model answers: a page to look at maps by class, layer and method, to hide a part and ask again"
     own = {k:kwargs.pop(k) for k in ('port','host','name','height') if k in kwargs}
-    return ServedExplorer(Explorer(self, items, dl, ds_idx, **kwargs), **own)
+    here = _served_here()
+    here.append(ServedExplorer(Explorer(self, items, dl, ds_idx, **kwargs), **own))
+    return here[-1]
 
 # %% ../../nbs/apps/03_explore.ipynb #5bbc7c96
 @call_parse

@@ -26,6 +26,18 @@ function say(text) {
   quiet = setTimeout(() => { o.hidden = true }, 6000)
 }
 
+// ---- What lies under a pressed mouse stays there until it is let go: a click on what has moved meanwhile would be lost, or be another's
+let held = null
+
+function presses() {
+  const free = () => setTimeout(() => { held?.free(); held = null })                // after the click
+  document.addEventListener('mousedown', () => { if (!held) { held = {}; held.freed = new Promise(f => { held.free = f }) } }, true)
+  document.addEventListener('mousemove', e => { if (!e.buttons) free() }, true)     // let go where the page did not hear of it
+  for (const k of ['mouseup', 'dragend']) document.addEventListener(k, free, true)
+}
+
+const freed = async () => { while (held) await held.freed }
+
 // ---- Asking. One question is under way; of those that come meanwhile only the newest follows
 let under = false, waiting = null
 
@@ -38,6 +50,7 @@ async function ask(then) {
   document.body.classList.add('busy')
   let q = question(), res = null, failed = false
   try { res = live ? await fetched(q) : found(q) } catch (e) { failed = true; say(e.message) }
+  await freed()
   under = false
   document.body.classList.remove('busy')
   const w = waiting
@@ -427,7 +440,7 @@ function develop() {
     im.src = a.thumb
     $('button', li).onclick = () => open(a.i)
   }
-  filters()
+  freed().then(filters)
 }
 
 let filter = null
@@ -463,6 +476,7 @@ async function choices() {
   const r = await fetch('choices')
   if (!r.ok) return
   const { layers, methods } = await r.json()
+  await freed()
   const chip = (value, text, small, f, method) => el('button', { value, onclick: f, method }, text, small ? el('small', { textContent: ' ' + small }) : '')
   $('#layers').replaceChildren(chip('', 'default', '', () => choose({ layer: null })),
     ...layers.map(l => chip(l.layer, l.layer === 'input' ? 'input' : l.name, l.grid, () => choose({ layer: l.layer }))))
@@ -574,7 +588,7 @@ function start() {
   $('#png').onclick = png
   $('#help').onclick = () => $('#keys').showModal()
   document.addEventListener('keydown', onkey)
-  canvas(); develop()
+  presses(); canvas(); develop()
   if (live) uploads()
   if (boot.signed && !location.hash) $('#sign').checked = D.sign = true
   const first = was.item ?? seen()[0]
