@@ -395,6 +395,12 @@ class Look:
         "The correlation that is asked for: of few steps in a row many correlate by chance, and so does one of the many rows of a picture (`flat`)"
         if len(self.axes)==1: return max(.97 if self.flat else .9, math.tanh(3/max(self.n-3, 1)**.5))
         return .9 if self.n>6 else .95
+    @property
+    def why(self):
+        "Why it has not passed, of the cells of a layer"
+        seen = f"laid out as {'x'.join(map(str, self.layout.grid))} they follow the input with a correlation of {self.correlation:.2f}"
+        if self.correlation>=self.least: return f"{seen}, but look {self.error:.2f} of its size past their places, where a right layout has less than .15"
+        return f"{seen} at most, where " + ('a right layout has .9' if self.least<.91 else f'{self.least:.3f} is needed: of so few cells many follow it by chance')
     __repr__ = basic_repr('layout,correlation,error,source,axes')
 
 def _correlation(p, q):

@@ -651,7 +651,7 @@ def _of_any_proportions(lay, places):
     "All tokens as a grid whose proportions are not the input's, as patches that overlap along one axis have them; unless a convolution has told the grid"
     n = lay.shape[1]
     if places.nd!=2 or places.grids or len(lay.shape)!=3 or lay.shape[0]>1 and not lay.rows: return []
-    return [Tokens((k,n//k)) for k in range(2, n//2+1) if n%k==0 and all(a<=b for a,b in zip((k,n//k), places.sizes[0]))]
+    return [Tokens((k,n//k)) for h,w in places.sizes[:1] for k in range(2, n//2+1) if n%k==0 and k<=h and n//k<=w]
 
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed"
@@ -793,7 +793,7 @@ def _refuse(self:Found, lay):
     best,moved = max(lay.looks, key=lambda o: o.correlation, default=None),first(o.moved for o in lay.looks if o.moved)
     why = 'its cells could not be placed: ' + ('no gradient leads from it to the input' if best is None else
         f"they follow the input, but {moved}: the model itself does that, to the picture or to its cells. Where it is the picture, do it in a transform, and give the model what it looks at" if moved else
-        f"laid out as {'x'.join(map(str, best.layout.grid))} they follow the input with a correlation of {best.correlation:.2f} at most, where a right layout has .9")
+        best.why)
     for n in [n for n,o in self.by_name.items() if o is lay]: self.by_name[n] = f'gives {tuple(lay.shape)}, and {why}'
     self.refused.append(f'{lay.name!r} gives {tuple(lay.shape)}, and {why}')
 
