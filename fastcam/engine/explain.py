@@ -18,6 +18,7 @@ from .method import *
 from .network import *
 from .inputs import *
 from typing import get_origin
+from contextlib import suppress
 import inspect, sys, warnings, weakref
 
 # %% ../../nbs/engine/12_explain.ipynb #2d128bfd
@@ -211,7 +212,8 @@ class Explainer:
     def _levels(self, model, xb):
         "Where the target is best seen; of numbers of objects, whatever a function makes of them, where objects are"
         if self.layer is not None: return None
-        return first(o for t in (self.target,self.form) if t is not None and (o := t.layers(model, xb)) is not None)
+        if (own := self.target.layers(model, xb)) is not None or self.form is None: return own
+        with suppress(ValueError): return self.form.layers(model, xb)            # a function need not know how the prediction is read
 
     def _asked(self, pred):
         "The numbers explained, for one item"

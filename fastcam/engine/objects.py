@@ -68,15 +68,35 @@ def _part(pred, *names):
     get = pred.get if isinstance(pred, Mapping) else partial(getattr, pred)
     return first(o for n in names if isinstance(o := get(n, None), Tensor))
 
-_one_is_none = r'Detr|Yolos|TableTransformer|dict|OrderedDict'       # the last class of these is no object; others have a sigmoid for each class
+def _queries(pred):
+    "Logits (batch, queries, classes) and boxes (batch, queries, 4) of a prediction, each None where there are none"
+    return _part(pred, 'logits', 'pred_logits', 'decoder_class_logits'),_part(pred, 'pred_boxes', 'decoder_coord_logits')
+
+def _with_scores(act):
+    "A function of a prediction: its `Objects` where `act` makes scores of logits"
+    def objects(pred):
+        logits,boxes = _queries(pred)
+        return [Objects(_corners(b), s, relative=True) for b,s in zip(boxes, act(logits))]
+    return objects
+
+_readings = dict(softmax=_with_scores(lambda o: o.softmax(-1)[...,:-1]), sigmoid=_with_scores(torch.sigmoid))
+_compete = r'Detr|Yolos|TableTransformer'                            # in these of transformers classes compete, and the last is no object; in its others each class has a sigmoid
+_doubt = ("It is not known how the logits beside these boxes become scores. Say `Detections(boxes='softmax')` where classes compete and the last is no object, as in DETR, or `boxes='sigmoid'` where "
+          "each class has a chance of its own, as in Deformable DETR, DINO or RT-DETR")
+
+def _reading(pred, logits):
+    "How logits become scores. Predictions of transformers say it by their name. Of others numbers do: where each class has a sigmoid nearly all queries speak against all of them, where classes compete many speak for the last, no object"
+    kind = type(pred)
+    if kind.__module__.startswith('transformers.'): return 'softmax' if re.match(_compete, kind.__name__) else 'sigmoid'
+    if logits.shape[-1]==1 or (logits<0).all(-1).float().mean()>.5: return 'sigmoid'
+    if (logits.argmax(-1)==logits.shape[-1]-1).float().mean()>.25: return 'softmax'
+    raise ValueError(_doubt)
 
 @register_objects('transformers')
 def _of_queries(pred):
     "Logits and relative boxes (x, y, width, height) of queries, as DETR and its family give them"
-    logits,boxes = _part(pred, 'logits', 'pred_logits'),_part(pred, 'pred_boxes')
-    if logits is None or boxes is None: return None
-    p = logits.softmax(-1)[...,:-1] if re.match(_one_is_none, type(pred).__name__) else logits.sigmoid()
-    return [Objects(_corners(b), s, relative=True) for b,s in zip(boxes, p)]
+    logits,boxes = _queries(pred)
+    return None if logits is None or boxes is None else _readings[_reading(pred, logits)](pred)
 
 def _corners(b):
     "Boxes x, y of their middles, width and height as x1, y1, x2, y2"
@@ -99,9 +119,24 @@ def _of_heads(pred):
     if not isinstance(t, Tensor) or t.ndim!=3 or min(t.shape[1:])<5: return None
     t = t.as_subclass(Tensor)
     if t.shape[2]==6 and _are_final(t): return [Objects(o[:,:4], o[:,4], o[:,5].detach()) for o in t]
-    rows,cols = t.shape[2]<=t.shape[1] and _are_chances(t[...,4:]),_are_chances(t[:,4:])
-    if rows: return [_of_head(o[:,:4], o[:,4:5]*(o[:,5:] if o.shape[1]>5 else 1)) for o in t]
-    return [_of_head(o.T[:,:4], o.T[:,4:]) for o in t] if cols else None
+    if t.shape[2]<=t.shape[1] and _are_chances(t[...,4:]): return _of_cells(t)
+    return _of_classes(t.transpose(1, 2)) if _are_chances(t[:,4:]) else None
+
+_alone = ("Where the fifth number of these rows is high, all that come after it are near 0: it seems to be a class, and not the chance that there is any object. Say `Detections(boxes='classes')` where rows are "
+          "x, y, width, height and the classes, or `boxes='objectness'` where the fifth is that chance")
+
+def _of_cells(t):
+    "Rows with an objectness; ValueError where the numbers speak against that"
+    sure = t[...,4]>.5
+    if t.shape[2]>6 and 0<sure.float().mean()<.5 and t[...,5:].amax(-1)[sure].median()<.1: raise ValueError(_alone)
+    return _of_objectness(t)
+
+def _of_objectness(t): return [_of_head(o[:,:4], o[:,4:5]*(o[:,5:] if o.shape[1]>5 else 1)) for o in t]
+def _of_classes(t): return [_of_head(o[:,:4], o[:,4:]) for o in t]
+def _rows(pred):
+    t = (pred if isinstance(pred, Tensor) else pred[0]).as_subclass(Tensor)
+    return t if t.shape[2]<=t.shape[1] else t.transpose(1, 2)
+_readings.update(objectness=lambda p: _of_objectness(_rows(p)), classes=lambda p: _of_classes(_rows(p)))
 
 def _are_final(t):
     kinds,sides = t[...,5],t[...,2:4]-t[...,:2]
@@ -132,15 +167,16 @@ def _shapes(o):
 def _of_function(f, pred):
     "`Objects` of what the function `boxes=` made of a prediction"
     res = f(pred)
+    if is_listy(res) and all(isinstance(o, Objects) for o in res): return res
     if is_listy(res) and all(map(_are_parts, res)): return [Objects(*o) for o in res]
     raise ValueError(f"`boxes=` gave {[_shapes(o) for o in res[:2]] if is_listy(res) else type(res).__name__}. {_takes}")
 
 def objects_in(
     pred, # A detector's prediction, as the model gives it
-    boxes=None # Function of the prediction, for forms that are not known: gives (boxes, scores, labels) for each picture
+    boxes=None # Function of the prediction, for forms that are not known: gives (boxes, scores, labels) for each picture. Or how a form is read: see `Detections`
 ) -> list: # Of `Objects`, one for each picture
     "What was found in each picture; ValueError for a prediction of an unknown form"
-    if boxes is not None: return _of_function(boxes, pred)
+    if boxes is not None: return _of_function(named_choice('boxes', boxes, _readings), pred)
     if (res := first(o for f in _forms.values() if (o := f(pred)) is not None)) is not None: return res
     if _are_losses(pred):
         raise ValueError(f"The prediction is a dict of losses, {', '.join(map(repr, pred))}: this detector is in training mode, or gives losses in eval mode as well. Let it give boxes and scores, as `model.eval()` does")
@@ -177,13 +213,14 @@ class Detections(Target):
         k=None, # At most so many objects; or which of them, a list of numbers from 0. If None all above `thresh`
         thresh=None, # Score from which on something is an object, 0..1; if None .5, and any where `k` is given
         of='score', # What is explained: its 'score'; its 'box', how wide and high it is, in sum; or one side of that, 0 the left, 1 the top, 2 the right, 3 the bottom
-        boxes=None # Function of the prediction, for forms that are not known, giving (boxes, scores, labels) for each picture, see `objects_in`
+        boxes=None # Function of the prediction, for forms that are not known, giving (boxes, scores, labels) for each picture, see `objects_in`. How a form is read where its numbers do not tell: 'softmax' or 'sigmoid' of logits, 'objectness' or 'classes' from the fifth number on in rows of cells
     ):
         if not (k is None or _is_number(k) and k>=1 or is_listy(k) and len(k) and all(_is_number(o) and o>=0 for o in k)):
             raise ValueError(f"`k` is {k!r}: expected how many objects, at least one, or a list of their numbers such as [0,2]")
         if not (of in ('score','box') if isinstance(of, str) else _is_number(of) and 0<=of<4):
             raise ValueError(f"`of` is {of!r}: expected 'score', 'box', or a side of the box: 0 the left, 1 the top, 2 the right, 3 the bottom")
         if thresh is not None and not 0<=thresh<=1: raise ValueError(f"`thresh` is {thresh!r}: expected a score, 0..1")
+        if boxes is not None: named_choice('boxes', boxes, _readings)
         store_attr()
         self.least,self.signed = ifnone(thresh, .5 if k is None else -1.),of!='score'
 
@@ -253,7 +290,7 @@ class Detections(Target):
 @register_form_target
 def _detections(pred, k):
     "A detector's own lists, and boxes beside logits, ask for objects; one tensor may be anything"
-    return Detections(k) if _of_dicts(pred) is not None or not is_listy(pred) and _of_queries(pred) is not None else None
+    return Detections(k) if _of_dicts(pred) is not None or not is_listy(pred) and all(o is not None for o in _queries(pred)) else None
 
 # %% ../../nbs/engine/14_objects.ipynb #f4fd13c4
 def _slopes(t, outs):
@@ -320,10 +357,16 @@ def _find_trail(model, xb, target):
     layers = [o for o in layers if (o.name,o.call) in seen]
     if len(found) and said and layers: return _Trail(layers, [seen[o.name,o.call] for o in layers], said, len(found))
 
+def _whole(layers):
+    "`layers` less those whose tokens are the cells of several maps in a row, as in a deformable encoder: a grid would show the cells of one of them"
+    sizes = sorted({math.prod(o.grid) for o in layers if o.kind=='NC*'}, reverse=True)
+    rows = {sum(sizes[i:j]) for i in range(len(sizes)) for j in range(i+2, len(sizes)+1)}
+    return [o for o in layers if o.kind=='NC*' or o.shape[1] not in rows]
+
 def _find_levels(model, xb, target):
     "Names of the levels that what is found in one item is made of; None where there are none"
     trail = _find_trail(model, xb, target)
-    live = [] if trail is None else trail.live()
+    live = [] if trail is None else _whole(trail.live())
     while live:
         front = trail.front(live)
         bad = [o for o in front if not _holds(model, xb, o, trail.slopes[o.key])] or trail.branches(front)
