@@ -256,6 +256,9 @@ class Explorer(_Explorer):
         
         - data: A picture file, opened as the DataLoaders open theirs
         - name: What it is called"""
+    def original(self, i): r"""The picture of item `i` in its own proportions, and where what the model saw lies on it, as the page takes it; None where that is not known, or the same
+        
+        - i: Number of an item, or of a photo that was added"""
     def film(self, start: Any = 0): r"""What is said of the items from `start` to the end of its page, with small pictures and maps: one pass for all
         
         - start: Number of the first item; a photo that was added is alone"""
@@ -270,7 +273,7 @@ class Explorer(_Explorer):
         - q: With any of `class`, `versus` (numbers of classes), `layer`, `method`, and `prompts`, further words for a target that is a `Prompt`"""
     def answer(self, q, stop: Any = None): r"""What the page draws: maps, classes with their probabilities, the picture, and the line of code for it
         
-        - q: With `item`, and what `asked` and `edited` take
+        - q: With `item`, and what `asked` and `edited` take; and `original`, true for the picture before it was cropped and squeezed for the model
         - stop: See `Explorer.cams`"""
     def code(self, i, target: Any = None, layer: Any = None, method: Any = None, edits: Any = ...) -> str: r"""The line of Python that draws this view
         

@@ -166,6 +166,20 @@ def test_left(learn, files):
     assert type(e.value).__name__=='Stopped' and len(n)==4 and not changed(was, snapshot(learn))
     assert ex.answer({'item':0}, lambda: True)['maps']               # one pass is made to its end
 
+def numbers_learner(*shapes):
+    items = [(*(torch.randint(0, 4, s) if len(s)==1 else torch.rand(s) for s in shapes),TensorCategory(0)) for _ in range(4)]
+    dls = DataLoaders.from_dsets(items, items, bs=2, device='cpu', num_workers=0)
+    dls.n_inp = len(shapes)
+    return Learner(dls, nn.Identity(), loss_func=CrossEntropyLossFlat())
+
+@pytest.mark.parametrize('shapes', [[(2,64)], [(1,8,16,16)], [(5,3,16,16)], [(6,)], [(3,),(4,)]], ids=['signal','volume','clip','text','table'])
+def test_no_pictures(shapes):
+    "What is no picture is refused in a sentence, and the model is not asked"
+    learn = numbers_learner(*shapes)
+    def refused():
+        with pytest.raises(TypeError, match=rf'shows pictures.*{re.escape(str(shapes[0]))}.*show_cam'): learn.explore_cams()
+    assert calls(learn, refused)[1]==0
+
 # ---- Photos from outside
 def png(size=(48,48)):
     f = io.BytesIO()

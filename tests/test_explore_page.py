@@ -1,6 +1,7 @@
 "The explorer's page in a browser: what each action shows, and that the numbers behind it are those of the explorer"
 import io, shutil
 from base64 import b64decode
+from PIL import ImageFilter
 import pytest
 from utils import *
 from fastcam.apps.explore import *
@@ -52,6 +53,7 @@ def ready(pg):
     idle(pg)
 def idle(pg):
     pg.wait_for_selector('body:not(.busy)')
+    while not pg.evaluate('!!view.pic'): pg.wait_for_timeout(10)
     return pg.evaluate('({...S, preds:view.preds, map:view.maps[0].map, label:view.maps[0].label, code:view.code})')
 
 def same(pg, ex):
@@ -320,6 +322,26 @@ def test_looks(opened, served, width, scheme):
     bad,n = unread(pg)
     assert n>30 and not bad
 
+@pytest.mark.parametrize('width', [1280, 390, 320])
+def test_long_names(opened, learn, tmp_path, width):
+    "Long names of classes and files make nothing wider than the screen, and can be read in full"
+    names = [f'{k}_{"a_species_with_a_name_that_never_ends"*3}' for k in kinds]
+    for i,f in enumerate(drawn_files(240)[0][:4]): (tmp_path/f'{"IMG_2024"*20}_{i}.png').write_bytes(f.read_bytes())
+    db = DataBlock((ImageBlock, CategoryBlock(vocab=names)), get_items=get_image_files, get_y=lambda o: names[int(o.stem[-1])%3], splitter=lambda o: (range_of(o),range_of(o)))
+    own = Learner(db.dataloaders(tmp_path, bs=2, num_workers=0), learn.model, loss_func=learn.loss_func)
+    own.remove_cb(ProgressCallback)
+    s = own.explore_cams()
+    try:
+        pg = opened(s.url, viewport=dict(width=width, height=844))
+        idle(pg)
+        wide = pg.evaluate("$$('button, p, h1, h2, label, select, canvas, pre').filter(o => !o.closest('#film, #filters') && o.getBoundingClientRect().right > innerWidth).map(o => o.outerHTML.slice(0, 99))")
+        assert not wide and pg.evaluate('document.documentElement.scrollWidth')<=width
+        bar = pg.locator('#bars .name').first
+        assert bar.get_attribute('title') in names and bar.get_attribute('title') in pg.inner_text('#head')
+        assert pg.inner_text('#file')==s.explorer.name(0)
+        assert all(t in names or len(t)<20 for t in pg.evaluate("$$('#filters span').map(o => o.title)"))
+    finally: s.stop()
+
 def test_file(opened, learn, tmp_path):
     "The static file, opened from disk with the network off: film, classes that have a map, drawing; the maps are those that were written"
     cams = learn.cam(dl=learn.dls.valid, target=['checked','level'], max_n=6)
@@ -341,6 +363,73 @@ def test_file(opened, learn, tmp_path):
     pg.keyboard.press('ArrowLeft')
     assert pg.evaluate('S.item')==2
     with pytest.raises(ValueError, match='no item'): cams[[]].to_html(tmp_path/'none.html')
+
+def wide_learner(learn, folder, item_tfms):
+    "The trained model with photos twice as wide as high, 96 x 48, that come to it as `item_tfms` make them"
+    for f,g in zip(drawn_files(240)[0][:4], drawn_files(240)[0][4:8]):
+        im = Image.new('RGB', (96,48))
+        for o,x in ((g,0),(g,48),(f,24)): im.paste(Image.open(o), (x,0))
+        im.filter(ImageFilter.GaussianBlur(2)).save(folder/f.name)                  # else the page's JPEG is another picture
+    db = DataBlock((ImageBlock, CategoryBlock(vocab=learn.dls.vocab)), get_items=get_image_files, get_y=kind_of, splitter=lambda o: (range_of(o),range_of(o)), item_tfms=item_tfms,
+                   batch_tfms=Normalize.from_stats(*imagenet_stats))
+    dls = db.dataloaders(folder, bs=2, num_workers=0)
+    res = Learner(dls, learn.model, loss_func=learn.loss_func)
+    res.remove_cb(ProgressCallback)
+    return res
+
+@pytest.mark.parametrize('how', ['crop','squish'])
+def test_original(opened, learn, tmp_path, how):
+    "A photo has its own proportions, what the model did not see is dimmed; hover and drag are about the pixels of what it saw"
+    s = ServedExplorer(Explorer(wide_learner(learn, tmp_path, Resize(48, method=how))))
+    try:
+        pg,ex = opened(s.url),s.explorer
+        b = pg.locator('#canvas').bounding_box()
+        assert abs(b['width']/b['height']-2)<.02
+        x0,n = (.25,.5) if how=='crop' else (0,1)                        # the part of the width that the model saw
+        m = torch.tensor(np.frombuffer(b64decode(idle(pg)['map']), np.float32)).reshape(pg.evaluate('view.maps[0].grid'))
+        i,j = 3,8
+        pg.mouse.move(*on(pg, x0+n*(j+.5)/m.shape[1], (i+.5)/m.shape[0]))
+        assert abs(float(pg.inner_text('#tip').split(' · ')[0])-m[i,j])<=abs(m[i,j])*.01
+        def drag(a, b):
+            pg.mouse.move(*on(pg, x0+n*a[0], a[1]))
+            pg.mouse.down()
+            pg.mouse.move(*on(pg, x0+n*b[0], b[1]), steps=3)
+            pg.mouse.up()
+        drag((.25,.25), (.75,.5))
+        (e,) = same(pg, ex)['edits']
+        assert np.abs(np.array(e['box'])-[12,12,37,25]).max()<=1
+        pg.click('#reset')
+        same(pg, ex)
+        if how=='crop':
+            pg.mouse.move(*on(pg, .1, .5))
+            assert not pg.locator('#tip').is_visible()
+            pg.mouse.click(*on(pg, .1, .5))
+            assert not same(pg, ex)['edits']
+        pg.fill('#alpha', '0')
+        shown = np.array(Image.open(io.BytesIO(b64decode(pixels(pg).split(',')[1]))).convert('RGB').resize((96,48), Image.BOX)).astype(float)
+        file = np.array(Image.open(ex.dl.dataset.items[0]).convert('RGB')).astype(float)
+        seen,rest = (slice(26,70),slice(0,22)) if how=='crop' else (slice(0,96),slice(0,0))
+        assert np.abs(shown-file)[:,seen].mean()<6 and (how=='squish' or np.abs(shown-(.4*file+.6*127))[:,rest].mean()<6)
+    finally: s.stop()
+
+def test_original_in_file(opened, learn, tmp_path):
+    "The static file draws the photo in its own proportions too"
+    cams = wide_learner(learn, tmp_path, Resize(48)).cam(max_n=2)
+    pg = opened(cams.to_html(tmp_path/'cams.html').as_uri(), wait=False, offline=True)
+    pg.wait_for_selector('#bars li')
+    idle(pg)
+    c = pg.evaluate("[$('#canvas').width, $('#canvas').height, view.own.at.slice(0, 4)]")
+    assert c[0]==2*c[1] and np.allclose(c[2], [1,0,0,1], atol=.02)
+
+class Shaky(Transform):
+    def encodes(self, x:PILImage):
+        i = random.randrange(48)
+        return x.crop((i,0,i+48,48))
+
+def test_no_original(learn, tmp_path):
+    "Where the transforms are random, the page draws what the model saw"
+    ex = Explorer(wide_learner(learn, tmp_path, Shaky()))
+    assert ex.original(0) is None and ex.answer({'item':0, 'original':True})['original'] is None
 
 def shown_bars(pg): return pg.evaluate("$$('#bars li').map(o => [$('.name', o).textContent, +$('.num', o).textContent])")
 

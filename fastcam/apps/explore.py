@@ -23,6 +23,7 @@ from ..engine.explain import *
 from ..engine.prompt import *
 from ..learner.calls import *
 from ..learner.items import *
+from ..learner.view import *
 from ..learner.cams import *
 from ..learner.callback import *
 from ..learner.learner import *
@@ -97,6 +98,17 @@ def _data_uri(im, kind='jpeg', **kwargs):
     f = io.BytesIO()
     im.save(f, kind, **kwargs)
     return f"data:image/{kind};base64,{b64encode(f.getvalue()).decode()}"
+
+def _original(dl, i, inp):
+    "Item `i` of `dl` as it was opened, and where what the model saw lies on it; None where that is not known, or the same"
+    try:
+        with own_random(): pic,(h,w),view = drawn_original(dl, i, inp)
+        im = _as_rgb(as_picture(pic))
+    except Exception: return None                                                 # random transforms, or what cannot be read again: the page draws what the model saw
+    if view.size==view.orig and torch.equal(view.M, torch.eye(2,3)): return None
+    to = tensor([im.width/w, im.height/h])
+    o,x,y = (view.points([[0.,0.],[1.,0.],[0.,1.]])*to)
+    return dict(picture=_data_uri(im, quality=88), at=[*(x-o).tolist(), *(y-o).tolist(), *o.tolist()], box=(tensor(view.box)*to.repeat(2)).tolist())
 
 def _thumb(pic):
     im = _as_rgb(pic)
@@ -193,7 +205,8 @@ class Explorer:
         else: self._find(items, dl, ds_idx)
         self.n = len(self.fixed) if self.dl is None else len(self.dl.dataset) if self.dl.n is None else self.dl.n
         self.added,self.n_added,self.bad = _Kept(64),0,{}
-        self._pages,self._heat,self._guard,self._layers = _Kept(8),_Kept(256),threading.RLock(),None
+        self._pages,self._heat,self._originals,self._guard,self._layers = _Kept(8),_Kept(256),_Kept(64),threading.RLock(),None
+        self._check()
 
     def _find(self, items, dl, ds_idx):
         with as_before(self.learn) as own: found = explained_dl(own, items, dl, ds_idx)
@@ -225,6 +238,22 @@ def _read(self:Explorer, idxs):
                 self.bad[idxs[0]] = str(e)
                 return {}
     return merge(*[self._read([i]) for i in idxs])                     # one of them cannot be read
+
+@patch
+def _inp(self:Explorer, b):
+    "Which input of the batch `b` is the picture"
+    return ifnone(main_input(b[:getattr(self.learn.dls, 'n_inp', 1)]), 0)          # of pictures in a list there is no main one
+
+@patch
+def _check(self:Explorer):
+    "Are the items pictures? Asked of the first one, before the model is"
+    if not self.n: return
+    b = self.fixed[0] if self.dl is None else self._read([0]).get(0)
+    if b is None: return                                                          # it cannot be read, which the page says
+    shape = tuple(b[self._inp(b)][0].shape)
+    if len(shape)!=3:
+        raise TypeError(f"The page shows pictures, `(channels, height, width)`, and what the model is given of an item has the shape {shape}: "
+                        "`learn.show_cam()` draws signals, volumes, clips and texts too")
 
 @patch
 def _page(self:Explorer, p):
@@ -271,11 +300,22 @@ def add(self:Explorer,
     with as_before(self.learn) as own:
         dl = explained_dl(own, bytes(data))
         row = _row(first(dl if isinstance(dl, Batches) else Batches(dl)), 0)
+    original = _original(dl, 0, self._inp(row))
     with self._guard:
         i = self.n + self.n_added
         self.n_added += 1
-        self.added[i] = row,Path(str(name).replace('\\','/')).name[:80] or 'photo'
+        self.added[i] = row,Path(str(name).replace('\\','/')).name[:80] or 'photo',original
     return i
+
+@patch
+def original(self:Explorer,
+    i # Number of an item, or of a photo that was added
+):
+    "The picture of item `i` in its own proportions, and where what the model saw lies on it, as the page takes it; None where that is not known, or the same"
+    if i in self.added: return self.added[i][2]
+    if self.dl is None: return None
+    if i not in self._originals: self._originals[i] = _original(self.dl, i, self._inp(self.row(i)))
+    return self._originals[i]
 
 @patch
 def film(self:Explorer,
@@ -332,7 +372,7 @@ def cams(self:Explorer,
     with _stopping(model, stop if self._is_slow(kw) else None):
         if not len(edits): cams = self.learn.cam(dl=[b], **kw)
         else:
-            inp = main_input(b[:getattr(self.learn.dls, 'n_inp', 1)])
+            inp = self._inp(b)
             x = edited(_batched(b[inp]), edits, partial(self._cam_of, i))
             cams = self.learn.cam(dl=[(*b[:inp], x, *b[inp+1:])], **kw)
     if not len(edits): self._heat[(i,self._key(dict(target=target, layer=layer, method=method)))] = cams[0].maps
@@ -369,13 +409,14 @@ def _class(self:Explorer, c):
 
 @patch
 def answer(self:Explorer,
-    q:dict, # With `item`, and what `asked` and `edited` take
+    q:dict, # With `item`, and what `asked` and `edited` take; and `original`, true for the picture before it was cropped and squeezed for the model
     stop=None # See `Explorer.cams`
 ) -> dict:
     "What the page draws: maps, classes with their probabilities, the picture, and the line of code for it"
     t,what,edits = time.perf_counter(),self.asked(q),q.get('edits') or []
     cams = self.cams(q.get('item'), **what, edits=edits, stop=stop)
-    return _shown(cams) | dict(prompts=isinstance(self.choices.get('target'), Prompt), ms=(time.perf_counter()-t)*1000, code=self.code(q.get('item'), **what, edits=edits))
+    original = dict(original=self.original(q['item'])) if q.get('original') is True else {}
+    return _shown(cams) | original | dict(prompts=isinstance(self.choices.get('target'), Prompt), ms=(time.perf_counter()-t)*1000, code=self.code(q.get('item'), **what, edits=edits))
 
 # %% ../../nbs/apps/03_explore.ipynb #b530c933
 @patch
@@ -478,7 +519,8 @@ def to_html(self:CAMs,
     def name(j):
         o = names[self.rows[j]] if isinstance(names, (list,L)) else None
         return Path(o).name if isinstance(o, (str,Path)) else f'item {self.rows[j]}'
-    views = [_shown(self, j) for j in range_of(self)]
+    again = self.xb is None and getattr(self.dl, 'n_inp', 1)==1                       # can the items be read again, and is it clear which input is drawn?
+    views = [_shown(self, j) | dict(original=_original(self.dl, i, 0) if again else None) for j,i in enumerate(self.rows)]
     def frame(j, v, pic):
         m = v['maps'][0] if v['maps'] else {}
         return _frame(dict(i=j, thumb=_thumb(pic), signed=v['signed'], **_about(self, j, name(j)), **{k:m[k] for k in ('grid','map') if k in m}))

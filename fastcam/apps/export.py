@@ -378,8 +378,8 @@ figure button:focus-visible { outline: 2px solid }
 img { width: 100%; min-height: 100px; background: #8884 }
 figcaption { white-space: pre-line; overflow-wrap: anywhere }
 .wrong { color: var(--bad) }
-small, #head, #end { color: var(--dim) }
-dialog { max-width: 96vw; max-height: 96vh; background: var(--ground); color: var(--ink); border: 1px solid var(--line); padding: 1em; white-space: pre-line }
+small, #head, #end { color: var(--dim) } #head { overflow-wrap: anywhere }
+dialog { max-width: 96vw; max-height: 96vh; background: var(--ground); color: var(--ink); border: 1px solid var(--line); padding: 1em; white-space: pre-line; overflow-wrap: anywhere }
 dialog img { width: min(80vw, 75vh); display: block; cursor: zoom-out }
 dialog::backdrop { background: #000a }
 </style>

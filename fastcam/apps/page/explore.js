@@ -28,7 +28,7 @@ function say(text) {
 
 // ---- What lies under a pressed mouse stays there until it is let go: a click on what has moved meanwhile would be lost, or be another's
 let held = null
-
+const freed = async () => { while (held) await held.freed }
 function presses() {
   const free = () => setTimeout(() => { held?.free(); held = null })                // after the click
   document.addEventListener('mousedown', () => { if (!held) { held = {}; held.freed = new Promise(f => { held.free = f }) } }, true)
@@ -36,11 +36,8 @@ function presses() {
   for (const k of ['mouseup', 'dragend']) document.addEventListener(k, free, true)
 }
 
-const freed = async () => { while (held) await held.freed }
-
 // ---- Asking. One question is under way; of those that come meanwhile only the newest follows
 let under = false, waiting = null
-
 const question = () => ({ item: S.item, class: S.class, versus: S.versus, layer: S.layer, method: S.method, prompts: S.prompts, edits: S.edits })
 
 async function ask(then) {
@@ -49,7 +46,7 @@ async function ask(then) {
   under = true
   document.body.classList.add('busy')
   let q = question(), res = null, failed = false
-  try { res = live ? await fetched(q) : found(q) } catch (e) { failed = true; say(e.message) }
+  try { res = live ? await fetched({ ...q, original: !originals.has(q.item) }) : found(q) } catch (e) { failed = true; say(e.message) }
   await freed()
   under = false
   document.body.classList.remove('busy')
@@ -67,9 +64,7 @@ function back() {
   steps = steps.slice(0, S.edits.length)
   current(); heading(); bars(); chips(); story(); remember()
 }
-
 function current() { for (const o of $$('#film button')) o.setAttribute('aria-current', +o.parentNode.dataset.i === S.item) }
-
 async function fetched(q) {
   const r = await fetch('ask', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ who, ...q }) })
   if (r.status === 204) return null
@@ -77,7 +72,6 @@ async function fetched(q) {
   if (!r.ok) throw Error(res.error)
   return res
 }
-
 function found(q) {
   const all = boot.views[q.item], maps = all.maps
   if (all.listed) return { ...all }
@@ -92,15 +86,17 @@ function shown(res) {
   if (res.ms && !res.q.edits.length) ms[res.how] = res.ms
   if (!res.q.edits.length) base = res
   view.entries = view.listed ? entries() : null
-  const im = new Image()
-  im.onload = () => { if (view === res) { view.pic = im; draw() } }
-  im.src = res.picture
+  if (res.original !== undefined) originals.set(res.q.item, res.original && { ...res.original, im: loaded(res.original.picture) })
+  const own = originals.get(res.q.item)
+  Promise.all([loaded(res.picture), own?.im]).then(([pic, back]) => { if (view === res) { Object.assign(view, { pic, back, own }); draw() } })
   if (view.listed) $('aside h2').textContent = view.prompts ? 'Prompts' : view.maps.some(m => m.box) || !view.maps.length ? 'Objects' : 'Answers'
   $('.search').hidden = !!view.listed && !view.prompts
   if (view.prompts) { $('#find').previousSibling.textContent = 'Another prompt '; $('#find').placeholder = 'words' }
   heading(); bars(); chips(); story(); remember()
 }
 
+const originals = new Map()                          // by item: its picture before it was cropped and squeezed for the model, null where that is not known
+const loaded = src => new Promise(resolve => { const im = new Image(); im.onload = () => resolve(im); im.src = src })
 const floats = s => new Float32Array(Uint8Array.from(atob(s), c => c.charCodeAt(0)).buffer)
 
 // Objects and prompts are chosen among the maps that came: those that were there before any edit, each with what it is now, and those that are new
@@ -112,12 +108,10 @@ function entries() {
   })
   return [...res, ...left.map(m => ({ label: m.label, was: null, now: m }))]
 }
-
 function overlap(a, b) {
   const area = o => Math.max(0, o[2] - o[0]) * Math.max(0, o[3] - o[1]), both = area([Math.max(a[0], b[0]), Math.max(a[1], b[1]), Math.min(a[2], b[2]), Math.min(a[3], b[3])])
   return both / (area(a) + area(b) - both || 1)
 }
-
 const picked = () => Math.min(S.map ?? 0, view.entries.length - 1)
 const map = () => view?.entries ? view.entries[picked()]?.now : view?.maps[0]
 const pick = c => { S.map = c; heading(); bars(); story(); remember(); draw() }
@@ -136,7 +130,6 @@ function open(i, more = {}) {
   S.edits = []
   return ask(() => { S.edits = edits }).then(() => ask(() => {}))
 }
-
 const choose = more => { Object.assign(S, more); return ask(() => {}) }
 const chooseClass = c => choose({ class: c, versus: null })
 const rather = (a, b) => a === b ? say('A class is compared with another one') : choose({ class: a, versus: b })
@@ -154,7 +147,6 @@ function hottest() {
   const e = { do: 'hottest', share, class: last ? of.class : view.entries ? null : target(), map: view.entries && (last?.map ?? picked()), versus: of.versus, layer: of.layer, method: of.method, prompts: S.prompts.length ? S.prompts : null }
   edit(Object.fromEntries(Object.entries(e).filter(o => o[1] != null)))
 }
-
 function undo() {
   if (!S.edits.length) return
   const { before } = steps.at(-1) ?? {}
@@ -164,19 +156,18 @@ function undo() {
   if (same && !under) { Object.assign(S, before.q); shown(before) }
   else ask(() => {})
 }
-
 function reset() { S.edits = []; steps = []; ask(() => {}) }
 
 // ---- Words beside the picture
 function heading() {
   const m = map(), p = view.entries ? m?.p : m && view.preds && m.target >= 0 ? view.preds[m.target] : null, a = about(S.item)
   $('#head').textContent = (view.entries?.length && !m ? `${name(picked())}: no longer found` : m ? `${view.blind ? 'whatever is asked' : m.label}${p == null ? '' : ' ' + p.toFixed(3)}` : 'Nothing to explain') + (a?.actual != null && !view.entries ? ` · true: ${a.actual}` : '')
+  $('#file').textContent = a?.name ?? ''
   $('#doubt').textContent = m?.doubt ?? ''
   $('#doubt').hidden = !m?.doubt
   $('#line').textContent = view.code ?? ''
   $('#canvas').setAttribute('aria-label', `${a?.name ?? 'Photo'}: map for ${m?.label ?? 'nothing'}${S.edits.length ? `, ${S.edits.length} edits` : ''}`)
 }
-
 function chips() {
   press('#layers', S.layer); press('#methods', S.method)
   for (const o of $$('#methods button, #slow option')) o.title = takes(o.method)
@@ -265,9 +256,7 @@ function story() {
   const hot = S.edits.map((e, i) => [e.share, after(i)]).filter((o, i) => S.edits[i].do === 'hottest' && o[1] != null)
   curve(S.edits.every(e => e.do === 'hottest') && hot.length && base ? [[0, worthOf(base, t)], ...hot] : [])
 }
-
 const told = e => e.do === 'hottest' ? `hottest ${Math.round(100 * e.share)} % hidden (${e.fill})` : `${e.do === 'keep' ? 'only ' : ''}${e.box[2] - e.box[0]}×${e.box[3] - e.box[1]} ${e.do === 'keep' ? 'kept' : 'hidden'} (${e.fill})`
-
 function curve(ps) {
   const top = Math.max(1e-9, ...ps.map(o => o[1])), xy = ps.map(([s, p]) => [10 + 180 * s, 50 - 44 * Math.max(0, p) / top]), o = $('#curve')
   o.toggleAttribute('hidden', !ps.length)
@@ -284,12 +273,10 @@ const palettes = {
   grey: hex('000000 ffffff'),
   both: hex('053061 175290 2a71b2 3f8ec0 6bacd1 9bc9e0 c2ddec e0ecf3 f7f6f6 fbe5d8 fbccb4 f5aa89 e48066 d05548 ba2832 930e26 67001f'),
 }
-
 function color(stops, v) {
   const x = Math.min(1, Math.max(0, v)) * (stops.length - 1), i = Math.min(stops.length - 2, Math.floor(x)), f = x - i
   return stops[i].map((a, k) => a + (stops[i + 1][k] - a) * f)
 }
-
 // Values of a grid at w × h places, as torch's bilinear interpolation without aligned corners
 function resized(values, [gh, gw], w, h) {
   const res = new Float32Array(w * h), at = (n, g) => Array.from({ length: n }, (_, i) => {
@@ -306,7 +293,6 @@ function resized(values, [gh, gw], w, h) {
   }
   return res
 }
-
 // The map over what is drawn in `ctx`
 function overlay(ctx, { values, grid }, w, h, { alpha, thresh, colors, sign, contour }) {
   let top = 0
@@ -326,30 +312,51 @@ function overlay(ctx, { values, grid }, w, h, { alpha, thresh, colors, sign, con
   ctx.drawImage(c, 0, 0, w, h)
 }
 
-function draw() {
-  if (!view?.pic) return
-  const c = $('#canvas'), k = Math.max(1, Math.round(560 / Math.max(view.pic.width, view.pic.height))), w = view.pic.width * k, h = view.pic.height * k
-  if (c.width !== w || c.height !== h) Object.assign(c, { width: w, height: h })
-  const ctx = c.getContext('2d')
-  ctx.drawImage(view.pic, 0, 0, w, h)
-  if (map()) overlay(ctx, map(), w, h, D)
-  if (map()?.box) frame(ctx, map().box.map(o => o * k), [])
-  const b = box ?? (document.activeElement === c && cursor)
-  if (b) frame(ctx, b.map(o => o * k), [5, 5])
+// Size of the canvas, and the way to its pixels from those of what the model saw
+function laid() {
+  const { width: w, height: h } = view.back ?? view.pic, k = Math.max(1, Math.round(560 / Math.max(w, h)))
+  return { k, w: w * k, h: h * k, at: new DOMMatrix([k, 0, 0, k, 0, 0]).multiply(new DOMMatrix(view.own?.at ?? [1, 0, 0, 1, 0, 0])) }
 }
 
-// A box that is seen on any ground: dashed what is dragged, in a color the object that is explained
-function frame(ctx, [x0, y0, x1, y1], dash) {
-  for (const [style, width, dashes] of [['#fff', dash.length ? 2.5 : 4.5, []], [dash.length ? '#000' : '#0a58a8', 2.5, dash]]) {
-    ctx.strokeStyle = style; ctx.lineWidth = width; ctx.setLineDash(dashes)
-    ctx.strokeRect(x0, y0, x1 - x0, y1 - y0)
+function draw() {
+  if (!view?.pic) return
+  const c = $('#canvas'), { k, w, h, at } = laid(), { width, height } = view.pic, s = Math.max(1, Math.round(Math.sqrt(Math.abs(at.a * at.d - at.b * at.c))))
+  if (c.width !== w || c.height !== h) { Object.assign(c, { width: w, height: h }); $('#frame').style.setProperty('--wide', w / h) }
+  const ctx = c.getContext('2d'), back = view.back ?? view.pic
+  ctx.drawImage(back, 0, 0, w, h)
+  ctx.save()
+  if (view.back) {                                   // what the model did not see is dimmed
+    ctx.fillStyle = '#7f7f7f99'
+    ctx.fillRect(0, 0, w, h)
+    ctx.clip(outline(view.own.box.map(o => o * k)))
+    ctx.clip(outline([0, 0, width, height], at))
+    if (!view.q.edits.length) ctx.drawImage(back, 0, 0, w, h)
   }
+  ctx.setTransform(at)
+  if (view.back && view.q.edits.length) ctx.drawImage(view.pic, 0, 0)
+  ctx.scale(1 / s, 1 / s)
+  if (map()) overlay(ctx, map(), width * s, height * s, D)
+  ctx.restore()
+  if (map()?.box) frame(ctx, outline(map().box, at), [])
+  if (box ?? (document.activeElement === c && cursor)) frame(ctx, outline(box ?? cursor, at), [5, 5])
+}
+
+const outline = ([x0, y0, x1, y1], at = new DOMMatrix()) => { const o = new Path2D(), p = new Path2D(); p.rect(x0, y0, x1 - x0, y1 - y0); o.addPath(p, at); return o }
+
+// A box that is seen on any ground: dashed what is dragged, in a color the object that is explained
+function frame(ctx, path, dash) {
+  const stroke = (strokeStyle, lineWidth, dashes) => { Object.assign(ctx, { strokeStyle, lineWidth }); ctx.setLineDash(dashes); ctx.stroke(path) }
+  stroke('#fff', dash.length ? 2.5 : 4.5, [])
+  stroke(dash.length ? '#000' : '#0a58a8', 2.5, dash)
 }
 
 // ---- On the picture
+// The pixel of what the model saw that lies there, or the nearest one; and does one lie there?
 function place(e) {
-  const c = $('#canvas'), r = c.getBoundingClientRect(), { width: w, height: h } = view.pic
-  return [Math.min(w - 1, Math.max(0, Math.floor((e.clientX - r.left) / r.width * w))), Math.min(h - 1, Math.max(0, Math.floor((e.clientY - r.top) / r.height * h)))]
+  const r = $('#canvas').getBoundingClientRect(), { w, h, at } = laid(), { width, height } = view.pic
+  const p = at.inverse().transformPoint({ x: (e.clientX - r.left) / r.width * w, y: (e.clientY - r.top) / r.height * h })
+  const xy = [[p.x, width], [p.y, height]].map(([v, n]) => Math.min(n - 1, Math.max(0, Math.floor(v))))
+  return [...xy, p.x >= 0 && p.y >= 0 && p.x < width && p.y < height]
 }
 
 // A cell of the map, which is hidden as one: of maps finer than 16 x 16, a sixteenth
@@ -361,26 +368,25 @@ function cell([x, y]) {
 
 function tip(e) {
   const m = map(), o = $('#tip')
-  o.hidden = !m || !view.pic
-  if (o.hidden) return
-  const [x, y] = place(e), [gh, gw] = m.grid, v = m.values[Math.floor(y * gh / view.pic.height) * gw + Math.floor(x * gw / view.pic.width)], r = $('#frame').getBoundingClientRect()
+  const [x, y, seen] = m && view.pic ? place(e) : []
+  o.hidden = !seen
+  if (!seen) return
+  const [gh, gw] = m.grid, v = m.values[Math.floor(y * gh / view.pic.height) * gw + Math.floor(x * gw / view.pic.width)], r = $('#frame').getBoundingClientRect()
   o.textContent = worth(m, v)
   o.style.left = `${e.clientX - r.left}px`
   o.style.top = `${e.clientY - r.top}px`
 }
-
 function worth(m, v) {
   let all = 0
   for (const u of m.values) if (u * v > 0) all += u
   return `${num(v)}` + (v ? ` · ${pct(v / all)} of what speaks ${v < 0 ? 'against' : 'for'} it` : '')
 }
-
 const between = (a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]) + 1, Math.max(a[1], b[1]) + 1]
 
 function canvas() {
   const c = $('#canvas')
   let from = null
-  c.onpointerdown = e => { if (live && view?.pic && e.button === 0) { from = place(e); c.setPointerCapture(e.pointerId); cursor = null } }
+  c.onpointerdown = e => { if (live && view?.pic && e.button === 0 && place(e)[2]) { from = place(e); c.setPointerCapture(e.pointerId); cursor = null } }
   c.onpointermove = e => {
     if (!view?.pic) return
     tip(e)
@@ -418,7 +424,6 @@ function canvas() {
 
 // ---- Film
 const abouts = new Map(), about = i => abouts.get(i)
-
 function border({ values, grid: [h, w] }) {
   let all = 0, edge = 0
   values.forEach((v, i) => { if (v > 0) { all += v; if (i < w || i >= w * (h - 1) || i % w === 0 || i % w === w - 1) edge += v } })
@@ -442,7 +447,6 @@ function develop() {
   }
   freed().then(filters)
 }
-
 let filter = null
 const kinds = { wrong: a => a.wrong, unsure: a => a.margin != null && a.margin < .2, 'doubtful map': a => !!a.doubt }
 
@@ -451,7 +455,7 @@ function filters() {
   for (const c of new Set(as.map(a => a.actual ?? a.predicted).filter(c => c != null))) tests['is ' + c] = a => (a.actual ?? a.predicted) === c
   const few = Object.entries(tests).map(([k, f]) => [k, f, as.filter(f).length]).filter(o => o[2] && o[2] < as.length), most = few.slice(0, 3 + 8)
   $('#filters').replaceChildren(...most.map(([k, f, n]) => {
-    const o = el('button', { onclick: () => { filter = filter?.k === k ? null : { k, f }; filters() } }, k.replace(/^is /, '') + ' ', el('small', { textContent: n }))
+    const o = el('button', { onclick: () => { filter = filter?.k === k ? null : { k, f }; filters() } }, el('span', { textContent: k.replace(/^is /, ''), title: k.replace(/^is /, '') }), el('small', { textContent: n }))
     o.setAttribute('aria-pressed', filter?.k === k)
     return o
   }))
@@ -463,7 +467,6 @@ function filters() {
   const none = $('#film li.none')
   if (none) none.hidden = !!lis.length
 }
-
 const seen = () => $$('#film li[data-i]').filter(o => !o.hidden).map(o => +o.dataset.i)
 function walk(d) {
   const all = seen(), i = all[Math.min(all.length - 1, Math.max(0, all.indexOf(S.item) + d))]
@@ -487,7 +490,6 @@ async function choices() {
   $('#slow').onchange = e => choose({ method: e.target.value || null })
   if (view) chips()
 }
-
 function step(s, d) {
   const all = $$(s + ' button'), i = all.findIndex(o => o.getAttribute('aria-pressed') === 'true')
   all[(i + d + all.length) % all.length]?.click()
@@ -520,7 +522,6 @@ async function copy(text, what) {
   }
   say(what + ' is copied')
 }
-
 function png() {
   $('#canvas').toBlob(b => {
     const a = el('a', { href: URL.createObjectURL(b), download: `${(about(S.item)?.name ?? 'photo').replace(/\.\w+$/, '')}-${map()?.label ?? 'map'}.png` })
