@@ -170,9 +170,9 @@ class Bench:
             for m in todo: kept(file(m), lambda: got[m])
         return {m: kept(file(m), None) for m in methods}
 
-    def scales(self, sizes, method='gradcam', flips=True):
-        "As by `smooth='scales'`, on the finest grid"
-        ms = [self.raw(s, [method], flip)[method] for s in sizes for flip in ((False,True) if flips else (False,))]
+    def scales(self, sizes, method='gradcam', flips=True, share=('gradcam','layercam')):
+        "As by `smooth='scales'`, on the finest grid; passes are made for the methods `share` at once"
+        ms = [self.raw(s, share if method in share else [method], flip)[method] for s in sizes for flip in ((False,True) if flips else (False,))]
         grid = max((m.shape[1:] for m in ms), key=math.prod)
         return sum(TensorCAM(m).resize(grid).as_subclass(Tensor)*(m[0].numel()/math.prod(grid)) for m in ms)/len(ms)
 
@@ -231,6 +231,19 @@ def _finer(b, m):
     yield 'fastcam',352,m,'size=352, flipped too',2,lambda: b.located(f'352-flips-{m}', lambda: b.scales([352], m))
     yield 'fastcam',352,m,"smooth='scales'",6,lambda: b.located(f'scales-{m}', lambda: b.scales(fine, m))
 
+def fullgrad(model, xb, labels, methods):
+    "FullGrad's maps, which are as large as the input, kept on a grid of 112 by 112"
+    return dict(fullgrad=TensorCAM(cam_maps(model, xb, labels[:,None], method='fullgrad')[:,0].detach()).resize(side//2).as_subclass(Tensor))
+
+def _summed(b):
+    "FullGrad, and its sum with Grad-CAM, both by their largest value"
+    def full(): return b.raw(288, ['fullgrad'], maps=fullgrad)['fullgrad']
+    def by_largest(m): return TensorCAM(m).resize(side//4).normalize().as_subclass(Tensor)
+    def both(size): return by_largest(b.raw(size)['gradcam'])+by_largest(full())
+    yield 'fastcam',288,'fullgrad','size=288',2,lambda: b.located('288-fullgrad', full)
+    yield 'fastcam',288,'gradcam + fullgrad','size=288',3,lambda: b.located('288-both', lambda: both(288))
+    yield 'fastcam',352,'gradcam + fullgrad','size=352 and 288',3,lambda: b.located('352-both', lambda: both(352))
+
 def boxes(b, quick=False):
     "Methods of one pass and finer maps, the most telling first; each with a function that measures it"
     def plain(size, m, methods): return lambda: b.located(f'{size}-{m}', lambda: b.raw(size, methods)[m])
@@ -242,10 +255,11 @@ def boxes(b, quick=False):
         edges = lambda size=size: b.located(f'{size}-refined', lambda: b.refined(b.raw(size)['gradcam'], size))
         yield 'fastcam',size,'gradcam','along edges' if size==224 else f'size={size}, along edges',1,edges
     yield first(_finer(b, 'gradcam'))
+    yield from _summed(b)
     if quick: return
     some = [m for m in one_pass if 'pca' not in m and 'eigen' not in m]
     yield from (('fastcam',352,m,'size=352',1,plain(352, m, some)) for m in some if m!='gradcam')
-    for m in ('gradcam','layercam','gradcampp'): yield from _finer(b, m)
+    for m in ('gradcam','layercam'): yield from _finer(b, m)
 
 def layers(b, quick=False):
     "Another layer than the default: the last of twice as fine a grid"
@@ -253,7 +267,7 @@ def layers(b, quick=False):
     for m in methods: yield 'fastcam',224,m,'layer=-2',1,lambda m=m: b.located(f'224-layer-2-{m}', lambda: b.raw(224, methods, layer=-2)[m])
 
 # ---- methods that ask the model again
-again = dict(headcam={}, smoothgradcampp={}, ablationcam={}, fullgrad={}, inputxgradient={}, ig={}, smoothgrad={}, scorecam=dict(n=100))
+again = dict(headcam={}, smoothgradcampp={}, ablationcam={}, fullgrad={}, inputxgradient={}, ig={}, smoothgrad={}, scorecam=dict(n=50))
 
 def passes(b, quick=False):
     "Methods of several passes; how many, is what went through the model"
@@ -378,8 +392,8 @@ def class_sensitivity_of(b, methods=('gradcam','layercam','gradcampp','eigencam'
     return pd.DataFrame([dict(model=b.name, method=m, yardstick='overlap of two classes', photos=len(v), mean=v.mean(), se=v.std(ddof=1)/np.sqrt(len(v))) for m,v in kept(b.work/f'classes-{size}-{n}.pt', make).items()])
 
 # ---- insertion, deletion, ROAD
-def faithfulness(b, methods=('gradcam','layercam','gradcampp','eigencam','random'), size=224, n=24, steps=56):
-    "fastcam's own `deletion_auc` and `insertion_auc`, in a quarter of RISE's steps, and `road`, of the class predicted"
+def faithfulness(b, methods=('gradcam','layercam','eigencam','random'), size=224, n=24, steps=28):
+    "fastcam's own `deletion_auc` and `insertion_auc`, in an eighth of RISE's steps, and `road`, of the class predicted"
     from fastcam.evidence import deletion_auc, insertion_auc, road
     scores = partial(deletion_auc, steps=steps),partial(insertion_auc, steps=steps),road
     def make():
