@@ -333,3 +333,25 @@ def test_photos(some):
         k = round(1/view.M[0,0].item())|1                                # blurred as much as a smaller picture is
         was = F.grid_sample(F.avg_pool2d(pic[None], k, 1, k//2), at[None], align_corners=False)[0]
         assert np.corrcoef(was.flatten(), x.as_subclass(Tensor).flatten())[0,1]>.97
+
+class Counted(Transform):
+    "Counts the pictures that come through"
+    order = -1
+    def __init__(self): self.n = 0
+    def encodes(self, x:PILImage):
+        self.n += 1
+        return x
+
+@pytest.mark.parametrize('name', ['crop','squish','zeros','crop_pad'])
+def test_alike(name):
+    "Where the view of one size is known, that of another is measured once, by six pictures; it is what is found without the first"
+    pics,count = [PILImage.create(marked(o)) for o in sizes],Counted()
+    item,batch = tfms[name]
+    dl = dls_of(pics, [count,item], batch).valid
+    find_view(dl, 0)
+    for i in (1,2):
+        count.n = 0
+        view,alone = find_view(dl, i),find_view(dls_of(pics, item, batch).valid, i)
+        corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in view.size[::-1]])
+        assert count.n==6 and view.size==alone.size
+        close(view.points(corners) @ view.M[:,:2].T, alone.points(corners) @ view.M[:,:2].T, .5)

@@ -353,13 +353,23 @@ def _grown(view, orig):
 
 _plenty,_few = 640,256                               # pixels of a longer side that show well enough where a view lies, and that tell whether this is in proportion
 
-def _find_in_large(dl, inp, pic, orig, item, check):
+def _alike(view, orig):
+    "Affine maps from the view of a picture of size `orig` to it, if it was made as `view` was: squeezed, resized by the shorter or the longer side, or not at all, about the middle"
+    (h,w),(H,W) = view.orig,orig
+    mid = view.M[:,:2] @ tensor([w/2,h/2]) + view.M[:,2]
+    def to(fx, fy):
+        A = view.M[:,:2]*tensor([fx,fy])
+        return _inverse(torch.cat([A, (mid - A @ tensor([W/2,H/2]))[:,None]], 1).double())
+    short,long = min(h,w)/min(H,W),max(h,w)/max(H,W)
+    return [to(*o) for o in ((w/W,h/H), (short,short), (long,long), (1.,1.))]
+
+def _find_in_large(dl, inp, pic, orig, item, check, guesses=()):
     "The view of a large picture: what small ones have where two sizes agree, so that it is in proportion; else by ramps of its own size"
-    if max(orig)<=1.6*_plenty: return _find(dl, inp, _of_size(pic, orig), item, check)
+    if max(orig)<=1.6*_plenty: return _find(dl, inp, _of_size(pic, orig), item, check, guesses)
     few,plenty = (_of_size(pic, _fewer(orig, most)) for most in (_few,_plenty))
     try:
         small = _grown(_find(dl, inp, few, item, check), orig)
-        large = _grown(_find(dl, inp, plenty, item, False, _inverse(_grown(small, plenty.shape[-2:]).M.double())), orig)
+        large = _grown(_find(dl, inp, plenty, item, False, [_inverse(_grown(small, plenty.shape[-2:]).M.double())]), orig)
     except RandomView: raise
     except ValueError: small = None
     if small is not None and small.size==large.size:
@@ -368,8 +378,8 @@ def _find_in_large(dl, inp, pic, orig, item, check):
         if apart.abs().max()<=.75+max(large.size)/_few: return large
     return _find(dl, inp, _of_size(pic, orig), item, check)
 
-def _find(dl, inp, pic, item, check, last=None):
-    "The view of `pic`: ramps are sent through the transforms, and others again, until two answers agree, the first with `last` if that is given"
+def _find(dl, inp, pic, item, check, guesses=()):
+    "The view of `pic`: ramps are sent through the transforms, and others again, until two answers agree, the first with one of the `guesses`"
     h,w = orig = tuple(pic.shape[-2:])
     lo,hi = torch.zeros(2),tensor([w,h]).float()
     for margin in (0,.25,.4,.1,.3):
@@ -378,17 +388,19 @@ def _find(dl, inp, pic, item, check, last=None):
         if check and not margin: _sent(dl, inp, item, pics[2::2], 4)
         uv,xy,ok = _decode(_sent(dl, inp, item, pics), *ends)
         tol = 1+(1+2*margin)*(hi-lo)/100
-        A,held = _fit(uv, xy, ok, tol, last if margin else None)
+        A,held = _fit(uv, xy, ok, tol, guesses[0] if margin else None)
         if A is None or torch.linalg.det(A[:,:2]).abs()<1e-9: break
         corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in ok.shape[::-1]])
-        if last is not None and (_at(_inverse(A), _at(last, corners))-corners).abs().max()<(.3 if margin else .3+max(ok.shape)/_few):
+        near = .3 if margin else .3+max(ok.shape)/_few
+        last = first(o for o in guesses if (_at(_inverse(A), _at(o, corners))-corners).abs().max()<near)
+        if last is not None:
             if margin: A = (A+last)/2
             box = _box(A, held, orig)
             # what is padded or mirrored shows nothing but what is seen already
             far = (xy-xy.clamp(*tensor(box).float().reshape(2,2))).abs()-2*tol
             if (far>A[:,:2].abs().sum(1)).any(-1).float().mean()>.01: break
             return CAMView(ok.shape, orig, _inverse(A).float().round(decimals=6), box)
-        last,p = A,_at(A, uv[held[ok]])
+        guesses,p = [A],_at(A, uv[held[ok]])
         lo,hi = p.amin(0),p.amax(0)
     raise ValueError(f"Where the model's view lies on the original, {w} pixels wide and {h} high, could not be found: the transforms must crop, pad, resize, "
                      "flip or turn it, "
@@ -401,7 +413,9 @@ def _view_of(dl, i, inp, pic, item, orig):
     key = (inp, orig, mode)
     # sees what else is in the item
     if any(isinstance(f, ItemTransform) for p in (dl.after_item,dl.before_batch,dl.after_batch) for f in getattr(p, 'fs', [])): key += (i,)
-    if key not in views: views[key] = _find_in_large(dl, inp, pic, orig, item, not views)
+    if key not in views:
+        known = first(v for k,v in reversed(views.items()) if k[0]==inp and k[2]==mode)
+        views[key] = _find_in_large(dl, inp, pic, orig, item, not views, _alike(known, orig) if known else ())
     return views[key]
 
 def find_view(
