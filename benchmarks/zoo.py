@@ -52,7 +52,10 @@ def _timm_sizes(name):
 
 def _timm(name, **kwargs):
     import timm
-    return timm.create_model(name, **dict(dict(num_classes=n_classes), **timm_smaller.get(name, {}), **kwargs))
+    model = timm.create_model(name, **dict(dict(num_classes=n_classes), **timm_smaller.get(name, {}), **kwargs))
+    # blocks whose branches are normed drown embeddings of random weights, which are a thirtieth of them
+    if name.startswith('gemma4'): model.encoder.patch_embed.input_proj.weight.data.mul_(30)
+    return model
 
 def timm_entries():
     from timm.models._registry import _model_to_module

@@ -260,3 +260,34 @@ def test_resized_by_the_model(how):
     assert ('plain' in places)==(how in ('resized','stretched','padded a bit'))
     if how=='flipped':
         with pytest.raises(ValueError, match='flipped'): find_layers(model, x)
+
+@pytest.mark.parametrize('kind', ['one layer','whole'])
+def test_int8_says_so(kind):
+    "A quantized model has no gradients: the error says that it is, and what needs none"
+    import torch.ao.quantization as quant
+    torch.manual_seed(0)
+    model,x = Body().eval(),torch.randn(2,3,32,48)
+    if kind=='one layer': model = quant.quantize_dynamic(nn.Sequential(model.body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval(), {nn.Linear}, dtype=torch.qint8)
+    else:
+        model = nn.Sequential(quant.QuantStub(), model.body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4), quant.DeQuantStub()).eval()
+        model.qconfig = quant.get_default_qconfig(torch.backends.quantized.engine)
+        model = quant.prepare(model)
+        model(x)
+        model = quant.convert(model)
+    with pytest.raises(ValueError, match="quantized: .* int8.*'eigencam'"): cam_maps(model, x)
+    assert cam_maps(model, x, method='eigencam').abs().sum()>0
+
+def test_wide_border():
+    "A model that puts a wide border around its picture: the refusal says so"
+    torch.manual_seed(0)
+    model = Prepared().eval()
+    model.prepare = lambda x: F.pad(F.interpolate(x, (64,96), mode='bilinear'), (0,32,0,32))
+    with pytest.raises(ValueError, match='follow the input, but padded'): find_layers(model, torch.rand(2,3,36,50))
+
+def test_inputs_that_are_missing():
+    "Where a model fails, and takes masks or shapes beside what it was given, the error says which"
+    class Patches(nn.Module):
+        def __init__(self): super().__init__(); self.body = nn.Linear(48, 8)
+        def forward(self, pixel_values, pixel_attention_mask=None, spatial_shapes=None): return self.body(pixel_values).mean(1)
+    with pytest.raises(RuntimeError) as e: cam_maps(Patches(), torch.rand(2,3,24,24))
+    assert 'pixel_attention_mask, spatial_shapes' in e.value.__notes__[-1]

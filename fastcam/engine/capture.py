@@ -15,7 +15,7 @@ from .layer import *
 from .target import *
 from contextlib import ExitStack, nullcontext, suppress
 from torch.overrides import TorchFunctionMode
-import itertools, weakref
+import itertools, re, weakref
 
 # %% ../../nbs/engine/05_capture.ipynb #88e5940c
 def _leave_inference(o):
@@ -373,8 +373,8 @@ def grads(self:Capture,
 ) -> dict: # Layer name -> gradients (k, batch, channels, *grid)
     "Gradients of the numbers that each column of `which` picks, at every captured layer"
     acts = list(self.acts.values())
-    if not any(t.requires_grad for t in tensors_in(self.pred)): raise ValueError(_no_gradient)
-    if not numbers.requires_grad: raise ValueError(_off_path(self.acts))
+    if not any(t.requires_grad for t in tensors_in(self.pred)): raise ValueError(_in_int8(self.model) or _no_gradient)
+    if not numbers.requires_grad: raise ValueError(_in_int8(self.model) or _off_path(self.acts))
     if which is None: which = torch.arange(numbers.shape[1], device=numbers.device).expand(len(numbers), -1)
     k = which.shape[1]
     check_floats(acts)
@@ -383,7 +383,7 @@ def grads(self:Capture,
     with self.untracked.again(), nullcontext() if self.rule is None else self.rule():      # what checkpointing computes anew is computed as in the call
         gs = _by_column(ask, cols)
     if isinstance(self.layers, Levels): gs = _zeros_beside(gs, acts, k)
-    if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_off_path(off))
+    if off := [n for n,g in zip(self.acts, gs) if g is None]: raise ValueError(_in_int8(self.model) or _off_path(off))
     return {n: _columns_on_grid(self.layers[n], g, k) for n,g in zip(self.acts, gs)}
 
 # %% ../../nbs/engine/05_capture.ipynb #666d5920
@@ -427,6 +427,13 @@ def _zeros_beside(gs, acts, k):
     "The gradients `gs`, with zeros for those that are missing beside others: an object comes by way of some of the levels"
     if all(g is None for g in gs): return gs
     return [(a.new_zeros(k, *a.shape) if k>1 else torch.zeros_like(a)) if g is None else g for a,g in zip(acts, gs)]
+
+def _in_int8(model):
+    "What is said of a model that computes in whole numbers; None of others"
+    of = first(n for n,m in model.named_modules() if re.search(r'\bquantized\b', type(m).__module__))
+    if of is None: return None
+    return (f"The model is quantized: {of!r} computes in int8, and no gradient leads through that. Use a method without gradients, such as 'eigencam', 'ablationcam', 'scorecam' or 'occlusion', "
+            "or explain the model as it was before")
 
 def _off_path(names):
     if 'input' in names:

@@ -427,6 +427,10 @@ def cam_maps(
         maps = _maps_of(model, xb, explain)
     return maps if fuse is None else maps[None]
 
+def _also_taken(model, xb):
+    "Inputs of `model` beside those given, by the words of its `forward`: masks, and the shapes of pictures that are given as patches"
+    return [n for n in list(inspect.signature(model.forward).parameters)[len(xb):] if re.search('mask|shape|coord|grid_thw', n)]
+
 def _maps_of(model, xb, explain):
     "The maps of an `Explainer` for a batch, by layer"
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
@@ -437,6 +441,7 @@ def _maps_of(model, xb, explain):
         except Exception as e:
             if xb[0].ndim==3 and xb[0].is_floating_point():
                 e.add_note(f"`xb` is {tuple(xb[0].shape)}: expected a batch (batch, channels, *size); of one picture it is `x[None]`")
+            if (more := _also_taken(model, xb)) and not isinstance(e, ValueError): e.add_note(f"This model also takes {', '.join(more)}: if it needs them, `xb` is a tuple of its inputs, as its processor makes them")
             raise
         keep = o.idx!=-2
         return {n: stack_alike(_asked_for(m, keep)) for n,m in maps.items()}

@@ -385,6 +385,8 @@ def centers(
     return torch.stack([(along*steps).sum(1) for along,steps in _along(d)], 1)
 
 # %% ../../nbs/engine/01_grid.ipynb #0eb5d940
+_drowned = '. Random weights can drown what a cell holds of its own place: ask the trained model, or an earlier layer'
+
 class Look:
     "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), at which of the inputs (`source`) and along which of its `axes`; how the picture is `moved`, if it is"
     def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., dead=0, flat=False, moved=''): store_attr()
@@ -400,7 +402,7 @@ class Look:
         "Why it has not passed, of the cells of a layer"
         seen = f"laid out as {'x'.join(map(str, self.layout.grid))} they follow the input with a correlation of {self.correlation:.2f}"
         if self.correlation>=self.least: return f"{seen}, but look {self.error:.2f} of its size past their places, where a right layout has less than .15"
-        return f"{seen} at most, where " + ('a right layout has .9' if self.least<.91 else f'{self.least:.3f} is needed: of so few cells many follow it by chance')
+        return f"{seen} at most, where " + ('a right layout has .9' if self.least<.91 else f'{self.least:.3f} is needed: of so few cells many follow it by chance') + (_drowned if self.correlation<.3 else '')
     __repr__ = basic_repr('layout,correlation,error,source,axes')
 
 def _correlation(p, q):
@@ -474,9 +476,11 @@ def _look(l, picks, way):
     cells = picks.where(l)
     where = [(i,c) for i,c in cells if way.live[i]]
     dead = len(cells)-len(where)
-    if len(way.axes)!=len(l.grid) or len(where)<.7*len(cells): return Look(l)
+    if len(way.axes)!=len(l.grid) or len(where)<min(4, .7*len(cells)): return Look(l)
+    many = len(cells)
     nums,cells = map(list, zip(*where))
     said = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(l.grid)
+    if len(where)<.7*many: return Look(l, moved=how_moved(way.center[nums], said))                # as of a picture with a wide border
     row = len(l.grid)==1
     judged = (_compare_row if row else compare)(way.center[nums], said)
     n = len(middle(said[:,0])) if row else len(nums)
