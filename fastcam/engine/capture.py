@@ -206,9 +206,9 @@ class Capture:
         mods=None, # All modules of `model`, if they are known already
         rule=None, # Function of nothing giving a context in which the model runs, and so how its backward pass is made, see `as_rule`
         graph=True, # Will gradients be asked of this call? If not, none is prepared at the input itself, where that takes as much as the call
-        retry=True # Wait for another call where one fails? That costs time in all modules
+        direct=False # Will this be called in the model's place? Else it waits for a call of the model that succeeds, which costs time in all modules
     ):
-        self.model,self.layers,self.pad,self.mods,self.rule,self.graph,self.retry = model,layers,pad,mods,rule,graph,retry
+        self.model,self.layers,self.pad,self.mods,self.rule,self.graph,self.direct = model,layers,pad,mods,rule,graph,direct
         self.answered_by,self._answer = None,None                    # a function of a prediction and its rows, where others make an answer of it
 
     def __enter__(self):
@@ -228,8 +228,9 @@ class Capture:
     def __exit__(self, *args): self.remove()
 
     def _hook(self):
-        self.hooks.append(OwnHook(self.model, self._end, 'ended' if self.retry else 'after'))
-        self._arm()
+        if not self.direct:
+            self.hooks.append(OwnHook(self.model, self._end, 'ended'))
+            self._arm()
         for name,l in self.layers.items():
             if not is_input(l): self.hooks.append(OwnHook(l.module, partial(self._keep, name)))
 
@@ -243,12 +244,19 @@ class Capture:
     ):
         "Forget the call that was captured, and call the model with its inputs once more"
         self.done = False
-        if layers is None: self._arm()
-        else:
+        if layers is not None:
             self.unhook()
             self.layers = layers
             self._hook()
-        self.model(*self.xb)
+        elif not self.direct: self._arm()
+        (self if self.direct else self.model)(*self.xb)
+
+    def __call__(self, *xb):
+        "Call the model, and capture this call"
+        given = self._start(self.model, xb)
+        pred = self.model(*given)
+        self._end(self.model, given, pred)
+        return pred
 
     def unhook(self):
         "Take the hooks off the model; what was captured stays"
@@ -268,7 +276,7 @@ class Capture:
         return any(o is not self and o.model is self.model for o in list(_open))
 
     def _start(self, m, xb):
-        self.first.remove()
+        if not self.direct: self.first.remove()
         self.depth = depth_of(self.model)
         own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
         if torch.is_inference_mode_enabled(): self.modes.enter_context(torch.inference_mode(False))
@@ -325,7 +333,7 @@ class Capture:
         if self.nested: return
         self.modes.close()
         if self.done: return
-        if pred is None: return self._arm()                          # the model failed: another call may not
+        if pred is None and not self.direct: return self._arm()                          # the model failed: another call may not
         self.raw,self.pred,self._answer,self.done = pred,main_pred(pred),None,True
         self.written = [t._version for t in tensors_in(self.pred)]
 

@@ -200,13 +200,13 @@ class Explainer:
             _say_once(model, e)
             return {'input': input_layer(model, xb)}
 
-    def capture(self, model, xb, pad=None, mods=None, layers=None, retry=True):
-        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it; at `layers`, if they are known; of another call where one fails if `retry`"
+    def capture(self, model, xb, pad=None, mods=None, layers=None, direct=False):
+        "`Capture` for a call of `model` with `xb`, in which texts are padded with `pad`, if not as the model knows it; at `layers`, if they are known; if `direct`, by its own call"
         if mods is None: mods = all_modules(model)[0]
         if layers is None: layers = self.layers(model, xb, mods)
         method = self.method_at(False, first(layers.values()))
         if self.usual: self.check_rule(method)                       # where nothing was named, the method follows from the layer
-        return Capture(model, layers, pad, mods, self.rule, asks_graph(method), retry)
+        return Capture(model, layers, pad, mods, self.rule, asks_graph(method), direct)
 
     form = None                                                      # what the form of the prediction would ask for, once that was seen
     def _levels(self, model, xb):
@@ -435,8 +435,8 @@ def _maps_of(model, xb, explain):
     "The maps of an `Explainer` for a batch, by layer"
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
         try:
-            with explain.capture(model, xb, mods=mods, retry=False) as cap:
-                model(*xb)
+            with explain.capture(model, xb, mods=mods, direct=True) as cap:
+                cap(*xb)
                 o,maps = explain.maps(cap, range(n_items(xb)))
         except Exception as e:
             if xb[0].ndim==3 and xb[0].is_floating_point():
@@ -461,8 +461,8 @@ def input_shares(
 
 def _shares_of_inputs(model, xb, target, empty):
     "What `input_shares` gives"
-    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods, Capture(model, {}, mods=mods, retry=False) as cap:
-        model(*xb)
+    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods, Capture(model, {}, mods=mods, direct=True) as cap:
+        cap(*xb)
         cap.unhook()
         target = target.of_form(cap.answer)
         o = Pass(cap, target.ask(cap.answer, range(n_items(xb)), ()))

@@ -224,11 +224,11 @@ class Pass:
         was,now = (self.reads.of(b).shape[2:] for b in (self.cap.xb, xb))
         return self.target.moved([(0.,1.)]*len(now) if part is None else part, was, now)
 
-    def again(self, *xb, part=None):
-        "The same question (layer, classes) asked of other inputs of the same number, perhaps of another size: another pass. Where they show a `part` of what the layer reads, it is as in `Target.moved`"
+    def again(self, *xb, part=None, within=nullcontext):
+        "The same question (layer, classes) asked of other inputs of the same number, perhaps of another size: another pass, in the context that `within()` gives. Where they show a `part` of what the layer reads, it is as in `Target.moved`"
         if self.rows is not None: xb = [n if i in self.shared else x.index_copy(0, self.rows, n) for i,(x,n) in enumerate(zip(self.cap.xb, xb))]
         model,layers,mods = self._for_inputs(xb)
-        with Capture(model, layers, self.cap.pad, mods, self.cap.rule, retry=False) as cap: model(*xb)
+        with Capture(model, layers, self.cap.pad, mods, self.cap.rule, direct=True) as cap, within(): cap(*xb)
         cap.answered_by = self.cap.answered_by
         res = Pass(cap, self._moved(xb, part)).at(self.layer, self.j)
         res.at_once,res.lone = 1,True                                  # of the other columns nobody asks this pass
@@ -297,7 +297,7 @@ class Pass:
         if not self.reads.tokens: return self.again(*self.with_x(x), part=part)
         rows,a = self._rows(len(x), None),self.cap.a(self.layer).clone()
         a[rows] = self._padded(x, rows).to(a.dtype)
-        with self.cap.given(self.layer, a, torch.arange(len(a))): return self.again(*self.xb)
+        return self.again(*self.xb, within=partial(self.cap.given, self.layer, a, torch.arange(len(a))))
 
     def chances(self, pred, rows=None):
         "How far the model believes what is asked (rows, k): probabilities of classes; of what is no class the number itself, where it is positive"
