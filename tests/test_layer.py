@@ -291,3 +291,26 @@ def test_inputs_that_are_missing():
         def forward(self, pixel_values, pixel_attention_mask=None, spatial_shapes=None): return self.body(pixel_values).mean(1)
     with pytest.raises(RuntimeError) as e: cam_maps(Patches(), torch.rand(2,3,24,24))
     assert 'pixel_attention_mask, spatial_shapes' in e.value.__notes__[-1]
+
+class Xcm(nn.Module):
+    "The architecture of XCM: features of each channel by itself (2-D) and of all together (1-D), each made one map of steps, side by side in a last convolution"
+    def __init__(self, c=3, nf=16, k=9):
+        super().__init__()
+        block = lambda conv,norm,i,o,*args,**kw: nn.Sequential(conv(i, o, *args, **kw), norm(o), nn.ReLU())
+        self.two,self.one = block(nn.Conv2d, nn.BatchNorm2d, 1, nf, (1,k), padding=(0,k//2)),block(nn.Conv1d, nn.BatchNorm1d, c, nf, k, padding=k//2)
+        self.two_to_one,self.one_to_one = block(nn.Conv2d, nn.BatchNorm2d, nf, 1, 1),block(nn.Conv1d, nn.BatchNorm1d, nf, 1, 1)
+        self.last,self.head = block(nn.Conv1d, nn.BatchNorm1d, c+1, nf, k, padding=k//2),nn.Linear(nf, 2)
+    def forward(self, x):
+        two,one = self.two_to_one(self.two(x[:,None]))[:,0],self.one_to_one(self.one(x))
+        return self.head(self.last(torch.cat([two,one], 1)).mean(2))
+
+@pytest.mark.parametrize('at', [8,20,33])
+def test_two_branches_of_signals(at):
+    "XCM: the last layer of steps, proven; and where a step is planted, the map is changed there"
+    torch.manual_seed(0)
+    model,x = Xcm().eval(),torch.randn(1,3,40)
+    (name,lay), = find_layers(model, x).items()
+    assert (name,lay.grid,lay.place)==('last',(40,),'proven')
+    other = x.clone(); other[...,at] += 20
+    changed = (cam_maps(model, other, 0, method='hirescam')-cam_maps(model, x, 0, method='hirescam'))[0,0].abs().as_subclass(Tensor)
+    assert changed.argmax() in range(at-8, at+9) and changed[(torch.arange(40)-at).abs()>8].max()==0           # two convolutions of 9 steps reach 8 steps far

@@ -217,6 +217,27 @@ def test_traced_functions(name):
     traced = torch.fx.symbolic_trace(model)
     close(cam_maps(traced, x, 1, method='gradcam'), cam_maps(model, x, 1, method='gradcam').as_subclass(Tensor)[:,0])
 
+def as_onnx(model):
+    "The graph of two convolutions and a linear layer, written by hand"
+    onnx = pytest.importorskip('onnx', reason="the extra 'peers' is not installed")
+    h,weights = onnx.helper,{n.replace('.', '_'): p.detach().numpy() for n,p in model.named_parameters()}
+    conv = lambda i,x,y: h.make_node('Conv', [x,f'{i}_weight',f'{i}_bias'], [y], kernel_shape=[3,3], strides=[2,2], pads=[1]*4)
+    nodes = [conv(0, 'x', 'a'), h.make_node('Relu', ['a'], ['b']), conv(2, 'b', 'c'), h.make_node('Relu', ['c'], ['d']), h.make_node('GlobalAveragePool', ['d'], ['e']),
+             h.make_node('Flatten', ['e'], ['f'], axis=1), h.make_node('Gemm', ['f','6_weight','6_bias'], ['y'], transB=1)]
+    value = lambda n,*shape: h.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ['items',*shape])
+    graph = h.make_graph(nodes, 'chain', [value('x', 3, 32, 48)], [value('y', 5)], [onnx.numpy_helper.from_array(p, n) for n,p in weights.items()])
+    return h.make_model(graph, opset_imports=[h.make_opsetid('', 13)])
+
+def test_onnx():
+    "A graph of ONNX by way of onnx2torch: the layer and the map of the plain model"
+    onnx2torch = pytest.importorskip('onnx2torch', reason="the extra 'peers' is not installed")
+    torch.manual_seed(0)
+    model,x = nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU(), nn.Conv2d(8,16,3,2,1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16,5)).eval(),torch.randn(2,3,32,48)
+    other = onnx2torch.convert(as_onnx(model)).eval()
+    close(other(x), model(x))
+    for layer in (None,-2): close(cam_maps(other, x, 3, layer=layer), cam_maps(model, x, 3, layer=layer).as_subclass(Tensor)[:,0])
+    assert layers_table(other, x).grid.tolist()==layers_table(model, x).grid.tolist()
+
 def test_traced_concatenations():
     "What a function gives to a pooling, or to branches and functions, is the layer that was a module"
     torch.manual_seed(0)
