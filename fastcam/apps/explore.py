@@ -487,7 +487,7 @@ def _frame(a):
     said = a['predicted'] if a['p'] is None else f"{a['predicted']} {a['p']:.2f}"
     side = {True:'wrong', False:'right', None:''}[a['wrong']]
     label = ', '.join(filter(None, [a['name'], said and f'predicted {said}', a['actual'] and f"true {a['actual']}", side, a['doubt'] and f"doubtful map: {a['doubt']}"]))
-    return ft('li', ft('button', ft('canvas', width=112, height=112, aria_hidden='true'), ft('span', said or a['name'], title=a['name']), type='button', aria_label=label),
+    return ft('li', ft('button', ft('canvas', width=112, height=112, aria_hidden='true'), ft('span', said or a['name'], title=': '.join(filter(None, [a['name'], said]))), type='button', aria_label=label),
               cls=side, data_i=a['i'], data_about=_json(a))
 
 def _film(explorer, start):
