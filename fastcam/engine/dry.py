@@ -703,16 +703,21 @@ class Ways:
             for m in to: seen[i] |= seen[m]|marks.get(m, 0)
         return not any(seen[n] for n in marks if n is not None)
 
+def _ends_of(dry):
+    "Where ways may end: at the inputs and where the model cuts the gradient, or else at the first that was made of them"
+    outs = [s for s in dry.outs if s.out is not None]
+    leaves = [s.out for s in outs if s.cut and s.out.is_leaf]
+    yield [ts for _,ts,_ in dry.inputs()] + ([leaves] if leaves else [])
+    first_out = first(s.out for s in outs if s.out.requires_grad)
+    if first_out is not None: yield [[first_out]]
+
 def ways_of(
     dry, # `DryPass`
     asked # Tensors of its prediction
 ): # None where no way leads to an input, or to where the model itself cuts the gradient
     "The `Ways` from these tensors to the inputs; where these take no gradient, to the first that was made of them"
-    leaves = [s.out for s in dry.outs if s.cut and s.out is not None and s.out.is_leaf]
-    ends = [ts for _,ts,_ in dry.inputs()] + ([leaves] if leaves else [])
-    first_out = first(s.out for s in dry.outs if s.out is not None and s.out.requires_grad)
-    for way in (ends, [[first_out]] if first_out is not None else []):
-        if not (ways := Ways(asked, [[node_of(t) for t in ts] for ts in way])).ends: continue
+    for ends in _ends_of(dry):
+        if not (ways := Ways(asked, [[node_of(t) for t in ts] for ts in ends])).ends: continue
         ways.calls = [Call(s.name, type(s.module), n) for s in dry.outs if (n := ways.of(s.out)) is not None]
         return ways
 

@@ -51,21 +51,25 @@ def map_ssim(
     return ((2*mx*my+c1)*(2*cov(x,y)+c2)/((mx**2+my**2+c1)*(cov(x,x)+cov(y,y)+c2))).flatten(1).mean(1).float()
 
 # %% ../../nbs/evidence/02_sanity.ipynb #e4dd82e0
+def _times(model, xb):
+    "When each module of `model` is called last, and when it is done, by name: two dicts of numbers that grow"
+    begins,ends,t,names = {},{},itertools.count(),{m:n for n,m in model.named_modules()}
+    def begin(m, *_): begins[names[m]] = next(t)
+    def end(m, *_): ends[names[m]] = next(t)
+    hooks = [h for m in names for h in ((m, begin, 'before'), (m, end))]
+    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model), as_written(), own_hooks(hooks): model(*tuplify(xb))
+    return begins,ends
+
 def weight_stages(
     model:nn.Module, # Any model
     xb # Its input, or a tuple of its inputs
 ) -> dict: # Of lists of names as in `named_parameters`
     "Parameters of `model` by stage, 'head' first, then the stages from the last to the first, by what runs when"
-    begins,ends,t = {},{},itertools.count()
-    st,names = [o.name for o in stages(grid_layers(model, xb))],{m:n for n,m in model.named_modules()}
-    def begin(m, *_): begins[names[m]] = next(t)
-    def end(m, *_): ends[names[m]] = next(t)
-    hooks = [h for m in names for h in ((m, begin, 'before'), (m, end))]
-    with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model), as_written(), own_hooks(hooks): model(*tuplify(xb))
+    st,(begins,ends) = [o.name for o in stages(grid_layers(model, xb))],_times(model, xb)
     def when(n):
         while n and n not in begins: n = n.rpartition('.')[0]                                       # such as what is used without being called
         return begins[n]
-    if not st: st = sorted((n for m,n in names.items() if n in ends and len(m._parameters)), key=ends.get)[:-1]     # no layer keeps places: each with weights is one
+    if not st: st = sorted((n for n,m in model.named_modules() if n in ends and len(m._parameters)), key=ends.get)[:-1]     # no layer keeps places: each with weights is one
     bounds = [ends[n] for n in st]
     res = {n:[] for n in ['head', *reversed(st)]}
     for n,p in model.named_parameters():
