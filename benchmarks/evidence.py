@@ -392,7 +392,7 @@ def class_sensitivity_of(b, methods=('gradcam','layercam','gradcampp','eigencam'
     return pd.DataFrame([dict(model=b.name, method=m, yardstick='overlap of two classes', photos=len(v), mean=v.mean(), se=v.std(ddof=1)/np.sqrt(len(v))) for m,v in kept(b.work/f'classes-{size}-{n}.pt', make).items()])
 
 # ---- insertion, deletion, ROAD
-def faithfulness(b, methods=('gradcam','layercam','eigencam','random'), size=224, n=24, steps=28):
+def faithfulness(b, methods=('gradcam','layercam','random'), size=224, n=24, steps=28):
     "fastcam's own `deletion_auc` and `insertion_auc`, in an eighth of RISE's steps, and `road`, of the class predicted"
     from fastcam.evidence import deletion_auc, insertion_auc, road
     scores = partial(deletion_auc, steps=steps),partial(insertion_auc, steps=steps),road
