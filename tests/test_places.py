@@ -235,3 +235,45 @@ def test_every_other_row(n):
             return self.mix(maps.flatten(2).transpose(1,2)).mean(1)
     torch.manual_seed(0)
     with pytest.raises(ValueError, match='could not be placed'): find_layers(Snake().eval(), torch.randn(1,3,8*n,8*n), 'mix')
+
+class Conformer(nn.Module):
+    "A block of a conformer: half a feed-forward, attention, a convolution along the steps, half a feed-forward, each added to what comes in"
+    def __init__(self, d):
+        super().__init__()
+        def feed(): return nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 2*d), nn.SiLU(), nn.Linear(2*d, d))
+        self.begin,self.end,self.norm,self.att = feed(),feed(),nn.LayerNorm(d),nn.MultiheadAttention(d, 2, batch_first=True)
+        self.conv = nn.Sequential(nn.Conv1d(d, 2*d, 1), nn.GLU(1), nn.Conv1d(d, d, 7, padding=3, groups=d), nn.BatchNorm1d(d), nn.SiLU(), nn.Conv1d(d, d, 1))
+        self.before,self.out = nn.LayerNorm(d),nn.LayerNorm(d)
+    def forward(self, x):
+        x = x+self.begin(x)/2
+        q = self.norm(x)
+        x = x+self.att(q, q, q)[0]
+        x = x+self.conv(self.before(x).transpose(1, 2)).transpose(1, 2)
+        return self.out(x+self.end(x)/2)
+
+class Residual(nn.Module):
+    def __init__(self, d):
+        super().__init__()
+        self.f = nn.Sequential(nn.BatchNorm1d(d), nn.ReLU(), nn.Conv1d(d, d, 3, padding=1))
+    def forward(self, x): return x+self.f(x)
+
+@pytest.mark.parametrize('steps,features', [(50,32), (32,50), (40,40)])
+@pytest.mark.parametrize('block,first', [(Conformer,False), (Residual,True)], ids=['conformer','residual'])
+def test_residuals_of_the_input(block, first, steps, features):
+    "Blocks that hand their input on, as many features as it has: both its axes are followed to the end, and the one whose numbers are not mixed throughout is the one of the steps. A step that is changed changes its cell most"
+    torch.manual_seed(0)
+    dim = 2 if first else 1
+    model = nn.Sequential(block(features), block(features), nn.BatchNorm1d(features) if first else nn.Identity(), Mean(dim), nn.Linear(features, 4)).eval()
+    x = torch.randn(2, features, steps) if first else torch.randn(2, steps, features)
+    lay = default_layer(grid_layers(model, x))
+    assert lay.grid==(steps,) and lay.place=='proven'
+    y = x.clone()
+    y.select(dim, steps//3)[:] += 10
+    was,now = (cam_maps(model, o, 1, method='hirescam')[0,0].as_subclass(Tensor) for o in (x,y))
+    assert abs((now-was).abs().argmax().item()-steps//3)<2
+
+class Mean(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.dim = dim
+    def forward(self, x): return x.mean(self.dim)

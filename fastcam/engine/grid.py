@@ -388,8 +388,8 @@ def centers(
 _drowned = '. Random weights can drown what a cell holds of its own place: ask the trained model, or an earlier layer'
 
 class Look:
-    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), at which of the inputs (`source`) and along which of its `axes`; how the picture is `moved`, if it is"
-    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., dead=0, flat=False, moved=''): store_attr()
+    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), how much is each one's `own`, at which of the inputs (`source`) and along which of its `axes`; how the picture is `moved`, if it is"
+    def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., own=0., dead=0, flat=False, moved=''): store_attr()
     @property
     def passed(self): return self.correlation>=self.least and self.error<(.15 if self.n>6 else .12)
     @property
@@ -469,7 +469,7 @@ def _hit(d, cells, grid, reach=0):
     def own(e, c): return e[tuple(patch(i, n, g) for i,n,g in zip(c, e.shape, grid))].sum()
     return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
 
-_Way = collections.namedtuple('_Way', 'source axes apart flat seen center width live')    # `seen` is where the picks look, `live` which of them look at anything
+_Way = collections.namedtuple('_Way', 'source axes apart flat all seen center width live')    # `all` is where the picks look, `seen` where others do not, `live` which of them look at anything
 
 def _look(l, picks, way):
     "What is seen of layout `l` one way"
@@ -487,7 +487,7 @@ def _look(l, picks, way):
     res = Look(l, *judged, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
     if not res.passed and not row: res.moved = how_moved(way.center[nums], said)
     if not res.passed: return res
-    res.hit = _hit(way.seen[nums], cells, l.grid)
+    res.hit,res.own = (_hit(d[nums], cells, l.grid) for d in (way.seen, way.all))
     return res if _hit(way.seen[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
 
 def judge(
@@ -501,7 +501,7 @@ def judge(
             for axes,apart in itertools.product(place_axes(g.shape[2:], nd), (False,True)):
                 d = contrast(g[:,0].double(), axes, apart).cpu()
                 center = centers(d)
-                ways.append(_Way(source, axes, apart, g.ndim>4, d, center, widths(d, center), g.flatten(1).any(1).cpu()))
+                ways.append(_Way(source, axes, apart, g.ndim>4, placed(g[:,0].double(), axes).cpu(), d, center, widths(d, center), g.flatten(1).any(1).cpu()))
     res = []
     for l in picks.layouts:
         looks = [Look(l), *[_look(l, picks, way) for way in ways]]
@@ -522,7 +522,9 @@ def best_look(
     least = min((o.error for o in good), default=0)
     near = [o for o in good if o.error<=least+.03]
     plain = [o for o in near if not o.layout.front+o.layout.back]
-    return max(plain or near, key=lambda o: (-o.dead, o.hit), default=None)
+    # along two axes of a signal that a residual hands on: features are mixed throughout, and steps less
+    by_axis = most==1 and len({(o.source,o.axes) for o in plain or near})>1
+    return max(plain or near, key=lambda o: (-o.dead, o.own if by_axis else o.hit), default=None)
 
 # %% ../../nbs/engine/01_grid.ipynb #0e636b34
 def local(
