@@ -8,7 +8,7 @@ __all__ = ['TensorCAM']
 # %% ../nbs/00_core.ipynb #f32a6c8a
 from fastai.vision.all import *
 from scipy import ndimage
-import re
+import numbers, re
 
 # %% ../nbs/00_core.ipynb #2a56b92e
 _modes = {1:'linear', 2:'bilinear', 3:'trilinear'}
@@ -32,6 +32,8 @@ def normalize(self:TensorCAM,
 ):
     "Scaled to 0..1 (with `relu=False` to -1..1). Zero stays zero, NaN stays NaN, and a map with nothing to show stays 0 everywhere"
     if scale not in ('image','shared'): raise ValueError(f"`scale` is {scale!r}, expected 'image' or 'shared'")
+    if not (isinstance(clip, numbers.Real) and 0<clip<=1):
+        raise ValueError(f"`clip` is {clip!r}: expected a quantile of the values, above 0 and up to 1, such as .99")
     x = self.relu() if relu else self
     each = x.abs().as_subclass(Tensor).float().nan_to_num(0., np.inf).flatten(-self.nd if scale=='image' else 0)
     top = each.amax(-1)

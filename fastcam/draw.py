@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['wrong_color', 'room_of', 'in_lines', 'titled', 'edged', 'chosen_slices', 'strongest_slices', 'Montage', 'faded',
-           'stretched', 'Plotted', 'sampling_rate', 'as_picture', 'Laid', 'shaded', 'title_size', 'axes_grid',
-           'close_figure', 'loose_row', 'loose_axes', 'noted', 'add_colorbar', 'Box', 'Panel', 'show_panels', 'as_rgb',
-           'overlaid', 'Colored', 'legend', 'plot_lines', 'WordPanel', 'word_axes', 'display_html', 'frames',
-           'Animation', 'save_mp4']
+           'stretched', 'Plotted', 'sampling_rate', 'as_picture', 'Laid', 'shaded', 'title_size', 'check_axes',
+           'axes_grid', 'close_figure', 'loose_row', 'loose_axes', 'noted', 'add_colorbar', 'Box', 'Panel',
+           'show_panels', 'as_rgb', 'overlaid', 'Colored', 'legend', 'plot_lines', 'WordPanel', 'word_axes',
+           'display_html', 'frames', 'Animation', 'save_mp4']
 
 # %% ../nbs/01_draw.ipynb #a1b889d1
 from fastai.vision.all import *
 from .core import *
 from matplotlib.animation import FFMpegWriter
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize as ColorScale
+from matplotlib.colors import Colormap, ListedColormap, Normalize as ColorScale
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.font_manager import FontProperties
@@ -24,7 +24,7 @@ from matplotlib.textpath import text_to_path
 from base64 import b64encode
 from functools import cached_property
 from html import escape
-import copy, io, itertools, re, warnings
+import copy, io, itertools, numbers, re, warnings
 
 # %% ../nbs/01_draw.ipynb #5a1de0f1
 _bar_pt = 90                                          # width of a color bar, with its words, in points
@@ -215,7 +215,7 @@ def _edge_lines(ctx):
 def _outlined(ctx, x, at, top):
     "Lines around what reaches the shares `at` of `top`, of the largest value if None, on the map `x` (height, width) that is the last picture on `ctx`"
     at = [.5 if at is True else at] if isinstance(at, (bool,int,float)) else list(at)
-    if bad := [o for o in at if not 0<o<1]: raise ValueError(f"`contour` is {bad[0]!r}: expected shares of the largest value, above 0 and below 1, such as .5")
+    if bad := [o for o in at if not (isinstance(o, numbers.Real) and 0<o<1)]: raise ValueError(f"`contour` is {bad[0]!r}: expected shares of the largest value, above 0 and below 1, such as .5")
     if not ctx.get_images(): return                                                            # over a mesh
     im,x = ctx.get_images()[-1],x.as_subclass(Tensor)
     f = max(1, 128//max(x.shape))                                                              # as smooth as it is drawn
@@ -227,6 +227,11 @@ def _outlined(ctx, x, at, top):
     h,w = x.shape
     xs,ys = x0+(np.arange(w)+.5)*(x1-x0)/w,y0+(np.arange(h)+.5)*(y1-y0)/h
     with _axes_kept(ctx): ctx.contour(xs, ys, np.ma.masked_invalid(x), levels=sorted(o*top for o in at), colors='w', linewidths=1).set_path_effects(edged('k', .75))
+
+def _check_colors(cmap, alpha):
+    "The error for what is no color map, and for words that are no way to cover a picture"
+    if not isinstance(cmap, (str,Colormap)): raise TypeError(f"`cmap` is {cmap!r}: expected the name of a color map, such as 'magma'")
+    if isinstance(alpha, str) and alpha!='heat': raise ValueError(f"`alpha` is {alpha!r}: expected 'heat', or a number of 0..1")
 
 @patch
 def show(self:TensorCAM,
@@ -247,6 +252,7 @@ def show(self:TensorCAM,
     ends = {} if scale is None else dict(vmin=0. if relu else -1., vmax=1.)
     laid = self._laid(ctx)
     kwargs = {**self._show_args, **laid, **ends, **kwargs}
+    _check_colors(kwargs['cmap'], kwargs['alpha'])
     if kwargs['alpha']=='heat': kwargs.update(cmap=faded(kwargs['cmap'], relu=relu), alpha=None)
     if 'interpolation' in laid: kwargs['interpolation'] = laid['interpolation']                # lanes have nothing between them
     x,mesh = self._as_image(x, ctx, slices),None if ctx is None else first(ctx.collections, risinstance(QuadMesh))
@@ -419,6 +425,20 @@ def title_size(
     "Titles that are drawn in this block have letters of this size"
     with plt.rc_context({'axes.titlesize':points}): yield
 
+def check_axes(
+    nrows=None, # Rows of axes
+    ncols=None, # Columns of axes
+    figsize=None # Size of the figure in inches
+):
+    "The error for a figure that cannot be: TypeError for what are no numbers, ValueError for numbers that are too small"
+    for k,n in dict(nrows=nrows, ncols=ncols).items():
+        if n is None or isinstance(n, numbers.Integral) and n>=1: continue
+        raise (ValueError if isinstance(n, numbers.Integral) else TypeError)(f"`{k}` is {n!r}: expected a whole number, 1 or more, or None")
+    if figsize is None: return
+    said = f"`figsize` is {figsize!r}: expected (width, height) in inches"
+    if not (hasattr(figsize, '__len__') and len(figsize)==2 and all(isinstance(o, numbers.Real) for o in figsize)): raise TypeError(said)
+    if not all(0<o<math.inf for o in figsize): raise ValueError(f"{said}, both above 0")
+
 def axes_grid(
     nrows, # Rows of axes
     ncols, # Columns of axes
@@ -539,6 +559,12 @@ def _headed(panels, ctxs, size):
     size = min((_in_room(ctx, p.title, size)[1] for p,ctx in drawn), default=size)
     for p,ctx in drawn: p.head(ctx, size)
 
+def _as_axes(ctxs):
+    "Axes, in whatever they are held, as a list; TypeError for what is none"
+    ctxs = list(np.array(ctxs, dtype=object).ravel())
+    if bad := [o for o in ctxs if not hasattr(o, 'set_title')]: raise TypeError(f"`ctxs` holds {bad[0]!r}: expected axes, such as `plt.subplots(1, 3)[1]`")
+    return ctxs
+
 def show_panels(
     panels, # List of `Panel`; axes stay empty for one that is None
     ctxs=None, # Axes to draw on, in a list or an array
@@ -552,11 +578,12 @@ def show_panels(
     **kwargs # For `Panel.draw`
 ) -> list: # Of axes
     "Draw each of the panels on axes of its own"
+    check_axes(nrows, ncols, figsize)
     mine = ctxs is None
     free = mine and figsize is None
     if free: ncols,figsize = _size_for(panels, ncols, nrows)
     if mine: ctxs = get_grid(len(panels), nrows=nrows, ncols=ncols, figsize=figsize, layout='constrained')
-    ctxs = list(np.ravel(ctxs))
+    ctxs = _as_axes(ctxs)
     try:
         if len(ctxs)<len(panels):
             raise ValueError(f"There are {len(ctxs)} axes for {ifnone(said, 'the panels')}: {len(panels)} are needed" +

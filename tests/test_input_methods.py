@@ -134,7 +134,7 @@ def test_whole_numbers():
     near(cam_maps(model, x, 1, method='occlusion', window=4), cam_maps(model.net, x.float()/255, 1, method='occlusion', window=4).as_subclass(Tensor))
     with pytest.raises(ValueError, match='whole numbers'): cam_maps(model, x, 1, method='ig')
 
-@pytest.mark.parametrize('kw,said', [(dict(method='occlusion', window=0), 'window'), (dict(method='occlusion', window=(2,2,2)), '2 of them'), (dict(method='occlusion', stride=1.5), 'stride'),
+@pytest.mark.parametrize('kw,said', [(dict(method='occlusion', window=0), 'window'), (dict(method='occlusion', window=1000), 'the same everywhere'), (dict(method='occlusion', window=(2,2,2)), '2 of them'), (dict(method='occlusion', stride=1.5), 'stride'),
                                      (dict(method='ig', steps=0), 'steps'), (dict(method='rise', cells=(1,)), 'cells')])
 def test_wrong_choices(kw, said):
     with pytest.raises(ValueError, match=said): cam_maps(picture_net(), random_input(1,3,18,14), 1, **kw)

@@ -767,7 +767,7 @@ def test_a_methods_own_words(learn):
 # ---- what takes long is checked before it begins
 late = dict(methods=(dict(methods=['gradcam','gradcma']), "'gradcam'", 'metrics best sanity localize'), layers=(dict(layers=[-1,'0.99']), "no layer '0.99'", 'metrics best'), layer=(dict(layer='0.99'), "no layer '0.99'", 'sanity summary concepts localize'),
     target=(dict(target='levle'), "'level'", 'metrics best sanity summary localize'), keyword=(dict(eigne=1), 'eigne', 'metrics best sanity summary localize'), k=(dict(k=999), '999', 'concepts'), half=(dict(k=1.5), '1.5', 'concepts'),
-    border=(dict(border=.6), 'border', 'summary'), truth=(dict(truth=[1]), '1 truths for 12 items', 'summary localize'), kind=(dict(truth=3), 'a int', 'summary localize'), none=(dict(truth=None), 'no boxes', 'localize'), max_n=(dict(max_n=1), 'One item', 'best'))
+    border=(dict(border=.6), 'border', 'summary'), truth=(dict(truth=[1]), '1 truths for 12 items', 'summary localize'), kind=(dict(truth=3), 'an int', 'summary localize'), none=(dict(truth=None), 'no boxes', 'localize'), max_n=(dict(max_n=1), 'One item', 'best'))
 @pytest.mark.parametrize('what,name', [(k,n) for k,(_,_,ns) in late.items() for n in ns.split()])
 def test_nothing_dear_before_the_refusal(learn, what, name):
     kw,said,_ = late[what]
@@ -904,11 +904,35 @@ def test_no_half_drawn_figure(kw):
     (lambda l: l.sanity_check(methods=[]), ValueError, 'methods'),
     (lambda l: l.cam(files[:2]).localize([[10,10,20,20]]*2), TypeError, 'TensorBBox.create'),
     (lambda l: l.cam(files[:2]).localize({files[0]:1, files[1]:2}), TypeError, 'a dict'),
-    (lambda l: l.cam_summary(truth=3), TypeError, 'a int'),
+    (lambda l: l.cam_summary(truth=3), TypeError, 'an int'),
     (lambda l: l.cam(f, smooth='tta', samples=8), TypeError, "with smooth 'tta' takes"),
+    (lambda l: l.cam(torch.rand(3,48,48)*3), ValueError, '0..1 or 0..255'),
+    (lambda l: l.concepts(files[:2], n=0), TypeError, 'how many concepts is `k=`'),
+    (lambda l: l.cam_metrics(files[:2], methods=[]), ValueError, '`methods` is empty'),
+    (lambda l: CAMFilm([]), ValueError, '`items` is empty'),
+    (lambda l: Interpretation.from_learner(l).show_cam('a'), TypeError, "`idxs` holds 'a'"),
+    (lambda l: l.explore_cams('nope.png'), ValueError, 'The only item cannot be read'),
+    (lambda l: l.cam().where(error='yes'), TypeError, "'yes'"),
+    (lambda l: l.cam().where(health='nonsense'), ValueError, "'nonsense'"),
+    (lambda l: l.cam().where(prob=(.9,.1)), ValueError, 'the lowest and the highest'),
+    (lambda l: l.cam().where(prob=(2,3)), ValueError, 'the lowest and the highest'),
+    *[(lambda l, kw=kw: l.show_cam(files[:2], **kw), error, said) for kw,error,said in [
+        (dict(alpha='a'), ValueError, "`alpha` is 'a'"), (dict(cmap=3), TypeError, '`cmap` is 3'), (dict(contour='x'), ValueError, "`contour` is 'x'"), (dict(ctxs=3), TypeError, '`ctxs` holds 3'),
+        (dict(eigen='x'), TypeError, "`eigen` is 'x'"), (dict(eigen_smooth=True), TypeError, "Close matches: 'smooth', 'eigen'"),
+        *[(dict(method=m), ValueError, f'The nearest here is {near!r}') for m,near in dict(IntegratedGradients='ig', GradientShap='ig', DeepLift='ig', Saliency='inputgrad', LayerGradCam='gradcam').items()],
+        (dict(clip=500), ValueError, '`clip` is 500'), (dict(clip=-3), ValueError, '`clip` is -3'), (dict(clip='a'), ValueError, "`clip` is 'a'"),
+        (dict(figsize=(0,1)), ValueError, 'both above 0'), (dict(figsize=(-3,3)), ValueError, 'both above 0'), (dict(figsize='ab'), TypeError, "`figsize` is 'ab'"),
+        (dict(ncols=0), ValueError, '`ncols` is 0'), (dict(nrows=-2), ValueError, '`nrows` is -2'), (dict(nrows='a'), TypeError, "`nrows` is 'a'"), (dict(ncols=2.5), TypeError, '`ncols` is 2.5')]],
 ], ids=lambda o: o if isinstance(o, str) else '')
 def test_said_in_words(call, error, said):
     with pytest.raises(error, match=re.escape(said)): call(shared())
+
+@pytest.mark.parametrize('x,said', [(torch.rand(3,48,48), r'(3, 48, 48): expected a batch'), (torch.rand(1,1,48,48), 'of 1 channels: the model\'s first convolution takes 3'),
+    (torch.zeros(1,3,48,48, dtype=torch.uint8), 'torch.uint8, and the model\'s weights are torch.float32'), (torch.rand(1,3,48,48).double(), 'try `xb.to(torch.float32)`')], ids=['batch','channels','uint8','double'])
+def test_notes_about_the_input(x, said):
+    "The error stays what it was, and says in one note what may be wrong with the input"
+    with pytest.raises(RuntimeError) as e: cam_maps(small_net(), x)
+    assert len(e.value.__notes__)==1 and said in e.value.__notes__[0]
 
 def test_truth_of_any_list():
     "One for each item: a list, a column of a DataFrame, or what has a length and gives them by number"

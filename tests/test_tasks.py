@@ -80,7 +80,7 @@ def test_no_vocab():
     assert len(cams.where(error=True))==sum(a!=b for a,b in zip(cams.predicted, cams.actuals)) and len(cams.where(predicted=cams.predicted[0]))
     one = Learner(learn.dls, pooled(1), loss_func=BCEWithLogitsLossFlat())
     assert one.cam(dl=[(x, tensor([0,1]*3))]).predicted==[None]*6                                     # one output is no class
-    with pytest.raises(TypeError, match='Tensor with a int.*with its target'): learn.cam((x[0], 1))
+    with pytest.raises(TypeError, match='Tensor with an int.*with its target'): learn.cam((x[0], 1))
     with pytest.raises(ValueError, match='empty'): learn.cam([])
 
 # ---- several labels

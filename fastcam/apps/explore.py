@@ -249,6 +249,7 @@ def _check(self:Explorer):
     "Are the items pictures? Asked of the first one, before the model is"
     if not self.n: return
     b = self.fixed[0] if self.dl is None else self._read([0]).get(0)
+    if b is None and self.n==1: raise ValueError(f"The only item cannot be read: {self.bad[0]}")
     if b is None: return                                                          # it cannot be read, which the page says
     shape = tuple(b[self._inp(b)][0].shape)
     if len(shape)!=3:

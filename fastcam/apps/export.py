@@ -642,7 +642,7 @@ def _left_out(path, sizes, n_shards):
 # %% ../../nbs/apps/00_export.ipynb #a9ff152c
 def _check_path(path):
     if isinstance(path, (str,Path)): return
-    raise TypeError(f"`path` is a {type(path).__name__}, and comes first: the folder for the maps, as in "
+    raise TypeError(f"`path` is {kind_of(path)}, and comes first: the folder for the maps, as in "
                     "`learn.export_cams('maps', files)`")
 
 def _check_settings(path, fuse, dtype, shard):

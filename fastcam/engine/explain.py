@@ -431,6 +431,15 @@ def _also_taken(model, xb):
     "Inputs of `model` beside those given, by the words of its `forward`: masks, and the shapes of pictures that are given as patches"
     return [n for n in list(inspect.signature(model.forward).parameters)[len(xb):] if re.search('mask|shape|coord|grid_thw', n)]
 
+def _about_input(model, x):
+    "What may be wrong with the input `x` of a model that failed: its axes, its channels, its dtype; only a model that begins with convolutions says so"
+    shape,conv = tuple(x.shape),first(o for o in model.modules() if isinstance(o, nn.modules.conv._ConvNd))
+    axes = ifnone(getattr(conv, 'weight', None), x).ndim
+    if x.ndim==3 and x.is_floating_point() and (conv is None or axes>3):
+        yield f"`xb` is {shape}: expected a batch (batch, channels, *size); of one picture it is `x[None]`. The error above speaks of an item of it, with an axis for the batch"
+    elif conv is not None and x.ndim==axes and x.shape[1]!=conv.in_channels: yield f"`xb` is {shape}, of {x.shape[1]} channels: the model's first convolution takes {conv.in_channels}"
+    if conv is not None and x.dtype!=(w := conv.weight).dtype: yield f"`xb` is {x.dtype}, and the model's weights are {w.dtype}: try `xb.to({w.dtype})`" + ('' if x.is_floating_point() else ', scaled and normalized as for training')
+
 def _maps_of(model, xb, explain):
     "The maps of an `Explainer` for a batch, by layer"
     with alone(model), torch.inference_mode(False), torch.no_grad(), own_random(), evaluating(model) as mods:
@@ -439,8 +448,7 @@ def _maps_of(model, xb, explain):
                 cap(*xb)
                 o,maps = explain.maps(cap, range(n_items(xb)))
         except Exception as e:
-            if xb[0].ndim==3 and xb[0].is_floating_point():
-                e.add_note(f"`xb` is {tuple(xb[0].shape)}: expected a batch (batch, channels, *size); of one picture it is `x[None]`")
+            for o in _about_input(model, xb[0]): e.add_note(o)
             if (more := _also_taken(model, xb)) and not isinstance(e, ValueError): e.add_note(f"This model also takes {', '.join(more)}: if it needs them, `xb` is a tuple of its inputs, as its processor makes them")
             raise
         keep = o.idx!=-2

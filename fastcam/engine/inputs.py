@@ -101,12 +101,17 @@ def _ig(o,
 # %% ../../nbs/engine/11_inputs.ipynb #6c766b1b
 _windows_across,_cells_across = {1:8, 2:8, 3:5},{1:16, 2:8, 3:4}
 
-def _per_axis(n, what, size):
+def _per_axis(n, what, size, cut=True):
     "`n`, a number or one for each axis of `size`, checked"
     ns = tuple(n) if is_listy(n) else (n,)*len(size)
     if len(ns)!=len(size) or any(not isinstance(i, numbers.Integral) or i<1 for i in ns):
         raise ValueError(f"`{what}` is {n!r}: expected a whole number of cells, or {len(size)} of them, one for each axis of the input {tuple(size)}")
-    return tuple(min(i, s) for i,s in zip(ns, size))
+    return tuple(min(i, s) for i,s in zip(ns, size)) if cut else ns
+
+def _covers_less(window, size):
+    "ValueError for a `window` larger than all of an input of this `size`"
+    if all(w>s for w,s in zip(_per_axis(window, 'window', size, cut=False), size)):
+        raise ValueError(f"`window` is {window!r} and the input {size}: nothing would be left, and the map would be the same everywhere; expected a smaller window")
 
 def input_windows(
     size, # Of the input
@@ -148,6 +153,7 @@ def _occlusion(o,
     "What is lost without a part of the input; no gradients"
     a,text = o.a,o.of_words
     size = tuple(a.shape[2:])
+    if not text and window is not None: _covers_less(window, size)
     window = _per_axis(ifnone(window, [1 if text else max(1, round(s/_windows_across.get(len(size), 5))) for s in size]), 'window', size)
     stride = _per_axis(ifnone(stride, [max(1, w//2) for w in window]), 'stride', size)
     if any(d>w for d,w in zip(stride, window)): raise ValueError(f"`stride` is {stride} and `window` {window}: cells between the windows would never be asked about; expected no more than the window")

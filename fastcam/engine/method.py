@@ -366,20 +366,25 @@ def cam_methods() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=['method','paper','gradients','further passes','keywords','what for']).set_index('method')
 
 # %% ../../nbs/engine/08_method.ipynb #96862a97
+# names that captum has
+_elsewhere = {**dict.fromkeys(('integratedgradients','gradientshap','deeplift','deepliftshap','kernelshap','shapleyvaluesampling'), 'ig'), **dict.fromkeys(('saliency','vanilla'), 'inputgrad'),
+              **dict.fromkeys(('featureablation','featurepermutation'), 'occlusion'), 'deconvolution':'guidedbackprop', 'layergradcam':'gradcam', 'guidedgradcam':'gradcam', 'noisetunnel':'smoothgrad'}
+
 def named_choice(what, x, names):
     "The function that `x` stands for in `names`"
     if callable(x): return x
     if isinstance(x, str):
         plain = x if x in names else x.lower().replace('++','pp').replace('-','').replace('_','')       # 'Grad-CAM++' is 'gradcampp'
         if plain in names: return names[plain]
-        raise ValueError(f"There is no {what} {x!r}. {close_matches(x, names)}")
+        near = _elsewhere.get(plain)
+        raise ValueError(f"There is no {what} {x!r}. {f'The nearest here is {near!r}' if near in names else close_matches(x, names)}")
     raise TypeError(f"`{what}` is {x!r}: expected a name such as {first(names)!r}, or a function")
 
 def _keywords(f): return list(inspect.signature(f).parameters.values())
 
 def _close_keywords(k, names):
     "Those of `names` that `k` may be a slip of the pen for, or is a word of"
-    return list(dict.fromkeys(difflib.get_close_matches(k, names, n=3, cutoff=.7)+[o for o in names if k in o.split('_')]))
+    return list(dict.fromkeys(difflib.get_close_matches(k, names, n=3, cutoff=.7)+[o for o in names if k in o.split('_') or o in k.split('_')]))
 
 def method_takes(
     method=None, # A registered name, or a function of a `Pass`; Grad-CAM if None
@@ -428,6 +433,7 @@ def as_method(
     "The function of a `Pass` that these stand for; ValueError for an unknown name, TypeError for a keyword that nothing takes"
     method = ifnone(method, 'gradcam')
     f,said = named_choice('method', method, _methods),_said('method', method)
+    if isinstance(method, str) and kwargs.get('eigen', False) not in (True,False): raise TypeError(f"`eigen` is {kwargs['eigen']!r}: expected True or False")
     if smooth is None:
         if kwargs: _check_keywords(kwargs, _keywords(f)[1:], said)
         return partial(f, **kwargs)

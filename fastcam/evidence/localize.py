@@ -182,7 +182,7 @@ def _targets(cams):
 def _each_truth(truth, n):
     if isinstance(truth, pd.Series): truth = list(truth)
     if isinstance(truth, (str,dict,set)) or not hasattr(truth, '__len__') or not hasattr(truth, '__getitem__'):
-        raise TypeError(f"`truth` is a {type(truth).__name__}: expected a function of an item, or a list with one for each item")
+        raise TypeError(f"`truth` is {kind_of(truth)}: expected a function of an item, or a list with one for each item")
     if n is not None and len(truth)!=n: raise ValueError(f"There are {len(truth)} truths for {n} items: give one for each, or a function of an item")
     return truth
 

@@ -686,6 +686,7 @@ def cam_metrics(self:Learner,
     **kwargs # For `cam_maps`: `fuse`, `smooth`, `rule`
 ) -> pd.DataFrame: # A row for each method (and layer); columns (metric, 'mean') and (metric, 'se'), then n, passes and seconds
     "How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs"
+    if not len(as_list(methods)): raise ValueError("`methods` is empty: there is nothing to measure")
     metrics = list(_metrics) if metrics is None else metrics
     methods = [*(m for m in as_list(methods) if m!='random'), 'random']
     layers = as_list('input' if layers is None and of_input(methods) else layers)

@@ -48,7 +48,7 @@ class CAMSummary:
         items, # DataFrame: item, file, class, border, outside, area (of the outside), distance from the class's mean
         border # Width of the border
     ): store_attr()
-    def __repr__(self): return f"{len(self.means)} classes, {len(self.cams)} items; the border is {self.border_area:.0%} of the picture\n{self.df.round(3)}"
+    def __repr__(self): return f"{len(self.means)} class{'es'*(len(self.means)!=1)}, {len(self.cams)} item{'s'*(len(self.cams)!=1)}; the border is {self.border_area:.0%} of the picture\n{self.df.round(3)}"
     def _repr_html_(self): return self.df.to_html(float_format='%.3f')
 
     @property

@@ -169,6 +169,7 @@ def _named(self:CAMs, what, vals, names):
 @patch
 def _wrong(self:CAMs, error):
     "The predicted and the true class of each item, and whether they differ, or not if `error` is False"
+    if not isinstance(error, (bool,np.bool_)): raise TypeError(f"`error` is {error!r}: expected True for wrong predictions, or False for right ones")
     if self.actuals is None or None in self.predicted:
         raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
     true = self.actuals
@@ -178,13 +179,22 @@ def _wrong(self:CAMs, error):
 @patch
 def _between(self:CAMs, prob):
     "The probabilities of each item, and whether the first lies between those of `prob`"
-    if not (is_listy(prob) and len(prob)==2):
+    if not (is_listy(prob) and len(prob)==2 and 0<=prob[0]<=prob[1]<=1):
         raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
     return self.probs,lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1]
+
+_doubts = 'blank','dead layer','class token only','zero gradient','NaN','negative','flat','incomplete','saturated','not seen'
 
 def _is_well(health, o):
     "Are all maps well, or does one of their doubts begin as asked?"
     return not any(o)==health if isinstance(health, bool) else any(h.startswith(health) for h in o)
+
+@patch
+def _doubted(self:CAMs, health):
+    "The health of each item; ValueError where no doubt is known that begins as asked"
+    here = {h for o in self.health for h in o if h}
+    if isinstance(health, bool) or isinstance(health, str) and any(o.startswith(health) or health.startswith(o) for o in (*_doubts,*here)): return self.health
+    raise ValueError(f"`health` is {health!r}: expected True, False, or how the health of a map begins: {', '.join(map(repr, _doubts))}")
 
 @patch
 def where(self:CAMs,
@@ -202,7 +212,7 @@ def where(self:CAMs,
         if names is not None: keep(*self._named(what, vals, L(names)))
     if error is not None: keep(*self._wrong(error))
     if prob is not None: keep(*self._between(prob))
-    if health is not None: keep(self.health, partial(_is_well, health))
+    if health is not None: keep(self._doubted(health), partial(_is_well, health))
     return self[ok]
 
 # %% ../../nbs/learner/03_cams.ipynb #8b6ec50f

@@ -47,6 +47,7 @@ class CAMFilm(Callback):
         **kwargs # For the method and `smooth`
     ):
         if every!='epoch' and not (isinstance(every, int) and every>0): raise ValueError(f"`every` is {every!r}: expected 'epoch', or a number of batches")
+        if isinstance(items, (list,tuple,L)) and not len(items): raise ValueError("`items` is empty: there is nothing to watch")
         if fuse is None: raise ValueError("`fuse=None` makes a map for each layer, and a film has one: give one `layer`, or a way to `fuse` several")
         check_method(method, smooth, **kwargs)                       # a wrong one is found now
         self.every,self.target,self.layer,self.src = every,target,layer,dict(items=items, dl=dl, ds_idx=ds_idx, n=max_n)
@@ -169,6 +170,8 @@ def _made(self:CAMFilm):
 @patch
 def _drawn(self:CAMFilm, max_n=4, ncols=None, figsize=None, dpi=80, scale='image', relu=None, colorbar=False, **kwargs):
     "Generator: one figure, drawn anew for each frame"
+    check_max_n(max_n)
+    check_axes(None, ncols, figsize)
     cams = [c[:max_n] for c in self._made()]
     n,k,relu = len(cams[0]),max(c.n_columns for c in cams),ifnone(relu, not cams[0].signed)
     bar = colors_mean(cams, relu, scale=='image') if colorbar else ''

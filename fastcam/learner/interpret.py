@@ -106,6 +106,7 @@ class _PredictedAndActual(Several):
 @patch
 def _dl_of(self:Interpretation, idxs):
     "The items `idxs`, read as `Interpretation.__getitem__` reads them"
+    if bad := [i for i in idxs if not hasattr(i, '__index__')]: raise TypeError(f"`idxs` holds {bad[0]!r}: expected positions, such as `interp.top_losses(9)[1]`")
     if bad := [i for i in idxs if not -len(self.dl.items)<=i<len(self.dl.items)]:
         raise IndexError(f"There is no item {bad[0]}: `dl` holds {len(self.dl.items)}")
     of = lambda items: getattr(items, 'iloc', L(items))[idxs]

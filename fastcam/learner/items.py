@@ -87,6 +87,8 @@ def _bits8(a, whole):
     if not (a.min()>=0 and a.max()<=255):
         raise ValueError(f"A picture of {a.shape[-1]} bands has values 0..255: divide those of 16 bits by 257" if whole else
                          "A picture's values are 0..1 or 0..255. For a batch that is normalized already, use `dl=[(xb,)]`")
+    if not whole and 1.1<a.max()<10 and (a!=a.round()).any():
+        raise ValueError(f"A picture's values are 0..1 or 0..255, and these reach {a.max():.3g}: neither. For a batch that is normalized already, use `dl=[(xb,)]`")
     return (a if whole or a.max()>1 else a*255).round().astype(np.uint8)
 
 def _to_pil(a, mode):
@@ -237,7 +239,7 @@ def _no_pair(o):
     if isinstance(x, Tensor) and isinstance(y, Tensor) and x.ndim>3 and 0<y.ndim<3 and len(x)==len(y):
         raise TypeError(f"What is given begins with {tuple(x.shape)} and ends with {tuple(y.shape)}: this is a batch, which goes into `dl=[batch]`")
     if isinstance(x, (Image.Image,Tensor)) and (isinstance(y, numbers.Number) or isinstance(y, TensorBase|Tensor) and not y.ndim):
-        raise TypeError(f"What is given is a {type(x).__name__} with a {type(y).__name__}, as an item of a dataset is, with its target: give the first of "
+        raise TypeError(f"What is given is {kind_of(x)} with {kind_of(y)}, as an item of a dataset is, with its target: give the first of "
                         "the two, its file, such as `learn.dls.valid_ds.items[0]`, or its place by `dl=`")
 
 def _many(items):
@@ -261,7 +263,7 @@ class ItemReader:
     def check(self, o):
         "TypeError for what these DataLoaders cannot read"
         if isinstance(o, self.types): return
-        raise TypeError(f"An item is a {type(o).__name__}, {' '.join(repr(o).split())[:60]}: these DataLoaders read "
+        raise TypeError(f"An item is {kind_of(o)}, {' '.join(repr(o).split())[:60]}: these DataLoaders read "
                         f"{', '.join(dict.fromkeys(t.__name__ for t in self.types))}; another DataLoader, or batches, go into `dl=`")
 
     def files(self, o):
