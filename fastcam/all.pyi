@@ -307,7 +307,7 @@ class Interpretation(_Interpretation):
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
         - nrows: Rows of the grid
         - ncols: Columns of the grid; several targets give a column each
@@ -329,7 +329,7 @@ class Interpretation(_Interpretation):
         
         - k: Number of losses to plot, or which of them
         - largest: Sort losses by largest or smallest
-        - heatmap: Draw maps: of the predicted and the actual class side by side, where an item has one class; else of what the task asks for
+        - heatmap: Draw maps, where an item has one class of the predicted and the actual one side by side, or of the runner-up where these are the same; else of what the task asks for
         - target: What: if None what the task asks for, see `task_target`, such as the predicted class; a class or index; a list, one column each; indices (n,) or (n,k); a `Target` such as `TopK(3)`; a function of the prediction
         - layer: Where: the last that makes a good map if None, of texts their words; 'input' is the input itself; -2 is a stage earlier; a name, a module; a list of these; see `cam_layers`
         - method: How: the name of a method, or a function of a captured pass; what the task asks for if None: Grad-CAM, and where the answer belongs to a place what is best there
@@ -338,7 +338,7 @@ class Interpretation(_Interpretation):
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
         - nrows: Rows of the grid
         - ncols: Columns of the grid; several targets give a column each
@@ -386,7 +386,7 @@ class ClassificationInterpretation(_ClassificationInterpretation, Interpretation
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained"""
     def __getattr__(self, name: str) -> Any: ...
 class Learner(_Learner):
     def explore_cams(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, *, port: Any = 0, host: Any = None, name: Any = None, height: Any = 860): r"""Touch the picture, and the model answers: a page to look at maps by class, layer and method, to hide a part and ask again
@@ -449,7 +449,7 @@ cams = load_cams('maps')                              # needs no learner
         - smooth: Average over variants of the input: 'tta' (flips and gains), 'noise', 'scales' (several sizes and flips), 'windows', a function
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained"""
     def cam_metrics(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, metrics: Any = None, target: Any = None, max_n: Any = 32, quick: Any = True, bs: Any = 16, **kwargs) -> DataFrame: r"""How faithful, stable and simple maps are, by method and layer: mean and standard error over items, with what a map costs
         
         - items: See `Learner.cam`
@@ -503,7 +503,7 @@ cams = load_cams('maps')                              # needs no learner
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained"""
     def concepts(self, items: Any = None, k: Any = 4, layer: Any = None, dl: Any = None, ds_idx: Any = 1, max_n: Any = None) -> Concepts: r"""Factor the layer's activations over the items into `k` concepts, each labelled by the head
         
         - items: See `Learner.cam`; a set that has something in common says most
@@ -548,7 +548,7 @@ learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained
         - figsize: Size of the figure in inches
         - scale: 'image' scales each map by its own maximum, 'shared' all that are shown by the largest of all, so that they compare; a number is what is brightest
         - relu: Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
@@ -584,7 +584,7 @@ What `items`, `target`, `layer` and `method` may be is the same as for `show_cam
         - max_n: Explain only so many items, the first
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None"""
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained"""
     def show_cam(self, items: Any = None, max_n: Any = 9, *, dl: Any = None, ds_idx: Any = 1, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None, ctxs: Any = None, nrows: Any = None, ncols: Any = None, figsize: Any = None, scale: Any = 'image', relu: Any = None, clip: Any = None, cmap: Any = None, alpha: Any = 'heat', interpolation: Any = 'bilinear', inp: Any = None, original: Any = False, fs: Any = None, slices: Any = None, contour: Any = None, colorbar: Any = False, bands: Any = None, **kwargs): r"""Show why the model predicted what it predicted: the maps drawn over the items
 
 - `items`: a file, PIL image, array, tensor, text, or a list of them; the validation set (`ds_idx=1`) if None
@@ -610,7 +610,7 @@ For example:
         - with_preds: Keep the predictions
         - rule: How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
         - shares: Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
+        - size: Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained
         - ctxs: Axes to draw on, one for each item and target, in a list or an array; a single one for a single map
         - nrows: Rows of the grid
         - ncols: Columns of the grid; several targets give a column each

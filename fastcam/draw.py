@@ -37,12 +37,21 @@ def room_of(ctx):
     wide = fig.bbox.width-sum(o.get_label()=='<colorbar>' for o in fig.axes)*_bar_pt*fig.dpi/72
     return wide*len(ss.colspan)/gs.ncols*free*72/fig.dpi-12,fig.bbox.height*len(ss.rowspan)/gs.nrows*free*72/fig.dpi
 
+_together = r'(?<=\s)(?![^()]*\))(?!/\s\d)(?<!\d\s/\s)'   # neither in parentheses, nor between numbers
+
+def _parts(line, fits):
+    "Where `line` may be broken: what is better kept together is one part where it `fits`"
+    anywhere = lambda s: re.split(r'(?<=\s)|(?<=[^\W\d_][-_/])(?=[^\W\d_])', s)
+    return [o for s in re.split(_together, line) for o in ([s] if re.search(r'\s\S', s) and fits(s) else anywhere(s))]
+
 def in_lines(
     s, # A title
     room, # How wide it may be, in points
     size=None # Of its letters, in points; matplotlib's for titles if None
 ) -> str:
-    "`s` with its lines broken where they are too long: at spaces, behind `-`, `_` and `/` in words, and anywhere where there is neither"
+    """`s` with its lines broken where they are too long: at spaces, behind `-`, `_` and `/` in words, and anywhere where there is neither
+
+    What is in parentheses, and numbers with ` / ` between them, stay on one line where they fit"""
     font,res = FontProperties(size=ifnone(size, plt.rcParams['axes.titlesize']), weight=plt.rcParams['axes.titleweight']),[]
     def fits(s):
         with warnings.catch_warnings():                              # what is missing in a font is said when it is drawn
@@ -50,7 +59,7 @@ def in_lines(
             return text_to_path.get_text_width_height_descent(s.rstrip(), font, False)[0]<=room
     for line in s.split('\n'):
         res.append('')
-        for part in [line] if fits(line) else re.split(r'(?<=\s)|(?<=[^\W\d_][-_/])(?=[^\W\d_])', line):
+        for part in [line] if fits(line) else _parts(line, fits):
             if not fits(res[-1]+part) and res[-1]: res.append('')
             while not fits(part) and len(part)>1:
                 n = max((n for n in range(1, len(part)) if fits(part[:n])), default=1)
@@ -704,34 +713,49 @@ _pt,_title_pt = 8.5,9                                 # size of a word, and of a
 
 class _Page:
     "Axes that words are put on, line by line"
-    def __init__(self, ctx):
+    def __init__(self, ctx, note=''):
         self.ctx,self.renderer,self.box = ctx,ctx.figure.canvas.get_renderer(),ctx.get_window_extent()
-        self.line,self.gap = (_pt*o*ctx.figure.dpi/72 for o in (1.75,.32))
-        self.x,self.y = 0,self.line*.65
+        self.pt,self.wide = _pt*ctx.figure.dpi/72,.97*self.box.width*72/ctx.figure.dpi
+        self.line,self.gap = 1.75*self.pt,.32*self.pt
+        self.below = in_lines(note, self.wide, _pt).split('\n') if note else []
+        self.end = self.box.height-1.3*self.pt*len(self.below)
+        self.x,self.y,self.there = 0,self.line*.65,[]
     def put(self, x, y, s, **kwargs):
         return self.ctx.text(x/self.box.width, 1-y/self.box.height, s, transform=self.ctx.transAxes, va='baseline', fontsize=_pt, parse_math=False, **kwargs)
     def add(self, s, space, **kwargs):
         "`s` behind what is there, or on the next line; False if there is no room for it"
         if self.x and space: self.x += self.gap
-        self.last = self.put(self.x, self.y, s, **kwargs)
-        wide = self.last.get_window_extent(self.renderer).width
+        last = self.put(self.x, self.y, s, **kwargs)
+        wide = last.get_window_extent(self.renderer).width
         if self.x and self.x+wide>self.box.width:
             self.x,self.y = 0,self.y+self.line
-            self.last.set_position((0, 1-self.y/self.box.height))
+            last.set_position((0, 1-self.y/self.box.height))
+        self.there.append((last, self.x, self.y))
         self.x += wide
-        return self.y+self.line*.35<=self.box.height+1
+        return self.y+self.line*.35<=self.end+1
+    def pieces(self, w):
+        "Word `w` in pieces that fit in a line, each with whether a space is before it"
+        return [(s, not i) for part in _seen(w).split() or [_seen(w)] for i,s in enumerate(in_lines(part, self.wide, _pt).split('\n'))]
     def word(self, w, v, space):
         "Word `w` in the color of its value `v`; False if there is no room. A word that is repeated comes as one, and may be longer than a line"
         r,g,b,a = _color(v)
         kw = dict(color='0.6', style='italic') if math.isnan(v) else {}
         box = dict(boxstyle='square,pad=.12', fc=(r/255,g/255,b/255,a), ec='none')
-        return all(self.add(s, i or space, **kw, bbox=box) for i,s in enumerate(_seen(w).split() or [_seen(w)]))
-    def more(self, n):
-        "In place of the last word, how many are left"
-        self.last.set_text(f'… {n} more words')
-        self.last.set_bbox(dict(fc='none', ec='none'))
-        self.last.set_color('0.4')
-    def note(self, s): self.put(0, min(self.y+self.line, self.box.height), s, color='0.4')
+        return all(self.add(s, before and (i or space), **kw, bbox=box) for i,(s,before) in enumerate(self.pieces(w)))
+    def more(self, ends, total):
+        "How many of `total` words have no room, in place of the last in the last line that has; `ends` are how many pieces there were behind each word"
+        last,said,fits = max(self.there[0][2], self.y-self.line),self.put(0, 0, '', color='0.4'),False
+        while not fits:
+            text,at,y = self.there.pop()
+            text.remove()
+            said.set_text(f'… {total-sum(e<=len(self.there) for e in ends)} more words')
+            said.set_position((at/self.box.width, 1-last/self.box.height))
+            fits = y<=last and (not at or at+said.get_window_extent(self.renderer).width<=self.box.width)
+        self.y = last
+    def note(self):
+        "Write what is to be said below the words"
+        y = min(self.y+self.line, self.end+self.pt)
+        for i,s in enumerate(self.below): self.put(0, y+1.3*self.pt*i, s, color='0.4')
 
 class WordPanel(Panel):
     "A text: its words in the colors of their values, a title, and a note below"
@@ -748,13 +772,14 @@ class WordPanel(Panel):
     def draw(self, ctx, **kwargs):
         "Draw the words on `ctx` in lines, without the title; what has no room is counted"
         ctx.set_axis_off()
-        page,prev = _Page(ctx),''
-        for n,(w,_,v) in enumerate(self.words):
+        page,prev,ends = _Page(ctx, self.note),'',[]
+        for w,_,v in self.words:
             if not page.word(w, v, not _glued(w, prev)):
-                page.more(len(self.words)-n)
+                page.more(ends, len(self.words))
                 break
             prev = w
-        if self.note: page.note(self.note)
+            ends.append(len(page.there))
+        page.note()
         return ctx
     def html(self) -> str:
         "The words in HTML"
@@ -765,7 +790,9 @@ class WordPanel(Panel):
         return f'<div style="margin:.4em 0 .9em;max-width:60em;line-height:1.7"><div style="font-weight:600{color}">{escape(self.title)}</div>{spans}{note}</div>'
     def height(self, wide):
         "How high its words, and its title, are in inches on axes that are `wide`"
-        body = _pt*1.75/72*math.ceil(sum(len(w)+1.2 for w,*_ in self.words)/(15*wide)) + .2*bool(self.note)
+        broken = sum(len(w)>15*wide for w,*_ in self.words)                                 # these begin on a line of their own
+        body = _pt*1.75/72*(math.ceil(sum(len(w)+1.2 for w,*_ in self.words)/(15*wide)) + broken)
+        if self.note: body += .05+_pt*1.3/72*(in_lines(self.note, .95*wide*72, _pt).count('\n')+1)
         return body,.3+.15*in_lines(self.title, .98*wide*72-6, _title_pt).count('\n')
 
 def word_axes(

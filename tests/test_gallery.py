@@ -18,7 +18,7 @@ def test_what_is_listed(exported):
     "Class explained, predicted and actual, probability, health, and whether it is wrong, as `load_cams` has them"
     cams,rows = load_cams(exported),listed(exported)
     assert [r[3:9] for r in rows]==[[l[0],p,a,pytest.approx(pr[0], abs=1e-3),h[0],p!=a] for l,p,a,pr,h in zip(cams.labels, cams.predicted, cams.actuals, cams.probs, cams.health)]
-    assert f'{len(cams)} items, by the method that the task asks for' in (exported/'gallery.html').read_text()
+    assert f'{len(cams)} items, by the default method of the task' in (exported/'gallery.html').read_text()
 
 def asked(out, js, *flags):
     "What the page holds after the script `js` ran in it; (captions, count)"

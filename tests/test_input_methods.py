@@ -90,7 +90,7 @@ def test_completeness():
     learn = Learner(dls, model.float(), loss_func=CrossEntropyLossFlat())
     with learn.no_bar():
         few,many = learn.cam(method='ig', steps=1),learn.cam(method='ig', steps=100)
-    assert any('incomplete' in h for o in few.health for h in o) and not any(h for o in many.health for h in o)
+    assert any('inexact' in h for o in few.health for h in o) and not any(h for o in many.health for h in o)
 
 # ---- at the input, as at any layer
 def test_any_method_at_the_input():

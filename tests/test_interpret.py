@@ -55,28 +55,36 @@ def test_order_and_titles(k, largest):
     firsts = [ax for ax in axes() if ax.get_title().split('\n')[0]]
     assert len(firsts)==len(pics) and all(np.array_equal(ax.get_images()[0].get_array(), p) for ax,p in zip(firsts, pics))
 
-def test_both_classes():
-    "The maps are those of the predicted and the actual class; where these are one, there is one map"
-    it,(losses,idxs) = interp(),interp().top_losses(8)
-    it.plot_top_losses(8, heatmap=True)
+@pytest.mark.parametrize('largest', [True,False])
+def test_both_classes(largest):
+    "The maps are those of the predicted and the actual class; where these are one, of the runner-up, so that the grid has no holes"
+    it,(losses,idxs) = interp(),interp().top_losses(8, largest)
+    it.plot_top_losses(8, largest, heatmap=True)
     files = L(it.dl.items)[idxs.tolist()]
     pred,actual = it.learn.cam(files).maps[:,0],it.learn.cam(files, target=PerItem([kind_of(f) for f in files])).maps[:,0]
-    labels,axs = it.learn.cam(files).labels,axes()
-    assert len(axs)==8+sum(l[0]!=kind_of(f) for l,f in zip(labels, files))
-    assert len(axs)>8 and any(l[0]==kind_of(f) for l,f in zip(it.learn.cam(it.dl.items).labels, it.dl.items))
-    for f,l,p,a in zip(files, labels, pred, actual):
+    two = it.learn.cam(files, target=TopK(2))
+    labels,axs = two.labels,axes()
+    assert len(axs)==16 and any(l[0]==kind_of(f) for l,f in zip(labels, files))==(not largest)
+    for f,l,p,a,runner in zip(files, labels, pred, actual, two.maps[:,1]):
         ax = axs.pop(0)
         assert ax.get_title().split('\n')[1].startswith(l[0]+' ')
         np.testing.assert_allclose(drawn(ax), p.normalize(), atol=1e-5)                      # another batch: rounding
-        if l[0]==kind_of(f): continue
-        ax = axs.pop(0)
-        assert ax.get_title().split('\n')[1].startswith(kind_of(f)+' ')
-        np.testing.assert_allclose(drawn(ax), a.normalize(), atol=1e-5)
+        ax,right = axs.pop(0),l[0]==kind_of(f)
+        assert ax.get_title().split('\n')[1].startswith((l[1] if right else kind_of(f))+' ')
+        np.testing.assert_allclose(drawn(ax), (runner if right else a).normalize(), atol=1e-5)
 
-def test_right_items_have_one_map():
-    interp().plot_top_losses(3, largest=False, heatmap=True)
-    labels = interp().learn.cam(L(interp().dl.items)[interp().top_losses(3, largest=False)[1].tolist()]).labels
-    assert len(axes())==3+sum(l[0]!=t.split('/')[1].split(' ')[0] for l,t in zip(labels, filter(None, first_lines())))
+def test_titles_fit():
+    "In a small figure numbers stay together, and the rows of pictures are not apart"
+    interp().plot_top_losses(4, heatmap=True, figsize=(6,6), nrows=2)
+    plt.gcf().canvas.draw()
+    assert all(re.search(r'\d\.\d\d / \d\.\d\d$', t, re.M) for t in titles()[::2])
+    top,below = (axes()[i].get_tightbbox() for i in (0,4))
+    assert 0<=top.y0-below.y1<.05*plt.gcf().bbox.height
+
+def test_compare_says_why():
+    "What a title doubts is explained below the columns"
+    interp().learn.compare_cams(interp().dl.items[:2], methods=[as_method('ig', steps=1)])
+    assert any('(inexact)' in t for t in titles()) and 'try more `steps`' in plt.gcf()._supxlabel.get_text().replace('\n', ' ')
 
 def test_choices_go_to_cam():
     it = interp()

@@ -428,9 +428,24 @@ def test_versus_names():
     assert torch.allclose(b.maps, learn.cam(fs, target=lambda p: p[:,i]-(p[:,j]+p[:,k])/2).maps, atol=1e-6)
     hand = lambda p: (p[:,[j,k]].softmax(1)*(p[:,[i]]-p[:,[j,k]])).sum(1)
     assert torch.allclose(learn.cam(fs, target=Versus('checked', ['level','upright'])).maps, learn.cam(fs, target=hand).maps, atol=1e-6)
+    two = learn.cam(fs, target=TopK(2)).labels
+    assert learn.cam(fs, target=Versus(rivals=1)).labels==[[f'{a} rather than {b}'] for a,b in two]                     # the runner-up is named
+    assert learn.cam(fs, target=[Versus(rivals=1), Neg(Versus())]).labels==[[f'{a} rather than {b}', f'against {a} rather than its rivals'] for a,b in two]
     assert learn.cam(fs, target=Versus(None,'level')).labels==[[f'{o[0]} rather than level'] for o in learn.cam(fs).labels]
     with pytest.raises(ValueError, match='upright'): Versus('checked','uprigt').setup(kinds)
     with pytest.raises(ValueError, match='itself'): learn.cam(fs, target=Versus('level','level'))
+
+def test_wrong_says_what():
+    "A title is red because of what was predicted: it says that, once, whatever is explained"
+    learn = small_learner(n=24)
+    cams = learn.cam(target=Actual())
+    wrong = [i for i,(p,a) in enumerate(zip(cams.predicted, cams.actuals)) if p!=a]
+    assert wrong and len(wrong)<len(cams)
+    for c,per in ((cams,'{a} '), (learn.cam(),'{p} '), (learn.cam(method='eigencam'),'without a class')):
+        for i,(t,p,a) in enumerate(zip(titles(c), cams.predicted, cams.actuals)):
+            head,*rest = t.split('\n')
+            assert head.startswith(per.format(p=p, a=a))
+            assert [o for o in rest if o[0]!='(']==[f'predicted: {p}']*(i in wrong and not per.startswith('{p}')) + [f'actual: {a}']
 
 def test_against():
     "What speaks against a class: its probability in brackets"
@@ -443,9 +458,9 @@ def test_blind(kw):
     "Maps that are the same whatever is asked claim no class, also from a folder; those that are not do"
     learn,fs = small_learner(),drawn_files()[0][:2]
     cams = learn.cam(fs, target=['level','upright'], **kw)
-    assert torch.equal(cams.maps[:,0], cams.maps[:,1]) and all(t.split('\n')[0]=='whatever is asked' for t in titles(cams))
+    assert torch.equal(cams.maps[:,0], cams.maps[:,1]) and all(t.split('\n')[0]=='without a class' for t in titles(cams))
     with TemporaryDirectory() as d: assert load_cams(learn.export_cams(Path(d)/'maps', fs, views=False, **{**kw, 'method':'eigencam'})).blind
-    for m in ('gradcam','ablationcam','eigengradcam'): assert not any('whatever' in t for t in titles(learn.cam(fs, method=m)))
+    for m in ('gradcam','ablationcam','eigengradcam'): assert not any('without' in t for t in titles(learn.cam(fs, method=m)))
 
 # ---- the method follows from the task
 

@@ -86,7 +86,7 @@ def test_contour():
 says = dict(image=(dict(target=PerItem(['level','upright'])), (0,1), "what the title says (as a share of each map's largest value)"), one=(dict(target='level'), (0,1), 'speaks for level (as a share'),
             signed=(dict(relu=False, target='level'), (-1,1), 'red speaks for level, blue against it'), number=(dict(scale=3., target='level'), (0,3), 'speaks for level (raw values, gradcam)'),
             neg=(dict(target=Neg('level')), (0,1), 'speaks against level ('), neg_signed=(dict(target=Neg('level'), relu=False), (-1,1), 'red speaks against level, blue for it ('),
-            versus=(dict(target=Versus('level', rivals=['upright'])), (0,1), 'speaks for level rather than upright ('), blind=(dict(method='eigencam'), (0,1), 'whatever is asked ('))
+            versus=(dict(target=Versus('level', rivals=['upright'])), (0,1), 'speaks for level rather than upright ('), blind=(dict(method='eigencam'), (0,1), 'without a class ('))
 
 @pytest.mark.parametrize('kw,ends,says', says.values(), ids=says)
 def test_colorbar(kw, ends, says):

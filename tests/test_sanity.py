@@ -71,7 +71,7 @@ def test_verdict():
     assert np.allclose(df.loc[['edges','pixels'],['spearman','ssim','spearman_abs','ssim_abs']], 1) and (df.loc[['edges','pixels'],'spearman se']<1e-6).all()
     assert (df.loc['headmap'].spearman.abs()<.5).all() and 'depends' in check.verdict.verdict['headmap']
     assert (df.n==8).all() and df.index.get_level_values('stage')[0]=='head' and len(check.values)==4*len(df.loc['edges'])*8*3
-    assert 'ignores the model' in repr(check)
+    assert 'ignores the model, or the model has learned little' in repr(check)                      # which of both it is, the maps do not tell
 
 def test_blind_to_the_class():
     "Eigen-CAM does not know the head; Grad-CAM does"

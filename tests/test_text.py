@@ -291,7 +291,7 @@ def test_interpretation():
     assert [c.actual for c in cams]==[val.actuals[i] for i in idxs]
     for c,i in zip(cams, idxs): assert torch.allclose(c.maps, val[i].maps, atol=1e-5)
     interp.plot_top_losses(2, heatmap=True, figsize=(6,3))
-    assert len(plt.gcf().axes)==2*(1+any(cams.predicted[i]!=cams.actuals[i] for i in range(2))) and 'actual: ' in plt.gcf().axes[0].get_title(loc='left')
+    assert len(plt.gcf().axes)==4 and 'actual: ' in plt.gcf().axes[0].get_title(loc='left')
     plt.close('all')
 
 def test_nothing_to_explain():
@@ -308,6 +308,21 @@ def test_repeated_word_is_broken():
     ax.figure.canvas.draw()
     draw,box = ax.figure.canvas.get_renderer(),ax.get_window_extent()
     assert all(t.get_window_extent(draw).x1<=box.x1+1 for t in ax.texts) and sum(t.get_text()=='very' for t in ax.texts)>=50
+
+@pytest.mark.parametrize('figsize', [(8,4), (5,6), (8,12)], ids=str)
+def test_nothing_is_cut(figsize):
+    "Long texts, and words longer than a line, stay within their axes and the figure; what has no room is counted, and with the words that are there makes all"
+    long = ' '.join(['it was a superb film that nobody will forget']*7)
+    many,few = f'{long} {"supercalifragilistic"*10} end',f'{"supercalifragilistic"*5} end'
+    cams = text_learner().cam([many,few], target=['bad','good'])
+    axs = cams.show(figsize=figsize)
+    fig = axs[0].figure
+    fig.canvas.draw()
+    for ax,words in zip(axs, [w for w in cams.words() for _ in range(2)]):
+        box = [t.get_window_extent() for t in ax.texts]
+        assert all(b.x1<=fig.bbox.width+1 and b.y0>=-1 for b in box)
+        said = [re.fullmatch(r'… (\d+) more words', t.get_text()) for t in ax.texts]
+        if figsize==(8,12): assert not any(said) and ''.join(t.get_text() for t in ax.texts).startswith(''.join(words.word))
     plt.close('all')
 
 def test_html_in_a_notebook(monkeypatch):

@@ -71,6 +71,13 @@ def test_lines():
             if room==1000: assert res==f'{s} -0.48\nactual: {s}'
     assert in_lines('soft-coated_wheaten', 60)=='soft-\ncoated_\nwheaten'
 
+@pytest.mark.parametrize('s,room,lines', [('Rhodesian ridgeback 0.43 (red = increases)', 210, ['Rhodesian ridgeback 0.43','(red = increases)']), ('upright/level / 2.57 / 0.48', 120, ['upright/level /','2.57 / 0.48']),
+                                          ('a (red = increases)', 66, ['a (red =','increases)'])], ids=['parenthesis','numbers','no room'])
+def test_kept_together(s, room, lines):
+    "A line breaks before a parenthesis and before numbers, in them only where they have no room"
+    from fastcam.draw import in_lines
+    assert in_lines(s, room, 12).split('\n')==lines
+
 def test_same_names():
     "Concepts with one name are told apart by the number that they have in `maps`"
     c = learner().concepts(files[:4], k=5)

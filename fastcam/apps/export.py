@@ -716,7 +716,7 @@ def export_cams(self:Learner,
         with _claimed(path, launch) as scratch:
             saved = dict(dtype=dtype, views=views, overlays=overlays, size=_described(size))
             _check_manifest(path, scratch, _manifest(learn, dl, idxs, _shard_size(shard, dl.bs), len(shards), asked, saved))
-            head = f"{len(idxs)} items, by {choice_name(method) if method else 'the method that the task asks for'}, {date.today():%Y-%m-%d}"
+            head = f"{len(idxs)} items, by {choice_name(method) if method else 'the default method of the task'}, {date.today():%Y-%m-%d}"
             _make_folders(path, scratch, overlays, len(shards), head)
             if todo := {s: [idxs[p] for p in shards[s]] for s in mine if not _is_done(path, s)}:
                 writer = _Export(path, scratch, dl, todo, _schema(pa, dtype), overlays, views, **choices)

@@ -85,7 +85,7 @@ def _ig(o,
     steps=20, # On the way from the baseline to the input
     baseline=0., # The empty input: a number, or a tensor that broadcasts over (batch, channels, *size)
     bs=None, # Rows asked at once; if None, as fits the input
-    check=True, # Ask for the baseline's score too, and say in `health` by how much the map misses what was gained?
+    check=True, # Ask for the baseline's score too, and say in `health` by how much the map's sum differs from what was gained?
     by_channel=False, # A map for each channel of the input, (channels, *size)
     power=1 # 2 puts few steps nearer to the baseline, where the score of a text changes most if a norm follows its embeddings
 ):
@@ -95,7 +95,7 @@ def _ig(o,
     at_least_one('power', power)
     b = _filling('baseline', baseline, a)
     m = o.once(lambda: _path_means(o, a, b, steps, o.rows_at_once(_rows_asked(bs, a)), _total(by_channel), power), 'ig')[o.j]
-    if check: o.note([f"incomplete: the map misses {g:.0%} of what the score gained; try more `steps`" if g>.1 else '' for g in _gap(o, m, b)])
+    if check: o.note([f"inexact: the sum of the map differs from what the score gained by {g:.0%} of it; try more `steps`" if g>.1 else '' for g in _gap(o, m, b)])
     return m
 
 # %% ../../nbs/engine/11_inputs.ipynb #6c766b1b

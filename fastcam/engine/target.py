@@ -677,6 +677,7 @@ class Neg(_Of):
     def ask(self, pred, rows, yb=()):
         of = self.of.ask(pred, rows, yb)
         return self.question(pred, of=of, idx=of.idx)
+    def labels(self, vocab=None): return [[self.name.format(s) for s in o] for o in self.of.labels(vocab)]
     @property
     def places(self): return self.of.places
     def scores(self, pred, rows=slice(None)): return -self.of.scores(pred, rows)
@@ -695,13 +696,16 @@ class ReST(_Of):
         return _take(pred, idx) + _take(pred.log_softmax(1) if self.heads is None else self.softmax(pred).log(), idx)
 
 class Versus(_Of):
-    "The classes that `target` picks, rather than their rivals"
+    """What speaks for the classes that `target` picks rather than for their rivals: the output of the class less `alpha` times that of its rivals
+
+    `Versus()` compares the predicted class with the three whose outputs are nearest to its own, `Versus(rivals=1)` with the nearest alone, of the predicted class the runner-up, and
+    `Versus('tabby','lynx')` two classes by name. The title names a rival that is the only one"""
     name = '{} rather than {}'
     def __init__(self,
         target=None, # The classes, the predicted one if None
-        rivals=3, # How many of the nearest other classes; or these classes themselves, a name or a list of them
-        alpha=1., # Strength of the comparison
-        weigh=True # Weigh rivals by their probability (2501.11309, as the authors' code and pytorch-grad-cam), or take their mean (as torchcam, with alpha .6)
+        rivals=3, # How many other classes, those with the outputs nearest to the class's own, at least 1; or these classes themselves, a name or a list of them
+        alpha=1., # How much of the rivals' output is taken away: 0 is the class alone, 1 the whole difference
+        weigh=True # Of several rivals: the mean weighed by their probabilities (2501.11309, as the authors' code and pytorch-grad-cam), or the plain mean if False (as torchcam, with alpha .6)
     ):
         rivals = as_plain(rivals)
         if isinstance(rivals, int) and rivals<1: raise ValueError(f"`rivals` is {rivals}: at least one other class is needed")
@@ -716,6 +720,19 @@ class Versus(_Of):
         if named and isinstance(self.of, Classes) and (both := set(self.of.all.tolist()) & set(self.others.tolist())):
             raise ValueError(f"{vocab[first(both)] if vocab is not None else first(both)!r} is to be compared with itself: `rivals` are other classes")
         return self
+    def ask(self, pred, rows, yb=()):
+        q = super().ask(pred, rows, yb)
+        if self.others is None: q.only = q._only_rivals(pred)
+        return q
+    def _only_rivals(self, pred):
+        "Of each class asked about, the rival where there is one alone, else -1: (batch, k)"
+        d,own = self._rivals(self.read(pred), self.idx.clamp(min=0))
+        own = torch.ones_like(d, dtype=torch.bool) if own is None else own
+        return torch.where(own.sum(2)==1, d.gather(2, own.int().argmax(2, keepdim=True))[...,0], -1).tolist()
+    def labels(self, vocab=None):
+        if self.others is not None: return super().labels(vocab)
+        return [[self._against(i, j, r, vocab) for j,(i,r) in enumerate(zip(*o)) if i!=-2] for o in zip(self.idx.tolist(), self.only)]
+    def _against(self, i, j, rival, vocab): return self.name.format(self.of.title(i, j, vocab), self.of.title(rival, j, vocab) if rival>=0 else self.versus)
     def title(self, i, j, vocab=None): return self.name.format(self.of.title(i, j, vocab), self.versus)
     def _rivals(self, pred, idx):
         "Of classes `idx` (batch, k), which others they are compared with, (batch, k, rivals), and which of these count: those of the same head; None where all do"
@@ -760,6 +777,7 @@ class Several(Target):
     def scores(self, pred, rows=slice(None)): return torch.cat([t.scores(pred, rows) for t in self.ts], 1)
     def measured(self, pred, act, rows=slice(None)): return torch.cat([t.measured(pred, act, rows) for t in self.ts], 1)
     def moved(self, part, was, now): return _like(self, ts=[t.moved(part, was, now) for t in self.ts])
+    def labels(self, vocab=None): return [sum(o, []) for o in zip(*[t.labels(vocab) for t in self.ts])]
     def title(self, i, j, vocab=None):
         ts = [(t,c) for t in self.ts for c in range(t.idx.shape[1])]
         return ts[j][0].title(i, ts[j][1], vocab)

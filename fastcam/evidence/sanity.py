@@ -109,7 +109,7 @@ class SanityCheck:
         df,rows = self.df,{}
         for m in df.index.unique('method'):
             s,se = df.loc[m][['spearman','spearman se']].iloc[-1]
-            said = ('no maps to compare: they are the same everywhere, or NaN' if np.isnan(s) else 'ignores the model: its maps stay when all weights are random' if s-2*se>self.least else
+            said = ('no maps to compare: they are the same everywhere, or NaN' if np.isnan(s) else 'ignores the model, or the model has learned little: its maps stay when all weights are random' if s-2*se>self.least else
                     'depends on the model' if s+2*se<=self.least else 'inconclusive: use more items or draws')
             head = self.values[(self.values.method==m) & (self.values.stage=='head')].spearman
             if len(head) and (head>.9999).all() and not said.startswith('ignores'): said += '; blind to the class: its maps do not depend on the head'

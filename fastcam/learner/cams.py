@@ -423,7 +423,7 @@ def _brightness(self:CAMs, scale, relu):
 @patch
 def _meaning(self:CAMs, relu):
     "What a color of the maps means: for all of them, or of what the titles say where they differ"
-    if self.blind: return 'strength of the map, whatever is asked'
+    if self.blind: return 'strength of the map, without a class'
     labels = {self._said(l) for o in self.labels for l in o}
     it = first(labels) if len(labels)==1 else 'what the title says'
     up,down = ('increases ','lowers ') if self.signed else ('speaks ','') if self._is_against(it) else ('speaks for ','against ')
@@ -498,7 +498,7 @@ def _is_against(self:CAMs, label): return label.startswith('against ') and label
 @patch
 def _head(self:CAMs, i, j, p):
     "What is explained, with its probability `p`; in brackets that of a class it speaks against"
-    if self.blind: return 'whatever is asked'
+    if self.blind: return 'without a class'
     head = self.labels[i][j]
     if (said := self._said(head))!=head: return said if p is None else f'{said}: {p:.2f}'
     return head if p is None else f'{head} ({p:.2f})' if self._is_against(head) else f'{head} {p:.2f}'
@@ -511,10 +511,19 @@ def _counted(self:CAMs, i, j):
     return ', '.join(f'input {n}: {o:.0%}' for n,o in enumerate(each.tolist()))
 
 @patch
+def _truth(self:CAMs, j):
+    "Of a single item: its true class, and before it the class that was wrongly predicted, unless column `j` is about that one"
+    if self.actuals is None: return []
+    res,p = [f'actual: {self.actuals[0]}'],self.predicted[0]
+    idx = -1 if self.blind or j>=len(self._idxs[0]) else int(self._idxs[0][j])
+    told = idx>=0 and str(idx if self.vocab is None else self.vocab[idx])==str(p)
+    return res if told or not self._is_wrong(0) else [f'predicted: {p}', *res]
+
+@patch
 def _title(self:CAMs, i, j, relu=True):
-    "What is explained, its probability, the true class, and the map's doubts"
+    "What is explained, its probability, what was predicted where that is wrong and not explained, the true class, and the map's doubts"
     one = self._sub([i])                                                     # names and numbers of this item only
-    res = [] if one.actuals is None else [f'actual: {one.actuals[0]}']
+    res = one._truth(j)
     if j>=len(self.labels[i]): return '\n'.join(['nothing to explain' if self._objects is None else 'no object found', *res])
     head = self._head(i, j, one.probs[0][j])
     if self._shares is not None: res.append(self._counted(i, j))

@@ -40,6 +40,7 @@ def show_columns(
             loc = 'center' if part[0,0].get_title() else 'left'          # as texts have it
             if name: titled(part[0,0], f'{name}\n{part[0,0].get_title(loc=loc)}', loc=loc)
     if bar: add_colorbar(list(axs.flat), colors_mean(cams, relu, share), figsize is None)
+    if said := list(dict.fromkeys(s for c in cams for s in c._advice(relu))): noted(axs[0,0].figure, '\n'.join(said))
     return axs
 
 def choice_name(o):
@@ -96,11 +97,14 @@ def _one_class(self:Interpretation):
     return TensorCategory in types_of(self.dl) and type(task_target(self.learn)) is TopK and not several
 
 class _PredictedAndActual(Several):
-    "The class predicted, and the actual one where it is another"
+    "The class predicted, and the actual one; where they are the same, the runner-up"
     def __init__(self): super().__init__(TopK(1), Actual())
     def ask(self, pred, rows, yb=()):
+        best = as_target(TopK(2), self.vocab).ask(pred, rows, yb).idx
         q = super().ask(pred, rows, yb)
-        q.idx[:,1] = torch.where(q.idx[:,1]==q.idx[:,0], -2, q.idx[:,1])
+        first,second = q.ts
+        second.idx = torch.where(second.idx==first.idx, best[:,-1:], second.idx)
+        q.idx = torch.cat([first.idx, second.idx], 1)
         return q
 
 @patch
@@ -146,6 +150,7 @@ def _show_losses(cams, heads, nrows=None, ncols=None, figsize=None, **kwargs):
     ncols = ncols or cols*math.ceil(n/nrows if nrows else math.sqrt(n/cols))
     figsize = figsize or (2.4*ncols, 2.8*math.ceil(n*cols/ncols))
     with title_size(10): axs = cams.show(**{**kwargs, 'max_n':n}, nrows=nrows, ncols=ncols, figsize=figsize)
+    if figsize[1]*ncols**2>5/3*figsize[0]*n*cols: axs[0].figure.set_layout_engine('compressed')    # high rows, of which titles take 2/5 at most: else with bands between them
     for i,head in enumerate(heads):
         for j,ax in enumerate(axs[i*cols:i*cols+max(1, len(cams._maps[i]))]): titled(ax, ('' if j else head) + '\n' + ax.get_title(), size=10)
     return axs
@@ -156,7 +161,7 @@ def _show_losses(cams, heads, nrows=None, ncols=None, figsize=None, **kwargs):
 def plot_top_losses(self:Interpretation,
     k:int|MutableSequence, # Number of losses to plot, or which of them
     largest:bool=True, # Sort losses by largest or smallest
-    heatmap:bool=False, # Draw maps: of the predicted and the actual class side by side, where an item has one class; else of what the task asks for
+    heatmap:bool=False, # Draw maps, where an item has one class of the predicted and the actual one side by side, or of the runner-up where these are the same; else of what the task asks for
     **kwargs # Without `heatmap` for fastai; with it for `Learner.cam` and `CAMs.show`
 ):
     "Show the `k` largest (or smallest) losses as fastai does, with `heatmap=True` under their maps"

@@ -139,7 +139,7 @@ def cam(self:Learner,
     max_n=None, # Explain only so many items, the first
     rule=None, # How the backward pass is made: 'guided', 'libragrad' and 'attnlrp' for transformers, a function; as autograd makes it if None
     shares=False, # Of several inputs, say what each counted, in `CAMs.shares` and the titles? True, or what stands for empty inputs, see `input_shares`
-    size=None, # Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None
+    size=None, # Explain at a larger input, for finer maps: pixels of its shorter side, such as 336, or (height, width), of the photo's own where the transforms allow that; as it is if None. The prediction is made at that size too, and may be another class: `target` says which is explained
     **kwargs # For the method and `smooth`
 ) -> CAMs:
     """Class activation maps of items, raw: signed, float32, at the layer's resolution, in the order of the items
