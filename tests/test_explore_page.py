@@ -363,6 +363,8 @@ def test_file(opened, learn, tmp_path):
     pg.keyboard.press('ArrowLeft')
     assert pg.evaluate('S.item')==2
     with pytest.raises(ValueError, match='no item'): cams[[]].to_html(tmp_path/'none.html')
+    with pytest.raises(TypeError, match='`title` is 7'): cams.to_html(tmp_path/'none.html', 7)
+    assert cams.to_html(tmp_path/'new'/'cams.html').exists()
 
 def wide_learner(learn, folder, item_tfms):
     "The trained model with photos twice as wide as high, 96 x 48, that come to it as `item_tfms` make them"

@@ -244,8 +244,8 @@ def frames_of(data):
 
 def test_gif(tmp_path):
     "A frame for each step, all different and of one size; the last shows the final map"
-    film().save(tmp_path/'film.gif', max_n=1)
-    ims = frames_of(tmp_path/'film.gif')
+    film().save(tmp_path/'new'/'film.gif', max_n=1)
+    ims = frames_of(tmp_path/'new'/'film.gif')
     assert len(ims)==4 and len({o.shape for o in ims})==1
     assert all(np.abs(a-b).mean()>1 for a,b in zip(ims, ims[1:]))
     last = CAMFilm()
@@ -277,6 +277,9 @@ def test_mp4(tmp_path, monkeypatch):
     size = (tmp_path/'film.mp4').stat().st_size
     assert size==4*160*160*4
     with pytest.raises(ValueError, match="'.gif', '.webp' or '.mp4'"): film().save(tmp_path/'film.mov')
+    for call in (film().show, film().animate):
+        for kw,said in ((dict(max_n=0), 'at least one item'), (dict(figsize=(0,1)), 'both above 0')):
+            with pytest.raises(ValueError, match=said): call(**kw)
 
 def test_empty():
     for f in (CAMFilm.show, CAMFilm.animate):

@@ -911,6 +911,7 @@ def test_no_half_drawn_figure(kw):
     (lambda l: l.cam_metrics(files[:2], methods=[]), ValueError, '`methods` is empty'),
     (lambda l: CAMFilm([]), ValueError, '`items` is empty'),
     (lambda l: Interpretation.from_learner(l).show_cam('a'), TypeError, "`idxs` holds 'a'"),
+    (lambda l: l.explore_cams(files[:2], layer=55), IndexError, '`layer` is 55'),
     (lambda l: l.explore_cams('nope.png'), ValueError, 'The only item cannot be read'),
     (lambda l: l.cam().where(error='yes'), TypeError, "'yes'"),
     (lambda l: l.cam().where(health='nonsense'), ValueError, "'nonsense'"),

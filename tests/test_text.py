@@ -94,6 +94,14 @@ def test_no_text(items, error, said):
     with pytest.raises(error, match=said): learn.cam(items)
     assert changed(was, snapshot(learn))==[]
 
+def test_a_picture_is_no_text(tmp_path):
+    "The error names the file, and so it does in the midst of texts"
+    f = tmp_path/'a.jpg'
+    PILImage.create(np.zeros((9,9,3), dtype=np.uint8)).save(f)
+    (tmp_path/'a.txt').write_text('good')
+    for its in (f, [tmp_path/'a.txt', f]):
+        with pytest.raises(ValueError, match=f'Cannot read {re.escape(str(f))} as a text'): text_learner().cam(its)
+
 def test_other_column():
     "The column that the tokenizer was set up with"
     df = reviews(40, 0).rename(columns=dict(text='review'))

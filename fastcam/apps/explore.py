@@ -255,6 +255,8 @@ def _check(self:Explorer):
     if len(shape)!=3:
         raise TypeError(f"The page shows pictures, `(channels, height, width)`, and what the model is given of an item has the shape {shape}: "
                         "`learn.show_cam()` draws signals, volumes, clips and texts too")
+    if self.choices.get('layer') is None: return
+    with as_before(self.learn) as own: check_asked(own, Batches([b]), layers=[self.choices['layer']], n_items=1)
 
 @patch
 def _page(self:Explorer, p):
@@ -516,6 +518,7 @@ def to_html(self:CAMs,
 ) -> Path: # `path`
     "Write a page to look at these maps in: pictures and raw maps are in it, so that it needs no server, and no network"
     if not len(self): raise ValueError("There is no item here to write")
+    if not isinstance(title, str): raise TypeError(f"`title` is {title!r}: expected a text to stand above")
     names = getattr(getattr(self.dl, 'dataset', None), 'items', None) if self.xb is None else None
     def name(j):
         o = names[self.rows[j]] if isinstance(names, (list,L)) else None
@@ -529,6 +532,7 @@ def to_html(self:CAMs,
     boot = dict(vocab=[str(o) for o in ifnone(self.vocab, [])], views=views, signed=bool(self.signed))
     head = f'<meta http-equiv="Content-Security-Policy" content="{_static_csp}"><style>{_asset("explore.css")}</style>'
     path = Path(path)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(to_xml(tuple(film)).join(_html(title, boot, head, tail=f'<script>{_asset("explore.js")}</script>')), encoding='utf-8')
     return path
 

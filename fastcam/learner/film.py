@@ -157,6 +157,7 @@ def show(self:CAMFilm,
     **kwargs # For `CAMs.show`; `scale='shared'` is over all frames, so that they compare
 ):
     "Draw the items, a row each, by frames, a column each"
+    check_max_n(max_n)
     idxs = np.linspace(0, len(self._made())-1, min(n_frames, len(self.frames))).round().astype(int).tolist()
     show_columns(self.steps[idxs], [self.frames[i][:max_n] for i in idxs], figsize, **kwargs)
 
@@ -205,6 +206,7 @@ def save(self:CAMFilm,
     path = Path(path)
     kind = path.suffix.lower()[1:]
     if kind not in ('gif','webp','mp4'): raise ValueError(f"`path` is {str(path)!r}: expected a name that ends in '.gif', '.webp' or '.mp4'")
+    path.parent.mkdir(exist_ok=True, parents=True)
     if kind=='mp4': save_mp4(self._drawn(**kwargs), path, fps)
     else: path.write_bytes(Animation(self._drawn(**kwargs), fps, kind).data)
 

@@ -534,7 +534,15 @@ def _dl_of(learn, items):
         raise TypeError(f"These DataLoaders ({type(learn.dls.valid).__name__}) make whole batches at once, and read no items such as {type(items).__name__}: give {hint}")
     items = _as_items(learn.dls, items)
     workers = {} if len(items)>learn.dls.valid.bs else dict(num_workers=0)
-    return learn.dls.test_dl(items, **workers)
+    try: return learn.dls.test_dl(items, **workers)
+    except UnicodeDecodeError as e:
+        raise ValueError(f"Cannot read {first(items, _is_no_text)} as a text: {e.reason}. This learner takes texts, or files that hold them") from e
+
+def _is_no_text(o):
+    "Is `o` a file whose bytes are no text?"
+    try: isinstance(o, Path) and o.read_text()
+    except UnicodeDecodeError: return True
+    return False
 
 def _own_dl(learn, ds_idx):
     "One of the learner's own loaders"
