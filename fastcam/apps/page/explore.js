@@ -161,7 +161,7 @@ function reset() { S.edits = []; steps = []; ask(() => {}) }
 // ---- Words beside the picture
 function heading() {
   const m = map(), p = view.entries ? m?.p : m && view.preds && m.target >= 0 ? view.preds[m.target] : null, a = about(S.item)
-  $('#head').textContent = (view.entries?.length && !m ? `${name(picked())}: no longer found` : m ? `${view.blind ? 'whatever is asked' : m.label}${p == null ? '' : ' ' + p.toFixed(3)}` : 'Nothing to explain') + (a?.actual != null && !view.entries ? ` · true: ${a.actual}` : '')
+  $('#head').textContent = (view.entries?.length && !m ? `${name(picked())}: no longer found` : m ? `${view.blind ? 'without a class' : m.label}${p == null ? '' : ' ' + p.toFixed(3)}` : 'Nothing to explain') + (a?.actual != null && !view.entries ? ` · true: ${a.actual}` : '')
   $('#file').textContent = a?.name ?? ''
   $('#doubt').textContent = m?.doubt ?? ''
   $('#doubt').hidden = !m?.doubt
