@@ -257,20 +257,20 @@ class Residual(nn.Module):
         self.f = nn.Sequential(nn.BatchNorm1d(d), nn.ReLU(), nn.Conv1d(d, d, 3, padding=1))
     def forward(self, x): return x+self.f(x)
 
-@pytest.mark.parametrize('steps,features', [(50,32), (32,50), (40,40)])
+@pytest.mark.parametrize('steps,features', [(50,32), (32,50), (40,40), (64,16)])
 @pytest.mark.parametrize('block,first', [(Conformer,False), (Residual,True)], ids=['conformer','residual'])
 def test_residuals_of_the_input(block, first, steps, features):
     "Blocks that hand their input on, as many features as it has: both its axes are followed to the end, and the one whose numbers are not mixed throughout is the one of the steps. A step that is changed changes its cell most"
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     dim = 2 if first else 1
     model = nn.Sequential(block(features), block(features), nn.BatchNorm1d(features) if first else nn.Identity(), Mean(dim), nn.Linear(features, 4)).eval()
     x = torch.randn(2, features, steps) if first else torch.randn(2, steps, features)
     lay = default_layer(grid_layers(model, x))
     assert lay.grid==(steps,) and lay.place=='proven'
     y = x.clone()
-    y.select(dim, steps//3)[:] += 10
+    y.select(dim, steps//3).add_(10*torch.randn(2, features))
     was,now = (cam_maps(model, o, 1, method='hirescam')[0,0].as_subclass(Tensor) for o in (x,y))
-    assert abs((now-was).abs().argmax().item()-steps//3)<2
+    assert abs((now-was).abs().argmax().item()-steps//3)<=2                    # two convolutions reach as far
 
 class Mean(nn.Module):
     def __init__(self, dim):

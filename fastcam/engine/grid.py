@@ -388,7 +388,7 @@ def centers(
 _drowned = '. Random weights can drown what a cell holds of its own place: ask the trained model, or an earlier layer'
 
 class Look:
-    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), how much is each one's `own`, at which of the inputs (`source`) and along which of its `axes`; how the picture is `moved`, if it is"
+    "What the probe saw of one layout: the least `correlation` of any axis, the `error`, how `wide` its cells look, how many look at nothing (`dead`), how much of what they look at is their `own` patch's beyond chance, at which of the inputs (`source`) and along which of its `axes`; how the picture is `moved`, if it is"
     def __init__(self, layout, correlation=0., error=9., source=0, axes=(), wide=1., apart=False, n=9, hit=0., own=0., dead=0, flat=False, moved=''): store_attr()
     @property
     def passed(self): return self.correlation>=self.least and self.error<(.15 if self.n>6 else .12)
@@ -487,7 +487,9 @@ def _look(l, picks, way):
     res = Look(l, *judged, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
     if not res.passed and not row: res.moved = how_moved(way.center[nums], said)
     if not res.passed: return res
-    res.hit,res.own = (_hit(d[nums], cells, l.grid) for d in (way.seen, way.all))
+    res.hit = _hit(way.seen[nums], cells, l.grid)
+    chance = 1/math.prod(l.grid)
+    res.own = (_hit(way.all[nums], cells, l.grid)-chance)/(1-chance)
     return res if _hit(way.seen[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
 
 def judge(
