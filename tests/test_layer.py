@@ -75,7 +75,8 @@ def test_exported_program():
     with pytest.raises(TypeError, match='torch.export.*exported from'): find_layers(program, x)
 
 def test_scripted():
-    with pytest.raises(TypeError, match='traced or scripted'): find_layers(torch.jit.trace(Body().eval(), x), x)
+    for f in (find_layers, cam_maps):
+        with pytest.raises(TypeError, match='traced or scripted'): f(torch.jit.trace(Body().eval(), x), x)
 
 def test_shuffled_is_refused_in_words():
     "With what was seen; the layer before it is shown"

@@ -429,7 +429,9 @@ def cam_maps(
 
 def _also_taken(model, xb):
     "Inputs of `model` beside those given, by the words of its `forward`: masks, and the shapes of pictures that are given as patches"
-    return [n for n in list(inspect.signature(model.forward).parameters)[len(xb):] if re.search('mask|shape|coord|grid_thw', n)]
+    try: takes = list(inspect.signature(model.forward).parameters)
+    except ValueError: return []                                     # a traced one does not tell
+    return [n for n in takes[len(xb):] if re.search('mask|shape|coord|grid_thw', n)]
 
 def _about_input(model, x):
     "What may be wrong with the input `x` of a model that failed: its axes, its channels, its dtype; only a model that begins with convolutions says so"
