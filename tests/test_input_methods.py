@@ -91,6 +91,7 @@ def test_completeness():
     with learn.no_bar():
         few,many = learn.cam(method='ig', steps=1),learn.cam(method='ig', steps=100)
     assert any('inexact' in h for o in few.health for h in o) and not any(h for o in many.health for h in o)
+    assert len(few.where(health='inexact')) and not len(many.where(health='inexact'))                    # asked by its first word, also where no map has it
 
 # ---- at the input, as at any layer
 def test_any_method_at_the_input():

@@ -183,7 +183,7 @@ def _between(self:CAMs, prob):
         raise ValueError(f"`prob` is {prob!r}: expected the lowest and the highest probability, such as (.9, 1)")
     return self.probs,lambda o: len(o) and o[0] is not None and prob[0]<=o[0]<=prob[1]
 
-_doubts = 'blank','dead layer','class token only','zero gradient','NaN','negative','flat','incomplete','saturated','not seen'
+_doubts = 'blank','dead layer','class token only','zero gradient','NaN','negative','flat','inexact','saturated','not seen'
 
 def _is_well(health, o):
     "Are all maps well, or does one of their doubts begin as asked?"
