@@ -281,4 +281,4 @@ def test_int8():
     left = torch.stack([score(f*(torch.arange(16)!=k)[:,None,None]) for k in range(16)], 1)
     close(at['ablationcam'][0], (((full[:,None]-left)/full.abs()[:,None])[...,None,None]*f).sum(1))
     close(at['headcam'][0], torch.stack([score(f[...,r:r+1,c:c+1].expand_as(f)) for r in range(8) for c in range(8)], 1).reshape(2,8,8))
-    with pytest.raises(ValueError, match='No gradient leads'): cam_maps(whole, x)
+    with pytest.raises(ValueError, match='computes in int8, and no gradient leads'): cam_maps(whole, x)

@@ -1064,7 +1064,7 @@ def _stage_at(layers, i):
 
 @patch
 def settled_at(self:Found, i, model, xb):
-    "`_stage_at`, settled; remembered until a layer is refused"
+    "The stage of this number, or the default layer, once it is proven; remembered until a layer is refused"
     if i not in self.settled: self.settled[i] = self.settle(model, xb, partial(_stage_at, i=i))[0]
     return self.settled[i]
 

@@ -30,10 +30,10 @@ function say(text) {
 let held = null
 const freed = async () => { while (held) await held.freed }
 function presses() {
-  const free = () => setTimeout(() => { held?.free(); held = null })                // after the click
+  const free = (h = held) => setTimeout(() => { h?.free(); if (held === h) held = null })                // after the click; what is pressed since stays
   document.addEventListener('mousedown', () => { if (!held) { held = {}; held.freed = new Promise(f => { held.free = f }) } }, true)
   document.addEventListener('mousemove', e => { if (!e.buttons) free() }, true)     // let go where the page did not hear of it
-  for (const k of ['mouseup', 'dragend']) document.addEventListener(k, free, true)
+  for (const k of ['mouseup', 'dragend']) document.addEventListener(k, () => free(), true)
 }
 
 // ---- Asking. One question is under way; of those that come meanwhile only the newest follows
