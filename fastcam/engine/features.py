@@ -97,7 +97,9 @@ class FeatureColors:
         s,edge = first(cells),torch.cat([_edge(f.shape[1:]) for f in feats])
         sign = -1. if (s[edge]>0).double().mean()>.5 else 1.
         s = s*sign
-        if background is True: at = s[TensorCAM(s-s.min(), nd=1).mask('otsu').bool()].min()
+        if background is True:
+            on = TensorCAM(s-s.min(), nd=1).mask('otsu').bool()
+            at = (s[on].min()+s[~on].max())/2 if not on.all() else s.min()       # between the two: a cell's own value is another in its last digit where it is computed alone
         elif 0<background<1: at = s.min()+background*(s.max()-s.min())
         else: raise ValueError(f"`background` is {background!r}: expected True, False, or a share of the first component's range, above 0 and below 1")
         return mean,axes[0],sign,at
