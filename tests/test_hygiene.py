@@ -426,3 +426,19 @@ def test_inside_validation():
         with learn.no_bar(), learn.no_logging(): learn.fit(2)
         return learn.recorder.values
     assert fit(True)==fit(False)
+
+@pytest.mark.parametrize('kw', [dict(method='rise', n=8), dict(method='occlusion'), dict(method='scorecam'), dict(method='ablationcam')], ids=str)
+def test_no_graph_in_a_first_call(kw):
+    "Where a model's layers are found, too, the calls of a method without gradients make no graph: it held all of what each call computed, until the last"
+    torch.manual_seed(0)
+    model,seen = nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU(), nn.Conv2d(8,8,3,2,1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,3)).eval(),[]
+    x = torch.randn(2,3,32,32)
+    with torch.no_grad(): find_layers(model, x)
+    with torch.no_grad():
+        find_layers(model, x[...,:16])
+        assert not torch.is_grad_enabled()
+    model[6].register_forward_hook(lambda m,i,o: seen.append((len(i[0]), o.requires_grad)))
+    cam_maps(model, x[...,:24], 0, **kw)
+    asked = [graph for n,graph in seen if n not in (0,1)]
+    assert torch.is_grad_enabled() and asked and not any(asked[1:] if kw['method'] in ('scorecam','ablationcam') else asked)          # at a layer the first call has a graph behind it
+

@@ -429,8 +429,9 @@ class DryPass:
         try:
             with torch.inference_mode(False): item = _one_item(self.model, self.xb, self.floats, self.items)     # which may ask the model
             self._watch()
-            for o in (torch.inference_mode(False), torch.set_grad_enabled(self.graph), as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)):
-                self.block.enter_context(o)
+            self.block.enter_context(torch.inference_mode(False))            # puts back, at its end, the grad mode that it began in
+            self.block.enter_context(torch.set_grad_enabled(self.graph))     # acts as soon as it is made
+            for o in (as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)): self.block.enter_context(o)
             self.mode,self.depth = self.block.enter_context(_NotZero(self.model)),depth_of(self.model)
             self._note_own()
             self._give(item)
