@@ -50,8 +50,7 @@ async function ask(then) {
   await freed()
   under = false
   document.body.classList.remove('busy')
-  const w = waiting
-  waiting = null
+  const w = waiting; waiting = null
   if (res && q.item === S.item) { res.q = q; then(res); shown(res) }
   if (w) w.resolve(ask(w.then))
   else if (failed && view) back()
@@ -451,6 +450,7 @@ let filter = null
 const kinds = { wrong: a => a.wrong, unsure: a => a.margin != null && a.margin < .2, 'doubtful map': a => !!a.doubt }
 
 function filters() {
+  if ($('#film li[data-about]')) return develop()                                   // some have just come: what is said of them is read first
   const as = [...abouts.values()], tests = { ...kinds }
   for (const c of new Set(as.map(a => a.actual ?? a.predicted).filter(c => c != null))) tests['is ' + c] = a => (a.actual ?? a.predicted) === c
   const few = Object.entries(tests).map(([k, f]) => [k, f, as.filter(f).length]).filter(o => o[2] && o[2] < as.length), most = few.slice(0, 3 + 8)
