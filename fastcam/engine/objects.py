@@ -363,6 +363,7 @@ def _whole(layers):
     rows = {sum(sizes[i:j]) for i in range(len(sizes)) for j in range(i+2, len(sizes)+1)}
     return [o for o in layers if o.kind=='NC*' or o.shape[1] not in rows]
 
+@torch.enable_grad()
 def _find_levels(model, xb, target):
     "Names of the levels that what is found in one item is made of; None where there are none"
     trail = _find_trail(model, xb, target)
