@@ -228,14 +228,14 @@ class Capture:
     def __exit__(self, *args): self.remove()
 
     def _hook(self):
-        if not self.direct:
-            self.hooks.append(OwnHook(self.model, self._end, 'ended'))
-            self._arm()
+        if not self.direct: self.hooks.append(OwnHook(self.model, self._end, 'ended'))
+        self._arm()
         for name,l in self.layers.items():
             if not is_input(l): self.hooks.append(OwnHook(l.module, partial(self._keep, name)))
 
     def _arm(self):
-        "Wait for a call of the model. While it runs no hook before modules is needed, and each costs time in all of them"
+        "Wait for a call of the model, unless it is our own. While it runs no hook before modules is needed, and each costs time in all of them"
+        if self.direct: return
         self.first = OwnHook(self.model, self._start, 'before')
         self.hooks.append(self.first)
 
@@ -244,11 +244,11 @@ class Capture:
     ):
         "Forget the call that was captured, and call the model with its inputs once more"
         self.done = False
-        if layers is not None:
+        if layers is None: self._arm()
+        else:
             self.unhook()
             self.layers = layers
             self._hook()
-        elif not self.direct: self._arm()
         (self if self.direct else self.model)(*self.xb)
 
     def __call__(self, *xb):

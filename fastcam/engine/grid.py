@@ -469,7 +469,7 @@ def _hit(d, cells, grid, reach=0):
     def own(e, c): return e[tuple(patch(i, n, g) for i,n,g in zip(c, e.shape, grid))].sum()
     return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
 
-_Way = collections.namedtuple('_Way', 'source axes apart flat all seen center width live')    # `all` is where the picks look, `seen` where others do not, `live` which of them look at anything
+_Way = collections.namedtuple('_Way', 'source axes apart flat grads seen center width live')    # `seen` is where the picks look and others do not, `live` which of them look at anything
 
 def _look(l, picks, way):
     "What is seen of layout `l` one way"
@@ -488,8 +488,9 @@ def _look(l, picks, way):
     if not res.passed and not row: res.moved = how_moved(way.center[nums], said)
     if not res.passed: return res
     res.hit = _hit(way.seen[nums], cells, l.grid)
-    chance = 1/math.prod(l.grid)
-    res.own = (_hit(way.all[nums], cells, l.grid)-chance)/(1-chance)
+    if row:
+        chance = 1/l.grid[0]
+        res.own = (_hit(placed(way.grads[nums].double(), way.axes).cpu(), cells, l.grid)-chance)/(1-chance)
     return res if _hit(way.seen[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
 
 def judge(
@@ -503,7 +504,7 @@ def judge(
             for axes,apart in itertools.product(place_axes(g.shape[2:], nd), (False,True)):
                 d = contrast(g[:,0].double(), axes, apart).cpu()
                 center = centers(d)
-                ways.append(_Way(source, axes, apart, g.ndim>4, placed(g[:,0].double(), axes).cpu(), d, center, widths(d, center), g.flatten(1).any(1).cpu()))
+                ways.append(_Way(source, axes, apart, g.ndim>4, g[:,0], d, center, widths(d, center), g.flatten(1).any(1).cpu()))
     res = []
     for l in picks.layouts:
         looks = [Look(l), *[_look(l, picks, way) for way in ways]]

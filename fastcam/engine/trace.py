@@ -12,7 +12,7 @@ from itertools import islice
 from types import CellType, FunctionType, MethodType, ModuleType
 from collections import OrderedDict
 from copy import copy
-import sys, threading, weakref
+import threading, weakref
 
 # %% ../../nbs/engine/00_trace.ipynb #00a0acf6
 _locks,_guard = weakref.WeakKeyDictionary(),threading.Lock()
