@@ -20,7 +20,8 @@ def asked_by(n, fs):
     finally: ex.shutdown(wait=False, cancel_futures=True)
 
 def hooks_left(model): return sum(len(m._forward_hooks)+len(m._forward_pre_hooks) for m in model.modules())
-def none_left(): return not any(vars(nn.modules.module)[f'_global_forward_{k}'] for k in ('hooks','pre_hooks'))
+def classes(cls=nn.Module): return {cls}.union(*map(classes, cls.__subclasses__()))
+def none_left(): return not any(type(vars(c).get('__call__')).__module__.startswith('fastcam') for c in classes())
 
 files = drawn_files()[0]
 
@@ -282,3 +283,38 @@ def test_int8():
     close(at['ablationcam'][0], (((full[:,None]-left)/full.abs()[:,None])[...,None,None]*f).sum(1))
     close(at['headcam'][0], torch.stack([score(f[...,r:r+1,c:c+1].expand_as(f)) for r in range(8) for c in range(8)], 1).reshape(2,8,8))
     with pytest.raises(ValueError, match='computes in int8, and no gradient leads'): cam_maps(whole, x)
+
+class Own(nn.Linear):
+    "A class that says itself how its modules are called"
+    def __call__(self, x): return super().__call__(x)+1
+
+class Child(Own): pass
+
+def test_hooks_of_classes():
+    "A hook is called once, for its own module alone, whatever classes are hooked besides; a class is afterwards what it was, and is pickled as such meanwhile"
+    import cloudpickle, pickle
+    from fastcam.engine.trace import own_hooks
+    ms = [nn.Linear(2, 2), Own(2, 2), Child(2, 2), Child(2, 2)]
+    was,x,got = [dict(vars(c)) for c in (nn.Linear,Own,Child)],torch.ones(1, 2),[]
+    want = [m(x) for m in ms]
+    for order in (ms[:3], ms[2::-1]):
+        got.clear()
+        with own_hooks([(m, lambda m,i,o: got.append(m)) for m in order]):
+            for m,w in zip(ms, want): assert torch.equal(m(x), w)
+            assert got==ms[:3] and not none_left()
+            assert torch.equal(pickle.loads(pickle.dumps(ms[1]))(x), want[1])
+            class Here(nn.Linear): pass
+            here = Here(2, 2)
+            with own_hooks([(here, lambda m,i,o: 0*o)]): copied = pickle.loads(cloudpickle.dumps(here))
+            assert copied(x).any() and none_left()==False
+        assert none_left() and [dict(vars(c)) for c in (nn.Linear,Own,Child)]==was
+
+def test_hook_after_failure():
+    "What waits for the end of a call is told that it failed, and the error is the module's own"
+    from fastcam.engine.trace import own_hooks
+    m,got = nn.Linear(2, 2),[]
+    with own_hooks([(m, lambda m,i,o: got.append(o), 'ended'), (m, lambda m,i,o: got.append('after'))]):
+        with pytest.raises(RuntimeError, match='shape'): m(torch.ones(1, 3))
+        assert got==[None]
+        m(torch.ones(1, 2))
+        assert len(got)==3

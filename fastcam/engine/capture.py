@@ -30,7 +30,7 @@ def unwrap(
     if not isinstance(model, nn.Module):
         raise TypeError(f"`model` is a {type(model).__name__}: expected an "
                         f"`nn.Module`{', such as its `.model`' if isinstance(getattr(model, 'model', None), nn.Module) else ''}")
-    while isinstance(model, (nn.DataParallel,nn.parallel.DistributedDataParallel)) or hasattr(model, '_orig_mod'): model = first(model.children())
+    while isinstance(model, (nn.DataParallel,nn.parallel.DistributedDataParallel)) or '_orig_mod' in model._modules: model = first(model.children())
     return model
 
 # %% ../../nbs/engine/05_capture.ipynb #1b0c9a45
@@ -319,10 +319,11 @@ class Capture:
         return None if whole else with_main(o, leaf)
 
     def _follow(self, lay):
-        "Behind layer `lay` nothing is kept for gradients of parameters; of one item, the gradients at batchnorms are laid out as they are read"
-        self.untracked = Untracked(lay.behind if lay.frees else ())
-        if lay.frees: self.modes.enter_context(self.untracked)
-        if n_items(self.xb)==1: self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
+        "Behind layer `lay` nothing is kept for gradients of parameters, but of one item, where that costs more time than it saves; there the gradients at batchnorms are laid out as they are read"
+        one = n_items(self.xb)==1
+        self.untracked = Untracked(lay.behind if lay.frees and not one else ())
+        if self.untracked.params: self.modes.enter_context(self.untracked)
+        if one: self.hooks += [OwnHook(m, in_order) for m in dict.fromkeys(lay.behind) if isinstance(m, batchnorms)]
 
     @property
     def nested(self):

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from copy import copy, deepcopy
 from dataclasses import fields, is_dataclass
 from functools import cache
+from operator import attrgetter
 from fastcore.basics import AttrDict
 from types import MethodType
 import itertools, re, threading, weakref
@@ -31,6 +32,8 @@ def all_modules(model):
         if m.training: train.append(m)
         if m._modules: res += [o for o in m._modules.values() if o is not None]
     return list(dict.fromkeys(res)),train
+
+_training = attrgetter('training')
 
 def _evaluate(model, train):
     try: model.eval()
@@ -45,7 +48,8 @@ def evaluating(model:nn.Module):
         if train: _evaluate(model, train)
         yield mods
     finally:
-        for m in [m for m in mods if m.training]: m.training = False                 # the model itself may change modes
+        if any(map(_training, mods)):                                                # the model itself may change modes
+            for m in mods: m.training = False
         for m in train: m.training = True
 
 _stance,_written,_guard = ExitStack(),[],threading.Lock()
@@ -119,6 +123,7 @@ def token_ids(xb):
 
 def main_input(xb):
     "Number of the input whose grid is looked for: the first with channels, else token numbers, else a signal without channels; None if there is none"
+    if len(xb)==1 and isinstance(xb[0], Tensor) and xb[0].ndim>1: return 0
     def kind(x): return 0 if x.ndim>2 else 1 if is_tokens(x) else 2
     kinds = {i:kind(x) for i,x in enumerate(xb) if isinstance(x, Tensor) and x.ndim>1}
     return min(kinds, key=kinds.get, default=None)
@@ -158,10 +163,10 @@ def fields_of(o):
 
 def tensors_in(o):
     "The floating point tensors in a prediction, however nested"
+    if isinstance(o, Tensor): return [o] if o.is_floating_point() else []
     o = fields_of(o)
     if isinstance(o, dict): o = list(o.values())
-    if is_listy(o): return [t for p in o for t in tensors_in(p)]
-    return [o] if isinstance(o, Tensor) and o.is_floating_point() else []
+    return [t for p in o for t in tensors_in(p)] if is_listy(o) else []
 
 def tensors_by_path(pred, path=()):
     "`(path, tensor)` for each floating point tensor in a prediction, however nested: the keys and numbers that lead to it"
@@ -360,7 +365,8 @@ def as_watched(
 ):
     "In this block, what stands in for modules of a traced model, or of a part of one, is called"
     with ExitStack() as block:
-        for m in [m for m in mods or all_modules(model)[0] if _is_traced(m)]:
+        mods = mods or all_modules(model)[0]
+        for m in filter(_is_traced, mods) if any(issubclass(t, torch.fx.GraphModule) for t in set(map(type, mods))) else ():              # few are: asked in each call
             _watch(m)
             block.callback(_unwatch, m)
         yield

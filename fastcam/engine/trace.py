@@ -9,6 +9,7 @@ __all__ = ['alone', 'OwnHook', 'depth_of', 'own_hooks', 'untouched']
 from fastai.vision.all import *
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from types import CellType, FunctionType, MethodType, ModuleType
 from collections import OrderedDict
 from copy import copy
@@ -26,53 +27,60 @@ def alone(
 
 # %% ../../nbs/engine/00_trace.ipynb #00a0ace6
 class _Mine(threading.local):
-    "This thread's hooks by the id of their module: before it is called, after it, and after it even if it failed"
-    def __init__(self): self.before,self.after,self.ended = {},{},{}
+    "This thread's hooks by the id of their module"
+    def __init__(self): self.hooks = {}
 
-_mine,_n_hooks,_handles = _Mine(),Counter(),{}
+_mine = _Mine()
 
-def _given(hooks, m, args):
-    for h in hooks:
+class _Watched:
+    "`__call__` of `cls` while there is a hook on any of its modules; a copy of the class that is pickled meanwhile has its usual one"
+    def __init__(self, cls): self.cls,self.own,self.n = cls,vars(cls).get('__call__'),0
+    def __get__(self, m, owner=None): return self if m is None else partial(self, m)
+    def __reduce__(self): return getattr, (nn.Module, '__call__')
+    def __call__(self, m, /, *args, **kwargs):
+        plain = super(self.cls, m).__call__ if self.own is None else self.own.__get__(m)
+        key = m.__dict__.get('hooked_as') or id(m)                   # a module may stand for another
+        return _hooked(key, m, plain, args, kwargs) if key in _mine.hooks and type(m) is self.cls else plain(*args, **kwargs)
+
+    def count(self, n):
+        "`n` more hooks: the first puts this on the class, the last takes it off"
+        self.n += n
+        on = vars(self.cls).get('__call__') is self
+        if self.n and not on: self.cls.__call__ = self
+        elif not self.n and on and self.own is None: del self.cls.__call__
+        elif not self.n and on: self.cls.__call__ = self.own
+
+def _hooked(key, m, plain, args, kwargs):
+    "What module `m`, called by `plain`, gives with this thread's hooks on it"
+    def hooks(*kinds): return [h for h in _mine.hooks.get(key, ()) if h.kind in kinds]
+    for h in hooks('before'):
         if (res := h.f(m, args)) is not None: args = tuplify(res)
-    return args
-
-def _made(hooks, m, args, out):
-    for h in hooks:
+    try: out = plain(*args, **kwargs)
+    except Exception:
+        for h in hooks('ended'): h.f(m, args, None)
+        raise
+    for h in hooks('after', 'ended'):
         if (res := h.f(m, args, out)) is not None: out = res
     return out
 
-# called for every module while there is any hook: short. A module may stand for another
-def _before(m, args):
-    hooks = _mine.before.get(m.__dict__.get('hooked_as') or id(m))
-    return None if hooks is None else _given(hooks, m, args)
+_watched = {}                                                        # by class, while there is a hook on one of its modules
 
-def _after(m, args, out):
-    hooks = _mine.after.get(m.__dict__.get('hooked_as') or id(m))
-    return None if hooks is None else _made(hooks, m, args, out)
-
-def _ended(m, args, out):
-    hooks = _mine.ended.get(m.__dict__.get('hooked_as') or id(m))
-    return None if hooks is None else _made(hooks, m, args, out)
-
-_of_torch = dict(before=partial(nn.modules.module.register_module_forward_pre_hook, _before), after=partial(nn.modules.module.register_module_forward_hook, _after),
-                 ended=partial(nn.modules.module.register_module_forward_hook, _ended, always_call=True))
-
-def _count(kind, n):
-    "`n` more hooks of this kind in the process: the first brings torch's own, and the last takes it along"
+def _count(cls, n):
+    "`n` more hooks on modules of `cls` in the process"
     with _guard:
-        _n_hooks[kind] += n
-        if _n_hooks[kind] and kind not in _handles: _handles[kind] = _of_torch[kind]()
-        if not _n_hooks[kind]: _handles.pop(kind).remove()
+        w = _watched[cls] = _watched.get(cls) or _Watched(cls)
+        w.count(n)
+        if not w.n: del _watched[cls]
 
 class OwnHook:
     "A hook on `module` in the thread that this is made in, until `remove`; as any hook of torch, it may give something else in place of the arguments or the output"
     def __init__(self,
         module:nn.Module, # Any module
         f, # Function of the module, its arguments, and its output
-        kind='after' # 'before' the call, without an output; 'after' it; 'ended' is called where it failed as well, with None, and costs more time in all modules
+        kind='after' # 'before' the call, without an output; 'after' it; 'ended' is called where it failed as well, with None
     ):
-        self.module,self.f,self.kind,self.table = module,f,kind,getattr(_mine, kind)
-        _count(kind, 1)
+        self.module,self.f,self.kind,self.table,self.cls = module,f,kind,_mine.hooks,type(module)
+        _count(self.cls, 1)
         self.table[id(module)] = [*self.table.get(id(module), ()), self]
 
     def remove(self):
@@ -80,7 +88,7 @@ class OwnHook:
         if self not in hs: return
         self.table[id(self.module)] = [h for h in hs if h is not self]
         if len(hs)==1: del self.table[id(self.module)]
-        _count(self.kind, -1)
+        _count(self.cls, -1)
         self.f = None                                                # it may know who made this
 
 _inside = threading.local()                                          # `depths`: by the id of a model, in how many blocks of `untouched` this thread is
@@ -209,8 +217,11 @@ def _is_observer(m): return type(m).__module__.startswith('torch.ao.quantization
 
 def _is_held(m): return not isinstance(m, (torch.jit.ScriptModule, nn.modules.lazy.LazyModuleMixin))
 
+_has,_has_before = attrgetter('_forward_hooks'),attrgetter('_forward_pre_hooks')
+
 def _hooks_on(mods):
     "All forward hooks on these modules, most of which have none"
+    if not any(map(_has, mods)) and not any(map(_has_before, mods)): return []
     hooked = [m for m in mods if m._forward_hooks or m._forward_pre_hooks]
     return [f for m in hooked for f in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
 
