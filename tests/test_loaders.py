@@ -163,6 +163,31 @@ def test_skipped(bad):
     names = [learn.dls.vocab[i%3] for i in range(12)]
     assert [o[0] for o in learn.cam(target=PerItem(names)).labels]==[names[i] for i in left]
 
+class Holed(Counted):
+    "Gives None for two of its items"
+    def __getitem__(self, i): return None if i in (2,5) else super().__getitem__(i)
+
+def some(b): return [o for o in b if o is not None]
+def collate_some(b): return data.default_collate(some(b))
+
+def test_none_is_left_out():
+    "fastai's loader leaves out items that are None: the others keep their positions. Of PyTorch's only the `collate_fn` knows which are left: what is said of each item by its position is refused"
+    want,per_item,left = learner_of(loaders['plain']()).cam(target=1).maps,[i%3 for i in range(13)],[i for i in range(13) if i not in (2,5)]
+    for dl in (DataLoader(Holed(13), bs=4), DataLoader(Holed(13), bs=4, before_batch=some), DataLoader(Holed(13), bs=4, create_batch=collate_some)):
+        learn = learner_of(dl)
+        cams = learn.cam(target=1)
+        same(cams.maps, want[left])
+        assert list(cams.rows)==left and [o[0] for o in learn.cam(target=PerItem(per_item)).labels]==[str(i%3) for i in left]
+    learn = learner_of(data.DataLoader(Holed(13), batch_size=4, collate_fn=collate_some))
+    same(learn.cam(target=1).maps, want[left])
+    for target in (PerItem(per_item), Neg(PerItem(per_item)), tensor(per_item), [PerItem(per_item),1]):
+        with pytest.raises(ValueError, match='left items out.*no telling which'): learn.cam(target=target)
+    with pytest.raises(ValueError, match='left items out.*no telling which'): learn.cam(target=PerItem(per_item[:4]), max_n=4)
+    masks = Region(torch.ones(13, 4, 4))
+    assert masks.by_position and not Region().by_position and not Region((2,3)).by_position and not TopK(2).by_position
+    cams = learn.cam(dl=data.DataLoader(data.Subset(Holed(13), left), batch_size=4), target=PerItem([per_item[i] for i in left]))
+    assert [o[0] for o in cams.labels]==[str(i%3) for i in left]
+
 def test_skipped_in_the_pipeline():
     "By a transform of items, in each of several processes, and of the whole set"
     bright = [np.array(Image.open(o)).mean() for o in files[:12]]

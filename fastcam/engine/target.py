@@ -246,6 +246,7 @@ class Target:
     takes_points = False                                             # Are points (batch, n, 2) 2n outputs?
     takes_lists = False                                              # Is a list of tensors a list of pictures?
     of_numbers = False                                               # Are outputs numbers as they are, and no classes?
+    by_position = False                                              # Does it hold something for each item, by its position?
     by_form = False                                                  # May the form of the prediction ask for something else?
     place = False                                                    # Does the answer belong to a place? 'place', 'points', or None where the gradient is to tell
     path = None                                                      # Of a question: where the answer is in a prediction of several tensors
@@ -487,6 +488,7 @@ class Head(Target):
 
 class PerItem(Target):
     "Classes item by item: a list with a class, or a list of k classes, for each item, by name or index; or a tensor or array of indices (n,) or (n,k)"
+    by_position = True
     def __init__(self, classes): store_attr()
     def setup(self, vocab=None, n=None):
         if isinstance(self.classes, (Tensor,np.ndarray)): vocab = None                          # indices, whatever the vocab holds
@@ -565,6 +567,8 @@ class Region(Target):
         if res.target is not None and type(res.target).scores is not Target.scores:
             raise TypeError(f"A region is about classes: it cannot hold {type(res.target).__name__}, which is a number already")
         return res
+    @property
+    def by_position(self): return np.ndim(self.where)>2 or getattr(self.target, 'by_position', False)
     def _where(self, size, rows):
         "Mask (batch or 1, *size) of the region"
         if isinstance(self.where, tuple) and len(self.where)==len(size) and all(isinstance(o, int) for o in self.where):
@@ -634,6 +638,8 @@ class _Means(Region):
 class _Of(Target):
     "A number of the classes that another target picks"
     def __init__(self, target=None): store_attr()
+    @property
+    def by_position(self): return self.of.by_position
     def bound(self, model):
         of,called = bound_target(self.target, model)
         return _like(self, target=of),called
@@ -760,6 +766,8 @@ class Several(Target):
         return _like(self, targets=tuple(ts)),called
     @property
     def signed(self): return any(t.signed for t in self.ts)
+    @property
+    def by_position(self): return any(t.by_position for t in self.ts)
     @property
     def places(self): return sum([t.places for t in self.ts], [])
     def setup(self, vocab=None, n=None):

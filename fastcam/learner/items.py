@@ -402,7 +402,7 @@ def _numbered(dl):
     done = deque()                                               # one process makes the items and the batch, in the same order
     def item(i):
         o = dl.after_item(dl.create_item(i))
-        done.append(i)
+        if o is not None: done.append(i)                                                    # fastai leaves out what is None
         return o
     def batch(b): return dl.do_batch(b),[done.popleft() for _ in b]
     around = {k: partial(getattr(dl, k)) for k in ('before_iter','after_iter')}             # a bare method would be bound to the new one
@@ -424,7 +424,9 @@ class Batches(GetAttr):
     def __init__(self,
         dl, # A fastai or PyTorch `DataLoader`, a list of batches, or what else gives batches each time it is iterated over
         n=None # Read the first `n` items only; all if None
-    ): self.dl,self.n,self.rows = dl,n,[]
+    ):
+        self.dl,self.n,self.rows = dl,n,[]
+        self.some_left_out = False                               # By what makes batches of the items: then `rows` counts those that came
 
     @property
     def again(self):
@@ -448,9 +450,15 @@ class Batches(GetAttr):
         known = L(_sized(self.dl), math.ceil(self.n/bs) if self.n and bs else None).filter(lambda o: o is not None)
         return max(1, min(known, default=1))
 
+    def _noted(self, i, b):
+        "Batch `i` of another loader than fastai's; notes whether it has fewer rows than its items, as where a `collate_fn` leaves some out"
+        bs,known = getattr(self.dl, 'batch_size', None),_sized(getattr(self.dl, 'sampler', None))
+        if bs and known is not None and len(_as_tuple(b)[0])<min(bs, known-i*bs): self.some_left_out = True
+        return b
+
     def __iter__(self):
         at,end = 0,ifnone(self.n, math.inf)
-        read = _numbered(self.dl) if self.again else ((_as_tuple(b),None) for b in self.dl)
+        read = _numbered(self.dl) if self.again else ((_as_tuple(b),None) for b in map(self._noted, itertools.count(), self.dl))
         for b,rows in itertools.chain.from_iterable(itertools.starmap(_of_one_size, read)):
             if at+len(b[0])>end: b = _first_rows(b, end-at)
             self.rows = list(ifnone(rows, range(at, at+len(b[0]))))
