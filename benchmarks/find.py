@@ -29,7 +29,7 @@ except ImportError: from fastcam.layer import find_layers, layers_table         
 m.eval()
 def timed(f):
     c = copy.deepcopy(m)
-    t = time.perf_counter(); f(c); return time.perf_counter()-t
+    t = time.process_time(); f(c); return time.process_time()-t
 def forward(c):
     with torch.no_grad(): c(x)
 def tried(f):

@@ -60,7 +60,7 @@ def truth(net):
             up = n
             while up not in p.where and up: up = up.rpartition('.')[0]
             res[full] = p.where.get(up, nowhere)
-    res['head.norm'] = net.head.w.but(kind='maps' if isinstance(net.head.norm, nn.Identity) else 'tokens')
+    res['head.norm'] = net.head.w.but(kind='tokens')                            # whatever the head was given
     return res
 
 # ---- parts
