@@ -366,7 +366,8 @@ def as_watched(
     "In this block, what stands in for modules of a traced model, or of a part of one, is called"
     with ExitStack() as block:
         mods = mods or all_modules(model)[0]
-        for m in filter(_is_traced, mods) if any(issubclass(t, torch.fx.GraphModule) for t in set(map(type, mods))) else ():              # few are: asked in each call
+        some = any(issubclass(t, torch.fx.GraphModule) for t in set(map(type, mods)))            # few models have any: asked in each call
+        for m in filter(_is_traced, mods) if some else ():
             _watch(m)
             block.callback(_unwatch, m)
         yield

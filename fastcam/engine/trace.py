@@ -36,7 +36,7 @@ class _Watched:
     "`__call__` of `cls` while there is a hook on any of its modules; a copy of the class that is pickled meanwhile has its usual one"
     def __init__(self, cls): self.cls,self.own,self.n = cls,vars(cls).get('__call__'),0
     def __get__(self, m, owner=None): return self if m is None else partial(self, m)
-    def __reduce__(self): return getattr, (nn.Module, '__call__')
+    def __reduce__(self): return (getattr, (nn.Module,'__call__')) if self.own is None else (copy, (self.own,))
     def __call__(self, m, /, *args, **kwargs):
         plain = super(self.cls, m).__call__ if self.own is None else self.own.__get__(m)
         key = m.__dict__.get('hooked_as') or id(m)                   # a module may stand for another
