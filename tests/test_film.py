@@ -212,9 +212,23 @@ def test_wrong_choices(kw, words):
     with pytest.raises((ValueError,OSError), match=words): quiet(fits['one_cycle'], learn, CAMFilm(**{'items':drawn_files()[0][:2], **kw}))
     assert flat(learn.model.state_dict())==was and not any(m._forward_hooks for m in learn.model.modules())
 
-@pytest.mark.parametrize('kw', [dict(every=0), dict(every='batch'), dict(fuse=None), dict(method='gradcamm')], ids=str)
-def test_wrong_at_once(kw):
-    with pytest.raises(ValueError): CAMFilm(**kw)
+@pytest.mark.parametrize('items,words', [('nofile.png', 'Cannot read nofile.png: No such file'), (Path('/no/file.png'), 'Cannot read /no/file.png'), (3, 'An item is an int, 3'),
+                                         ('https://a.org/b.png', 'it is an address'), (b'abc', 'Cannot read item 0')], ids=str)
+def test_items_are_read_first(items, words):
+    "What a learner cannot read is told when the fit begins, before its first epoch does"
+    events,learn = [],learner()
+    class Began(Callback):
+        def before_epoch(self): events.append('epoch')
+    with pytest.raises((OSError,TypeError,ValueError), match=words): quiet(fits['one_cycle'], learn, [Began(), CAMFilm(items)])
+    assert not events
+
+@pytest.mark.parametrize('kw,words', [(dict(every=0), '`every` is 0'), (dict(every='batch'), "`every` is 'batch'"), (dict(fuse=None), '`fuse=None`'), (dict(method='gradcamm'), 'gradcamm'),
+                                      (dict(items=[]), '`items` is empty'), (dict(items={1,2}), '`items` is a set'), (dict(items=iter('ab')), '`items` is a str'),
+                                      (dict(items=drawn_dls().valid), '`items` is a TfmdDL.*`dl=`'), (dict(items=drawn_dls().valid_ds), 'give its items'),
+                                      (dict(dl='a.png'), '`dl` is a str'), (dict(items=['a.png'], dl=drawn_dls().valid), 'not both'), (dict(max_n=0), '`max_n` is 0')], ids=str)
+def test_wrong_at_once(kw, words):
+    "What can be known without a learner is told when the film is made"
+    with pytest.raises((ValueError,TypeError), match=words): CAMFilm(**kw)
 
 # ---- what is seen
 

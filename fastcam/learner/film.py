@@ -47,19 +47,19 @@ class CAMFilm(Callback):
         **kwargs # For the method and `smooth`
     ):
         if every!='epoch' and not (isinstance(every, int) and every>0): raise ValueError(f"`every` is {every!r}: expected 'epoch', or a number of batches")
-        if isinstance(items, (list,tuple,L)) and not len(items): raise ValueError("`items` is empty: there is nothing to watch")
+        check_source(items, dl, max_n)
         if fuse is None: raise ValueError("`fuse=None` makes a map for each layer, and a film has one: give one `layer`, or a way to `fuse` several")
-        check_method(method, smooth, **kwargs)                       # a wrong one is found now
+        check_method(method, smooth, **kwargs)                       # what can be wrong without a learner is found now
         self.every,self.target,self.layer,self.src = every,target,layer,dict(items=items, dl=dl, ds_idx=ds_idx, n=max_n)
         self.explainer = partial(Explainer, method=method, fuse=fuse, smooth=smooth, **kwargs)
         self.frames,self.steps,self.n_epochs,self.n_batches = L(),L(),0,0
     def __repr__(self): return f"{type(self).__name__} of {len(self.frames)} frames"
 
     def before_fit(self):
-        self.ready,self.trained,self.run = False,False,not (hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds') or rank_distrib())
+        self.trained,self.run = False,not (hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds') or rank_distrib())
+        if self.run: self._setup()
 
     def before_train(self):
-        if not self.ready: self._setup()
         if not self.frames: self._take('start')
 
     def after_batch(self):
@@ -82,7 +82,7 @@ def _asked(self:CAMFilm):
 
 @patch
 def _setup(self:CAMFilm):
-    "Read the items and find the layers, for each fit anew: the size of the pictures, the device or the model may have changed"
+    "Read the items and find the layers, before anything is trained, and for each fit anew: the size of the pictures, the device or the model may have changed"
     model = unwrap(self.model)
     with alone(model), torch.inference_mode(False), own_random(), evaluating(model), as_written():
         dl = explained_dl(self.learn, **self.src)
@@ -101,7 +101,6 @@ def _setup(self:CAMFilm):
     keep = not read.again                                            # batches that cannot be read again
     xb = tuple(torch.cat(o).cpu()[self.in_order] for o in zip(*[b[:n_inp] for b in bs])) if keep else None
     self.where = dict(rows=L(rows)[self.in_order], dl=self.dls.loaders[-1] if keep else dl, xb=xb)
-    self.ready = True
 
 @patch
 def _cams(self:CAMFilm):
