@@ -78,7 +78,7 @@ class CAMItem(_CAMItem):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -154,7 +154,7 @@ class CAMs(_CAMs):
     def pictures(self, inp: Any = None, fs: Any = None, bands: Any = None): r"""The items as the model saw them, decoded: each shows itself
         
         - inp: Which input, if the model has several; if None the one that the layer reads
-        - fs: Steps of a signal in a second; as the item knows it if None, see `sampling_rate`
+        - fs: Steps of a signal, or frames of a clip, in a second; as the item knows it if None, see `sampling_rate`
         - bands: Which bands of a picture, see `CAMs.show`"""
     def originals(self, inp: Any = None): r"""The items as fastai opens them, before they are cropped, padded or resized for the model: each shows itself
         
@@ -188,7 +188,7 @@ class CAMs(_CAMs):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -210,7 +210,7 @@ class CAMs(_CAMs):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
         - bands: Numbers of the bands of a picture that are drawn as red, green and blue, such as (3,2,1), or of one, drawn in gray; if None the first three where there are more. Of more than three each is stretched to what can be seen"""
@@ -320,7 +320,7 @@ class Interpretation(_Interpretation):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -351,7 +351,7 @@ class Interpretation(_Interpretation):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -558,7 +558,7 @@ learn.compare_cams(files, methods=['gradcam','hirescam'], layers=[-1,-2])
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -623,7 +623,7 @@ For example:
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -671,7 +671,7 @@ class CAMFilm(_CAMFilm):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -691,7 +691,7 @@ class CAMFilm(_CAMFilm):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?
@@ -712,7 +712,7 @@ class CAMFilm(_CAMFilm):
         - interpolation: matplotlib's, between the cells of a map
         - inp: Which input to draw, if the model has several; if None the one that the layer reads
         - original: Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-        - fs: Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+        - fs: Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
         - slices: Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
         - contour: Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
         - colorbar: Show what the colors mean?

@@ -6,8 +6,8 @@
 __all__ = ['wrong_color', 'room_of', 'in_lines', 'titled', 'edged', 'chosen_slices', 'strongest_slices', 'Montage', 'faded',
            'stretched', 'Plotted', 'sampling_rate', 'as_picture', 'Laid', 'shaded', 'title_size', 'check_axes',
            'axes_grid', 'close_figure', 'loose_row', 'loose_axes', 'noted', 'add_colorbar', 'Box', 'Panel',
-           'show_panels', 'as_rgb', 'overlaid', 'Colored', 'legend', 'plot_lines', 'WordPanel', 'word_axes',
-           'display_html', 'frames', 'Animation', 'save_mp4']
+           'labelled_once', 'show_panels', 'as_rgb', 'overlaid', 'Colored', 'legend', 'plot_lines', 'WordPanel',
+           'word_axes', 'display_html', 'frames', 'Animation', 'save_mp4']
 
 # %% ../nbs/01_draw.ipynb #a1b889d1
 from fastai.vision.all import *
@@ -150,11 +150,12 @@ class Montage:
         deep = TensorCAM(m, nd=3).resize((self.depth, *m.shape[1:])).as_subclass(Tensor)[self.which]
         return self.tiled(TensorCAM(deep).resize(self.size).as_subclass(Tensor))
     def number(self,
-        ctx # Axes with the slices
+        ctx, # Axes with the slices
+        fs=None # Frames in a second: then the time of each is written
     ):
-        "Write the number of each slice into its corner"
+        "Write the number of each slice, or its time, into its corner"
         for i,(t,l) in zip(self.which, self.corners):
-            ctx.text(l-.5+.03*self.size[1], t-.5+.03*self.size[0], i, color='w', fontsize=7, va='top', path_effects=edged('k', .75), clip_on=True)
+            ctx.text(l-.5+.03*self.size[1], t-.5+.03*self.size[0], i if fs is None else f'{i/fs:.3g} s', color='w', fontsize=7, va='top', path_effects=edged('k', .75), clip_on=True)
 
 # %% ../nbs/01_draw.ipynb #641c9cdd
 @patch
@@ -292,14 +293,17 @@ class Plotted:
     def __init__(self,
         x, # Tensor
         slices=None, # Which slices of a volume, see `chosen_slices`; of a clip six frames if None
-        fs=None, # Steps of a signal in a second, so that its axis is in seconds; in steps if None
+        fs=None, # Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; in steps if None
         lanes=None # Has each channel of a signal a lane of its own, one above the other, all to one scale? If None where there are more than six
     ): self.x,self.slices,self.fs,self.lanes = x.detach().cpu().float().as_subclass(Tensor),slices,fs,ifnone(lanes, len(x)>len(_inks))
+    def _lane(self, ctx):
+        "How high the lane of a channel is on `ctx`, in points"
+        return ctx.bbox.height*72/ctx.figure.dpi/len(self.x)
     def _in_lanes(self, ctx):
         "The channels (channels, length), the first in the uppermost of lanes that are 1 high; `ctx` is labelled"
         n,mid = len(self.x),(self.x.amax(1, keepdim=True)+self.x.amin(1, keepdim=True))/2
-        middles = torch.arange(n).flip(0)+.5
-        ctx.set(ylim=(0,n), yticks=middles.tolist(), yticklabels=range(n), ylabel='channel')
+        middles,each = torch.arange(n).flip(0)+.5,math.ceil(11/self._lane(ctx))               # numbers are 8 points high
+        ctx.set(ylim=(0,n), yticks=middles[::each].tolist(), yticklabels=range(0, n, each), ylabel='channel')
         return middles[:,None]+(self.x-mid)*.45/(self.x-mid).abs().max().clamp(min=1e-8)
     @cached_property
     def scaled(self):
@@ -332,14 +336,21 @@ class Plotted:
         "Draw it on `ctx`; gives the axes"
         if self.x.ndim==4: return self._show_slices(ctx, **kwargs)
         ctx = ifnone(ctx, plt.gca())
-        x = self._in_lanes(ctx) if self.lanes else self.x
-        for i,o in enumerate(x): ctx.plot(np.arange(len(o))/ifnone(self.fs, 1), o.numpy(), lw=1, color='k' if self.lanes else _inks[i%len(_inks)], label=f'{i}', path_effects=edged())
+        x,edge = (self._in_lanes(ctx),min(1.5, .1*self._lane(ctx))) if self.lanes else (self.x,1.5)
+        for i,o in enumerate(x):
+            color = 'k' if self.lanes else _inks[i%len(_inks)]
+            ctx.plot(np.arange(len(o))/ifnone(self.fs, 1), o.numpy(), lw=1, color=color, label=f'{i}', path_effects=edged(width=edge))
         ctx.margins(x=0)
         ctx.set_axis_on()
         ctx.set_xlabel('step' if self.fs is None else 'seconds')
         ctx.tick_params(labelsize=8)
-        if len(x)>1 and not self.lanes: ctx.legend(title='channel', fontsize=7, title_fontsize=7, ncols=len(x), loc='upper right', handlelength=1, columnspacing=1, borderpad=.3)
+        if len(x)>1 and not self.lanes: self._name_lines(ctx)
         return ctx
+    def _name_lines(self, ctx):
+        "A legend of the channels, above the lines"
+        lo,hi = ctx.get_ylim()
+        ctx.set_ylim(lo, hi+.2*(hi-lo))
+        ctx.legend(title='channel', fontsize=7, title_fontsize=7, ncols=len(self.x), loc='upper right', handlelength=1, columnspacing=1, borderpad=.3)
     def _show_slices(self, ctx, **kwargs):
         "Draw the volume or clip on `ctx`; each slice has its number"
         m = self.montage
@@ -347,7 +358,7 @@ class Plotted:
         x = x[...,0] if not self.is_clip else torch.cat([x.nan_to_num(0.), x[...,:1].isfinite().float()], -1)
         ctx = show_image(x.numpy(), ctx=ctx, cmap='gray', **kwargs)
         ctx.get_images()[-1].montage = m
-        m.number(ctx)
+        m.number(ctx, self.fs)
         return ctx
 
 def _is_shown(o):
@@ -357,8 +368,8 @@ def _is_shown(o):
     return isinstance(o, TensorImageBW) and len(o)==1 or len(o)==3 and (not o.is_floating_point() or -.1<o.min() and o.max()<1.1)       # beyond these, it would be drawn white
 
 def sampling_rate(o):
-    "How many steps of the signal `o` are a second, as an attribute of it says (`fs`, `sr`, `sample_rate`, `sampling_rate`); None where none does"
-    return first(r for n in ('fs','sr','sample_rate','sampling_rate') if isinstance(r := getattr(o, n, None), (int,float)) and r>0)
+    "How many steps of the signal, or frames of the clip `o` are a second, as an attribute of it says (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`); None where none does"
+    return first(r for n in ('fs','sr','sample_rate','sampling_rate','fps') if isinstance(r := getattr(o, n, None), (int,float)) and r>0)
 
 def _is_plotted(o, fs):
     "Is `o` a volume, or a signal that has no way of its own to show itself, or whose rate is given?"
@@ -380,7 +391,7 @@ def _chosen_bands(o, bands):
 
 def as_picture(
     o, # Decoded item
-    fs=None, # Steps of a signal in a second; as `sampling_rate` knows it if None
+    fs=None, # Steps of a signal, or frames of a clip, in a second; as `sampling_rate` knows it if None
     bands=None # Numbers of the bands drawn as red, green and blue, or of one drawn in gray; if None the first three where there are more
 ):
     "`o` as what shows itself"
@@ -568,6 +579,18 @@ def _headed(panels, ctxs, size):
     size = min((_in_room(ctx, p.title, size)[1] for p,ctx in drawn), default=size)
     for p,ctx in drawn: p.head(ctx, size)
 
+def labelled_once(
+    axs # Axes of one grid
+):
+    "What the axes of signals say alike is said once: the time below a column, the channel beside a row, and which line is which on the first"
+    at = {ax: (ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start, ax.get_xlabel(), ax.get_ylabel()) for ax in axs}
+    for ax,(row,col,x,y) in at.items():
+        if any(r>row and (c,o)==(col,x) for r,c,o,_ in at.values()): ax.set_xlabel('')
+        if any(c<col and (r,o)==(row,y) for r,c,_,o in at.values()): ax.set_ylabel('')
+    names = [(l, [t.get_text() for t in l.get_texts()]) for ax in at if (l := ax.get_legend()) and l.get_title().get_text()=='channel']
+    for i,(l,o) in enumerate(names):
+        if o in [before for _,before in names[:i]]: l.remove()
+
 def _as_axes(ctxs):
     "Axes, in whatever they are held, as a list; TypeError for what is none"
     ctxs = list(np.array(ctxs, dtype=object).ravel())
@@ -600,6 +623,7 @@ def show_panels(
         for ctx,p in zip(ctxs, panels): ctx.set_axis_off() if p is None else p.draw(ctx, **kwargs)
         if bar: add_colorbar(ctxs, bar, free)
         _headed(panels, ctxs, size)
+        if mine: labelled_once(ctxs)
         if mine and note: noted(ctxs[0].figure, note)
     except Exception:
         if mine: plt.close(ctxs[0].figure)                          # half a drawing

@@ -78,6 +78,42 @@ def test_a_lane_for_each_channel_in_seconds():
     assert [t.get_text() for t in ax.get_legend().get_texts()]==list('0123')
     plt.close('all')
 
+def test_said_once():
+    "In a figure of several records time is said below, the channel on the left, and which line is which on the first, above the lines"
+    for learn,kw,said in ((learner(), {}, 'step'), (learner(), dict(method='ig', by_channel=True), 'step'), (learner(80), {}, 'seconds')):
+        axs = learn.cam(max_n=6, **kw).show(ncols=3, nrows=2)
+        assert [ax.get_xlabel() for ax in axs]==['']*3+[said]*3
+        assert [ax.get_ylabel() for ax in axs]==(['channel','','']*2 if kw else ['']*6)
+        assert [bool(ax.get_legend()) for ax in axs]==[not kw]+[False]*5
+    axs = learner().cam(max_n=5).show(ncols=3, nrows=2)                                # the last place is empty: what is above it says its time
+    assert [ax.get_xlabel() for ax in axs]==['','','step','step','step']
+    axs[0].figure.canvas.draw()
+    legend = axs[0].get_legend().get_window_extent()
+    assert all(axs[0].transData.transform(o.get_xydata())[:,1].max()<=legend.y0 for o in axs[0].lines)
+    learner().compare_cams(list(range(96,98)), methods=['gradcam','gradcam++'])
+    axs = plt.gcf().axes
+    assert [ax.get_xlabel() for ax in axs]==['','','step','step'] and [bool(ax.get_legend()) for ax in axs]==[True]+[False]*3
+    plt.close('all')
+
+@pytest.mark.parametrize('high', [.8,2.,6.,20.])
+def test_numbers_of_lanes_do_not_overlap(high):
+    "However many channels there are, in a figure of any height"
+    fig,ax = plt.subplots(figsize=(4,high))
+    Panel(as_picture(torch.randn(40,50))).draw(ax)
+    fig.canvas.draw()
+    at = [t.get_window_extent() for t in ax.get_yticklabels()]
+    assert at and all(above.y0>=below.y1 for above,below in zip(at, at[1:]))
+    plt.close('all')
+
+def test_frames_in_seconds():
+    "Frames of a clip whose rate is known have their time, others their number"
+    for fs,said in ((None, ['2','7','12','17','22','27']), (25, ['0.08 s','0.28 s','0.48 s','0.68 s','0.88 s','1.08 s'])):
+        clip = ECG(torch.rand(3,30,8,12))
+        clip.fps = fs
+        for pic in (as_picture(clip), as_picture(torch.rand(3,30,8,12), fs=fs)):
+            assert [t.get_text() for t in pic.show(ctx=plt.subplots()[1]).texts]==said
+    plt.close('all')
+
 def test_bands_of_a_picture():
     "Of more than three bands too: the six where the map is strongest, each with its own"
     set_seed(0)

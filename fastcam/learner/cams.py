@@ -267,7 +267,7 @@ def _stacked(self:CAMs):
 @patch
 def pictures(self:CAMs,
     inp=None, # Which input, if the model has several; if None the one that the layer reads
-    fs=None, # Steps of a signal in a second; as the item knows it if None, see `sampling_rate`
+    fs=None, # Steps of a signal, or frames of a clip, in a second; as the item knows it if None, see `sampling_rate`
     bands=None # Which bands of a picture, see `CAMs.show`
 ) -> L:
     "The items as the model saw them, decoded: each shows itself"
@@ -364,7 +364,7 @@ def _drawn(self:CAMs, pic, m, inp, relu, slices=None):
     deep = isinstance(pic, Plotted) and pic.x.ndim==4
     if slices is not None and not deep: raise ValueError("`slices` chooses among those of volumes, clips and other stacks: this item is none")
     if deep and slices is None and parts and m.nd==3: slices = strongest_slices(m, relu)
-    return dict(picture=Plotted(pic.x, slices) if deep else pic, map=m)
+    return dict(picture=pic.of(slices) if deep else pic, map=m)
 
 @patch(as_prop=True)
 def by_channel(self:CAMs):
@@ -455,7 +455,7 @@ def show(self:CAMs,
     interpolation='bilinear', # matplotlib's, between the cells of a map
     inp=None, # Which input to draw, if the model has several; if None the one that the layer reads
     original=False, # Draw on the items as fastai opens them, with what the model did not see dimmed; if False on what the model saw
-    fs=None, # Steps of a signal in a second, so that its axis is in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`) if None
+    fs=None, # Steps of a signal, or frames of a clip, in a second, so that it is drawn in seconds; as an attribute of the item says it (`fs`, `sr`, `sample_rate`, `sampling_rate`, `fps`) if None
     slices=None, # Numbers of the slices of a volume, or of the frames of a clip, that are drawn, or how many at even depths; if None up to 12 slices or 6 frames
     contour=None, # Draw a line around what reaches this share of the largest value, 0..1; True is .5; or several shares
     colorbar=False, # Show what the colors mean?

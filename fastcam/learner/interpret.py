@@ -39,6 +39,7 @@ def show_columns(
             c.show(max_n=n, ctxs=part, scale=scale, relu=relu, **kwargs)
             loc = 'center' if part[0,0].get_title() else 'left'          # as texts have it
             if name: titled(part[0,0], f'{name}\n{part[0,0].get_title(loc=loc)}', loc=loc)
+    labelled_once(axs.flat)
     if bar: add_colorbar(list(axs.flat), colors_mean(cams, relu, share), figsize is None)
     if said := list(dict.fromkeys(s for c in cams for s in c._advice(relu))): noted(axs[0,0].figure, '\n'.join(said))
     return axs
