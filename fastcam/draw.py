@@ -734,14 +734,16 @@ def _span(w, tokens, v):
 
 # %% ../nbs/01_draw.ipynb #8951b7d9
 _pt,_title_pt = 8.5,9                                 # size of a word, and of a title, in points
+_line,_narrowest = 1.75,1.5                           # height of a line in words' sizes, and the least width of a figure of words in inches
 
 class _Page:
     "Axes that words are put on, line by line"
     def __init__(self, ctx, note=''):
         self.ctx,self.renderer,self.box = ctx,ctx.figure.canvas.get_renderer(),ctx.get_window_extent()
         self.pt,self.wide = _pt*ctx.figure.dpi/72,.97*self.box.width*72/ctx.figure.dpi
-        self.line,self.gap = 1.75*self.pt,.32*self.pt
-        self.below = in_lines(note, self.wide, _pt).split('\n') if note else []
+        self.line,self.gap = _line*self.pt,.42*self.pt
+        below = in_lines(note, self.wide, _pt).split('\n') if note else []
+        self.below = below if self.line+1.3*self.pt*len(below)<=self.box.height+1 else []             # words first
         self.end = self.box.height-1.3*self.pt*len(self.below)
         self.x,self.y,self.there = 0,self.line*.65,[]
     def put(self, x, y, s, **kwargs):
@@ -812,25 +814,28 @@ class WordPanel(Panel):
         note = f'<div style="opacity:.75;font-size:.85em">{escape(self.note)}</div>' if self.note else ''
         color = f';color:{wrong_color}' if self.wrong else ''
         return f'<div style="margin:.4em 0 .9em;max-width:60em;line-height:1.7"><div style="font-weight:600{color}">{escape(self.title)}</div>{spans}{note}</div>'
-    def height(self, wide):
-        "How high its words, and its title, are in inches on axes that are `wide`"
+    def height(self, wide, lines=None):
+        "How high its words, or so many `lines` of them, and its title, are in inches on axes that are `wide`"
         broken = sum(len(w)>15*wide for w,*_ in self.words)                                 # these begin on a line of their own
-        body = _pt*1.75/72*(math.ceil(sum(len(w)+1.2 for w,*_ in self.words)/(15*wide)) + broken)
+        body = _pt*_line/72*ifnone(lines, math.ceil(sum(len(w)+1.4 for w,*_ in self.words)/(15*wide)) + broken)
         if self.note: body += .05+_pt*1.3/72*(in_lines(self.note, .95*wide*72, _pt).count('\n')+1)
         return body,.3+.15*in_lines(self.title, .98*wide*72-6, _title_pt).count('\n')
 
 def word_axes(
     panels, # List of `WordPanel`, or None
-    figsize=None # Size of the figure in inches
+    figsize=None # Size of the figure in inches; it grows where it has no room for two lines of each
 ) -> list: # Of axes
     "A new figure of axes below each other, each as high as its text"
-    wide = figsize[0] if figsize else 8
-    sizes = [(0.,0.) if p is None else p.height(wide) for p in panels]
-    need = [body+head+.06 for body,head in sizes]
-    fig = plt.figure(figsize=ifnone(figsize, (wide, sum(need))))
-    tall = fig.get_figheight()
-    need = [o*tall/sum(need) for o in need]
-    return [fig.add_axes((.01, 1-sum(need[:i+1])/tall, .98, max(0, o-head)/tall)) for i,(o,(_,head)) in enumerate(zip(need, sizes))]
+    check_axes(figsize=figsize)
+    wide = max(figsize[0], _narrowest) if figsize else 8
+    def high(lines): return np.array([0. if p is None else sum(p.height(wide, lines))+.06 for p in panels])
+    need = high(None)
+    least = np.minimum(need, high(2))
+    more = (need-least).clip(1e-6)                                   # of what is left, each has as much as it has more lines
+    tall = max(figsize[1], least.sum()) if figsize else need.sum()
+    ends = (least+(tall-least.sum())*more/more.sum()).cumsum()
+    fig,heads = plt.figure(figsize=(wide,tall)),[0. if p is None else p.height(wide)[1] for p in panels]
+    return [fig.add_axes((.01, 1-end/tall, .98, max(0, end-start-head)/tall)) for start,end,head in zip([0.,*ends], ends, heads)]
 
 def display_html(s):
     "Show the HTML `s` in a notebook"

@@ -333,6 +333,30 @@ def test_nothing_is_cut(figsize):
         if figsize==(8,12): assert not any(said) and ''.join(t.get_text() for t in ax.texts).startswith(''.join(words.word))
     plt.close('all')
 
+@pytest.mark.parametrize('figsize', [(.3,.3), (1,9), (8,.2), (4,1), (6,3), (6,9), None], ids=str)
+def test_nothing_overlaps(figsize):
+    "A figure that is too small grows until each text has a title, words and what the colors mean, none over another"
+    long = 'it was a superb film that nobody will forget , and the man was not dull '*9
+    axs = text_learner().cam([long,'a superb film',long], target=['bad','good']).show(figsize=figsize)
+    fig = axs[0].figure
+    fig.canvas.draw()
+    box = [t.get_window_extent() for ax in axs for t in (ax._left_title,*ax.texts)]
+    assert all(b.x0>=-1 and b.x1<=fig.bbox.width+1 and b.y0>=-1 and b.y1<=fig.bbox.height+1 for b in box)
+    over = [(a,b) for i,a in enumerate(box) for b in box[:i] if min(a.x1,b.x1)-max(a.x0,b.x0)>1 and min(a.y1,b.y1)-max(a.y0,b.y0)>1]
+    assert not over
+    for ax in axs:
+        said = ' '.join(t.get_text() for t in ax.texts)
+        assert ax.get_title(loc='left') and re.match('xxbos .*red supports it', said)
+    if figsize==(6,9): assert (fig.get_size_inches()==figsize).all()
+    plt.close('all')
+
+def test_small_axes_keep_the_words():
+    "On axes of one's own that are too low for both, there are words, and not what their colors mean"
+    ax = plt.figure(figsize=(3,.3)).add_axes((0,0,1,1))
+    text_learner().cam('a superb film').show(ctxs=[ax])
+    assert [t.get_text() for t in ax.texts]==['xxbos','a','superb','film']
+    plt.close('all')
+
 def test_html_in_a_notebook(monkeypatch):
     "Without axes or a figure size, a notebook is given HTML; with them, a figure"
     import fastcam.learner.text

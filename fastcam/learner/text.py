@@ -177,7 +177,7 @@ def html(self:TextCAMs,
 def show(self:TextCAMs,
     max_n=9, # Show at most so many texts, the first; all if None
     ctxs=None, # Axes to draw on, one for each text and target; if None, HTML in a notebook, new axes elsewhere
-    figsize=None, # Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure
+    figsize=None, # Size of the figure in inches, if the axes are made here: also in a notebook this draws a figure. It grows where words would overlap
     scale='image', # 'image' colors each text by its own largest value, 'shared' all that are shown by the largest of all, so that they compare
     relu=None, # Show positive evidence only (True), or also negative evidence, in blue (False); None is positive evidence for classes, and both signs where both answer the question, as in regression
     clip=None, # See `TensorCAM.normalize`
