@@ -405,9 +405,21 @@ def as_picture(
         raise TypeError(f"The input is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}, which has no picture: choose another with `inp=`")
     return _in_bands(o, [0,1,2] if len(o)>2 else [0])
 
+def _one_band(o):
+    "Of a picture whose three bands are equal, up to rounding, as X-rays are often given, the one band; any other picture as it is"
+    if not isinstance(o, PILImage) and type(o) is not TensorImage or isinstance(o, Image.Image) and o.mode!='RGB': return o
+    x = torch.from_numpy(np.array(o)).permute(2,0,1) if isinstance(o, Image.Image) else o.detach().cpu().as_subclass(Tensor)
+    lo,hi = x.aminmax(dim=0)
+    near = 2/255 if x.is_floating_point() else 2
+    return TensorImageBW(x[:1]) if len(x)==3 and (hi-lo.to(hi)).max()<=near and x.max()-x.min()>near else o
+
 def _grayed(o):
-    "Keywords with which `o` shows itself: gray as it is, where fastai would draw it inverted"
-    return dict(cmap='gray') if isinstance(o.picture if isinstance(o, Laid) else o, (PILImageBW,TensorImageBW)) else {}
+    "`o` with one band where that is all it has, and keywords with which it shows itself: from its darkest to its brightest, where fastai would draw it inverted"
+    if isinstance(o, Laid):
+        pic,gray = _grayed(o.picture)
+        return Laid(pic, o.orig),gray
+    o = _one_band(o)
+    return o,dict(cmap='gray') if isinstance(o, (PILImageBW,TensorImageBW)) else {}
 
 class Laid:
     "A picture with fewer pixels than its original, drawn in the original's coordinates"
@@ -551,7 +563,9 @@ class Panel:
         **kwargs # For the map's `show`
     ):
         "Draw it on `ctx`, without its title; gives the axes"
-        if self.picture is not None: self.picture.show(ctx=ctx, **_grayed(self.picture))
+        if self.picture is not None:
+            pic,gray = _grayed(self.picture)
+            pic.show(ctx=ctx, **gray)
         if self.view is not None: self.view.shade(ctx)
         if self.map is not None: self.map.show(ctx=ctx, view=self.view, **kwargs)
         if self.box is not None: self.box.show(ctx)
@@ -635,7 +649,7 @@ def as_rgb(
     pic # What shows itself, as `as_picture` gives it
 ) -> np.ndarray: # uint8 (height, width, 3)
     "The colors of a picture; TypeError for what is none, as signals"
-    if isinstance(pic, Laid): pic = pic.picture
+    pic = _one_band(pic.picture if isinstance(pic, Laid) else pic)
     if isinstance(pic, Plotted) and pic.x.ndim==4: x = pic.montage.tiled(pic.scaled[:,pic.montage.which].permute(1,2,3,0)).nan_to_num(1.)
     elif isinstance(pic, Image.Image) and not isinstance(pic, PILImageBW): return np.array(pic.convert('RGB'))
     elif isinstance(pic, (PILImageBW,TensorImageBW)): x = stretched(torch.as_tensor(np.array(pic)).float()).reshape(*pic.shape[-2:], 1)      # as matplotlib draws it
