@@ -272,13 +272,12 @@ def _sent(dl, inp, item, pics, n=1):
     return x
 
 def _decode(x, *ends):
-    "Pixels of the view (n,2), the pixels of the original that they show (n,2) as the `_probes` tell, and where there are any (height,width)"
+    "The (x,y) of the original (2,height,width) that the pixels of the view show, as the `_probes` tell; NaN where there is none"
     x = x[:,(x[1]-x[0]).abs().mean((-1,-2)).argmax()]
     span = x[1]-x[0]
-    ok = span.abs()>span.abs().max()/2
-    r = ((x[2::2]-x[3::2])[:,ok]/span[ok]+1)/2
-    lo,hi = tensor(ends).float().T[...,None]
-    return ok.nonzero().flip(1)+.5, (lo+r*(hi-lo)).T, ok
+    r = ((x[2::2]-x[3::2])/span.masked_fill(span.abs()<=span.abs().max()/2, math.nan)+1)/2
+    lo,hi = tensor(ends).float().T[...,None,None]
+    return lo+r*(hi-lo)
 
 # %% ../../nbs/learner/02_view.ipynb #95e90b05
 def _affine(uv, xy):
@@ -289,6 +288,17 @@ def _affine(uv, xy):
     return torch.cat([A, (to-A @ mid)[:,None]], 1)
 
 def _at(A, uv): return (uv.double() @ A[:,:2].T + A[:,2]).float()
+
+def _onto(A, size):
+    "Where the map `A` puts the pixels of a view of `size`, (2, *size)"
+    v,u = (torch.arange(n)+.5 for n in size)
+    return torch.stack([a*u+b*v[:,None]+c for a,b,c in A.tolist()])
+
+def _points(m, xy, most):
+    "Up to so many of the pixels `m` (height,width), evenly chosen: in the view (n,2), and of the original (n,2), of which `xy` has all"
+    i = m.flatten().nonzero()[:,0]
+    if len(i)>most: i = i[torch.linspace(0, len(i)-1, most).long()]
+    return torch.stack([i%m.shape[1], i//m.shape[1]], 1)+.5, xy.flatten(1)[:,i].T
 
 def _guesses(uv, xy, size):
     "Affine maps that fit all of the view, or a part of it"
@@ -301,29 +311,28 @@ def _inverse(A):
     inv = torch.linalg.inv(A[:,:2])
     return torch.cat([inv, -inv @ A[:,2:]], 1)
 
-def _fit(uv, xy, ok, tol, guess=None):
+def _fit(xy, tol, guess=None):
     "The affine map from view to original that explains most of the original, and which pixels of the view it holds for: what is padded or mirrored does not follow it"
-    def near(A, uv, xy): return ((_at(A, uv)-xy).abs() <= A[:,:2].abs().sum(1).float()+tol).all(-1)
-    few = slice(None) if len(uv)<=2048 else torch.linspace(0, len(uv)-1, 2048).long()
+    def near(d, A): return d.abs() <= (A[:,:2].abs().sum(1).float()+tol).reshape(2, *[1]*(d.ndim-1))
+    size,(uv,few) = xy.shape[1:],_points(xy[0].isfinite(), xy, 2**11)
     best,top = None,0.
-    for A in (_guesses(uv[few], xy[few], ok.shape[::-1]) if guess is None else [guess]):
-        m = near(A, uv[few], xy[few])
+    for A in (_guesses(uv, few, size[::-1]) if guess is None else [guess]):
+        m = near((_at(A, uv)-few).T, A).all(0)
         area = (torch.linalg.det(A[:,:2]).abs()*m.sum()).item()
         if area>top: best,top = A,area
         if m.float().mean()>.98: break
-    held = torch.zeros_like(ok)
+    held = torch.zeros(size, dtype=torch.bool)
     for _ in range(5):
-        if best is None or (m := near(best, uv, xy)).sum()<6: return None,held
-        if (held[ok]==m).all(): break
-        held[ok] = m
-        inner = tensor(ndimage.binary_erosion(held, iterations=2))[ok]
-        best = _affine(uv[inner], xy[inner]) if inner.sum()>=16 else _affine(uv[m], xy[m])
+        if best is None or (m := torch.logical_and(*near(_onto(best, size)-xy, best))).sum()<6: return None,held
+        if torch.equal(held, m): break
+        held,inner = m,tensor(ndimage.binary_erosion(m, iterations=2))
+        best = _affine(*_points(inner if inner.sum()>=16 else m, xy, 2**14))
     return best,held
 
 # %% ../../nbs/learner/02_view.ipynb #0744341a
 def _box(A, held, orig):
     "The part of the original that the pixels `held` of a view show, up to its edges where less than two pixels are missing there"
-    (h,w),(v,u) = orig,held.nonzero().T
+    (h,w),(v,u) = orig,(held.any(d).nonzero() for d in (1,0))
     p = _at(A, torch.cartesian_prod(torch.stack([u.min(),u.max()+1]), torch.stack([v.min(),v.max()+1])).float())
     gap = 2*A[:,:2].abs().sum(1).float()+1
     lo,hi = p.amin(0),p.amax(0)
@@ -386,22 +395,22 @@ def _find(dl, inp, pic, item, check, guesses=()):
         ends = torch.stack([lo-margin*(hi-lo), hi+margin*(hi-lo)], 1).tolist()
         pics = _probes(pic, *ends)
         if check and not margin: _sent(dl, inp, item, pics[2::2], 4)
-        uv,xy,ok = _decode(_sent(dl, inp, item, pics), *ends)
-        tol = 1+(1+2*margin)*(hi-lo)/100
-        A,held = _fit(uv, xy, ok, tol, guesses[0] if margin else None)
+        xy = _decode(_sent(dl, inp, item, pics), *ends)
+        tol,size = 1+(1+2*margin)*(hi-lo)/100,xy.shape[1:]
+        A,held = _fit(xy, tol, guesses[0] if margin else None)
         if A is None or torch.linalg.det(A[:,:2]).abs()<1e-9: break
-        corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in ok.shape[::-1]])
-        near = .3 if margin else .3+max(ok.shape)/_few
+        corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in size[::-1]])
+        near = .3 if margin else .3+max(size)/_few
         last = first(o for o in guesses if (_at(_inverse(A), _at(o, corners))-corners).abs().max()<near)
         if last is not None:
             if margin: A = (A+last)/2
             box = _box(A, held, orig)
             # what is padded or mirrored shows nothing but what is seen already
-            far = (xy-xy.clamp(*tensor(box).float().reshape(2,2))).abs()-2*tol
-            if (far>A[:,:2].abs().sum(1)).any(-1).float().mean()>.01: break
-            return CAMView(ok.shape, orig, _inverse(A).float().round(decimals=6), box)
-        guesses,p = [A],_at(A, uv[held[ok]])
-        lo,hi = p.amin(0),p.amax(0)
+            start,end,most = (o.float()[:,None,None] for o in (*tensor(box).reshape(2,2), 2*tol+A[:,:2].abs().sum(1)))
+            if ((xy-xy.clamp(start, end)).abs()>most).any(0).sum()>.01*xy[0].isfinite().sum(): break
+            return CAMView(size, orig, _inverse(A).float().round(decimals=6), box)
+        guesses,p = [A],_onto(A, size)[:,held]
+        lo,hi = p.amin(1),p.amax(1)
     raise ValueError(f"Where the model's view lies on the original, {w} pixels wide and {h} high, could not be found: the transforms must crop, pad, resize, "
                      "flip or turn it, "
                      "whatever is in the picture. Without `original=True` the map is drawn on what the model saw")
@@ -462,10 +471,10 @@ def _is_same_view(dl, other, inp, i):
     h,w = pic.shape[-2:]
     ends = (0,w),(0,h)
     a,b = (_sent(o, inp, item, _probes(pic, *ends)) for o in (dl,other))
-    (_,p,ok),(_,q,ok2) = (_decode(o, *ends) for o in (a, F.interpolate(b, a.shape[2:], mode='bilinear', antialias=True)))
+    p,q = (_decode(o, *ends) for o in (a, F.interpolate(b, a.shape[2:], mode='bilinear', antialias=True)))
+    ok,ok2 = p[0].isfinite(),q[0].isfinite()
     if not ok.any() or (ok!=ok2).float().mean()>.02: return False
-    far = (p[ok2[ok]]-q[ok[ok2]]).abs()/tensor([w,h])
-    return far.mean()<.02
+    return ((p-q).abs()/tensor([w,h])[:,None,None]).nanmean()<.02
 
 class _AtSize(Transform):
     "Interpolates floats `(batch, channels, *size)` of so many dimensions to a size, the last of a batch's transforms"
