@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['types_of', 'PointNames', 'vocab_of', 'gives_values', 'pad_of', 'as_item', 'first_list', 'file_of', 'as_texts',
-           'whole_texts', 'ItemReader', 'as_pictures', 'is_decoded', 'Batches', 'Changed', 'explained_dl',
-           'first_input']
+           'whole_texts', 'ItemReader', 'as_pictures', 'is_decoded', 'Batches', 'Changed', 'check_source',
+           'explained_dl', 'first_input']
 
 # %% ../../nbs/learner/01_items.ipynb #827960b6
 from fastai.vision.all import *
@@ -244,7 +244,6 @@ def _no_pair(o):
 
 def _many(items):
     "`items` as a list, or DataFrame; a Series with names is a row of one, and an item"
-    _no_items(items)
     if isinstance(items, (pd.DataFrame,list,L)): return items if isinstance(items, pd.DataFrame) else list(items)
     if isinstance(items, pd.Series) and items.index.inferred_type!='string' or getattr(items, 'ndim', 0)==4 or isinstance(items, np.ndarray) and items.dtype.kind in 'OU':
         return list(items)
@@ -305,7 +304,6 @@ class ItemReader:
 def _as_items(dls, items):
     "A list, or DataFrame, that `dls.test_dl` takes"
     res,reader = _many(items),ItemReader(dls)
-    if not len(res): raise ValueError("`items` is empty: there is nothing to explain")
     if not isinstance(res, pd.DataFrame):
         if dls.n_inp==1:
             for o in res: _no_pair(o)
@@ -582,13 +580,23 @@ def _read_again(learn, dl, n):
     if getattr(dl.create_item, 'func', None) is not _create_item: kw['create_item'] = partial(_create_item, dl)
     return whole_texts(dl, **kw) if hasattr(dl, 'sort_func') else dl.new(shuffle=False, drop_last=False, **kw)
 
+def check_source(
+    items=None, # See `Learner.cam`
+    dl=None, # `DataLoader`, or list of batches, instead of `items`
+    n=None # Only so many items
+):
+    "The error for what no learner can explain: both, a loader or a set as `items`, items as `dl`, or none"
+    check_max_n(n)
+    if items is not None and dl is not None: raise ValueError("Give `items` or `dl`, not both")
+    if dl is not None: return _check_dl(dl)
+    _no_items(items)
+    if not isinstance(items, (str,bytes,bytearray)) and _sized(items)==0: raise ValueError("`items` is empty: there is nothing to explain")
+
 def explained_dl(learn, items=None, dl=None, ds_idx=1, n=None):
     "What is explained, only the first `n` items if given: a `DataLoader` in order, whose items can be read again, or `Batches`"
-    check_max_n(n)
+    check_source(items, dl, n)
     _check_task(learn)
-    if items is not None and dl is not None: raise ValueError("Give `items` or `dl`, not both")
-    if dl is not None: _check_dl(dl)
-    else: dl = _own_dl(learn, ds_idx) if items is None else _dl_of(learn, items)
+    if dl is None: dl = _own_dl(learn, ds_idx) if items is None else _dl_of(learn, items)
     if isinstance(dl, DataLoader): return _read_again(learn, dl, n)
     return dl if isinstance(dl, Batches) and n is None else Batches(_in_order(dl), n)
 
@@ -596,7 +604,6 @@ def _as_batch(items):
     "Tensors, or tuples of a model's inputs, as a batch"
     its = [tuplify(o) for o in _many(items)]
     for o in its: _no_pair(o)
-    if not its: raise ValueError("`items` is empty: there is nothing to explain")
     if no := [type(x).__name__ for o in its for x in o if not isinstance(x, Tensor)]:
         raise TypeError(f"The DataLoaders of this learner were not made by fastai's data block and cannot read a {no[0]}: give a tensor "
                         "as the model takes it, without the batch dimension, or `dl=`")

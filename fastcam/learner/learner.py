@@ -153,7 +153,6 @@ def cam(self:Learner,
         cams = learn.cam(files, target=TopK(3))
         cams = learn.cam()                                    # the validation set
         cams.maps                                             # (items, targets, *grid)"""
-    if isinstance(items, (list,tuple,L)) and not len(items): raise ValueError("`items` is empty: there is nothing to explain")
     with as_before(self) as learn:
         target = take_part(learn, target)
         dl,layer = at_size(learn, explained_dl(learn, items, dl, ds_idx, max_n), size, layer)
