@@ -491,27 +491,44 @@ def queries_of(name):
     elif name=='GroundingDino':
         config = dict(backbone_config=tf.SwinConfig(image_size=64, embed_dim=8, depths=[1]*4, num_heads=[1,1,2,2], window_size=4, out_features=stages), d_model=32, num_feature_levels=4, max_text_len=16,
                       text_config=tf.BertConfig(vocab_size=120, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32), **small)
+    elif name=='LwDetr':
+        body = tf.LwDetrViTConfig(image_size=64, pretrain_image_size=64, patch_size=16, num_windows=4, window_block_indices=[0], hidden_size=32, num_hidden_layers=2, num_attention_heads=2, out_indices=[1,2])
+        config = dict(backbone_config=body, projector_scale_factors=[1.], d_model=32, decoder_layers=2, decoder_ffn_dim=32, decoder_self_attention_heads=2, decoder_cross_attention_heads=2, decoder_n_points=2,
+                      num_queries=10, group_detr=1, num_labels=4)
+    elif name=='OmDetTurbo':
+        config = dict(backbone_config=res(stages), apply_layernorm_after_vision_backbone=False, encoder_in_channels=[16,24,32], vision_features_channels=[16]*3, encoder_hidden_dim=16, encoder_attention_heads=2,
+                      encoder_dim_feedforward=16, decoder_hidden_dim=16, decoder_num_heads=2, decoder_num_layers=2, decoder_dim_feedforward=16, decoder_num_points=2, class_embed_dim=32, text_projection_in_dim=32,
+                      text_projection_out_dim=32, task_encoder_hidden_dim=16, num_queries=10, image_size=64, text_config=tf.CLIPTextConfig(**words))
     model = getattr(tf, f'{name}ForObjectDetection')(getattr(tf, f'{name}Config')(**config)).eval()
+    if name=='OmDetTurbo':
+        for p in model.language_backbone.parameters(): p.data.normal_(0, .3)
+        return model,tf.OmDetTurboProcessor.post_process_grounded_object_detection
     if name=='Yolos':
         for p in model.parameters(): p.data.normal_(0, .3)                     # else all queries are alike
-    processor = dict(TableTransformer='Detr', DabDetr='ConditionalDetr', RTDetrV2='RTDetr', DFine='RTDetr').get(name, name)
-    return model,getattr(tf, f'{processor}ImageProcessor')()
+    processor = dict(TableTransformer='Detr', DabDetr='ConditionalDetr', RTDetrV2='RTDetr', DFine='RTDetr', LwDetr='DeformableDetr').get(name, name)
+    return model,getattr(tf, f'{processor}ImageProcessor')().post_process_object_detection
 
 class WithTexts(nn.Module):
     "A detector of what texts say, which are given once"
     def __init__(self, model, **texts): super().__init__(); self.model,self.texts = model,texts
-    def forward(self, x): return self.model(pixel_values=x, **{n: t.repeat(len(x), 1) for n,t in self.texts.items()})
+    def forward(self, x): return self.model(pixel_values=x, **{n: torch.cat([t]*len(x)) for n,t in self.texts.items()})
 
-@pytest.mark.parametrize('name', ['Detr','ConditionalDetr','TableTransformer','DabDetr','DeformableDetr','Yolos','RTDetr','RTDetrV2','DFine','OwlViT','Owlv2','GroundingDino'])
+def omdet_texts():
+    "Three classes and a task, as numbers of tokens"
+    classes,task = tensor([[0,7,1],[0,8,1],[0,9,1]]),tensor([[0,5,6,1]])
+    return dict(classes_input_ids=classes, classes_attention_mask=torch.ones_like(classes), tasks_input_ids=task, tasks_attention_mask=torch.ones_like(task), classes_structure=tensor([3]))
+
+@pytest.mark.parametrize('name', ['Detr','ConditionalDetr','TableTransformer','DabDetr','DeformableDetr','Yolos','RTDetr','RTDetrV2','DFine','OwlViT','Owlv2','GroundingDino','LwDetr','OmDetTurbo'])
 def test_transformers(name):
     "Scores and boxes are those of the authors' own post-processing; layers are maps or tokens of the picture; the map is the score's gradient by hand, and an item's is that of a batch"
-    model,processor = queries_of(name)
+    model,processed = queries_of(name)
     x = torch.rand(2, 3, *((96,96) if name.startswith('Owl') else (64,96)))
     if name.startswith('Owl'): model = WithTexts(model, input_ids=torch.randint(2, 50, (2,6)), attention_mask=torch.ones(2, 6).long())
     if name=='GroundingDino': model = WithTexts(model, input_ids=tensor([[101,7,8,9,10,11,102]]))
+    if name=='OmDetTurbo': model,processed = WithTexts(model, **omdet_texts()),partial(processed, None)
     with torch.no_grad(): pred = model(x)
     q = Detections(1).ask(pred, range(2))
-    for r,o,(boxes,scores,labels) in zip(processor.post_process_object_detection(pred, threshold=0., target_sizes=[tuple(x.shape[2:])]*2), q.objects(x.shape[2:]), q.refs):
+    for r,o,(boxes,scores,labels) in zip(processed(pred, threshold=0., target_sizes=[tuple(x.shape[2:])]*2), q.objects(x.shape[2:]), q.refs):
         best = r['scores'].argmax()
         assert scores.item()==pytest.approx(r['scores'][best].item(), rel=1e-4)
         same = torch.isclose(r['scores'], r['scores'][best], rtol=1e-4)                          # of objects of one score any
@@ -528,6 +545,11 @@ def test_transformers(name):
         assert torch.allclose(maps[n][1,0].as_subclass(Tensor), want, atol=1e-4*want.abs().max().item())
         alone = cam_maps(model, x[1:], Detections(1), fuse=None)[n][0]
         if name!='GroundingDino': assert torch.allclose(maps[n][1], alone, atol=1e-4*want.abs().max().item())         # whose gradients with random weights hang on the last digit
+    if name=='OmDetTurbo':                                                   # whose authors suppress what overlaps
+        pred.decoder_coord_logits[:,1:6] = pred.decoder_coord_logits[:,:1]+.001
+        for r,(_,scores,labels) in zip(processed(pred, threshold=0., target_sizes=[tuple(x.shape[2:])]*2), Detections(10).ask(pred, range(2)).refs):
+            best = r['scores'][r['labels']==labels[0]].sort(descending=True).values
+            assert len(best)==5 and torch.allclose(scores, best) and labels.unique().numel()==1
     if name in ('DeformableDetr','GroundingDino'): assert len(found)>2 and all(o.kind=='NC*' for o in found.values())           # each level, not the first of a row of tokens
 
 class Bare(nn.Module):
