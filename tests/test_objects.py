@@ -204,6 +204,33 @@ def test_bad():
         def forward(self, x): return dict(loss_box=self.conv(x).mean(), loss_score=self.conv(x).sum())
     with pytest.raises(ValueError, match='losses.*training mode'): cam_maps(Losses(), batch(), Detections(), layer='conv')
 
+def shares_of(p): return [(b/64, s, l) for b,s,l in as_boxes(p)]
+
+def test_parts_of_a_function():
+    "What `boxes=` gives may be shares of the picture, and is refused where it is no box or no chance"
+    model,x = Squares('dict'),batch()
+    maps,q = asked(model, x, Detections(2, .5, boxes=as_boxes))
+    again,own = asked(model, x, Detections(2, .5, boxes=shares_of))
+    assert all(torch.allclose(a, b) for a,b in zip(maps, again)) and all(torch.allclose(a, b) for a,b in zip(q.objects((64,64)), own.objects((64,64))))
+    hidden = [cam_maps(model, x, Detections(2, .5, boxes=f), method='occlusion') for f in (as_boxes,shares_of)]
+    assert all(torch.allclose(a, b, atol=1e-6) for a,b in zip(*hidden))
+    for change,said in ((lambda b,s: (b,s*100), 'scores from .* to 9.*expected 0..1'), (lambda b,s: (b,s.logit()), 'sigmoid'), (lambda b,s: (torch.cat([b[:,:2]+32,b[:,2:]-b[:,:2]], 1),s), 'x, y, width, height')):
+        with pytest.raises(ValueError, match=said): cam_maps(model, x, Detections(boxes=lambda p: [(*change(b, s),l) for b,s,l in as_boxes(p)]))
+    with pytest.raises(ValueError, match="`thresh` is '.5'"): Detections(thresh='.5')
+    with pytest.raises(ValueError, match='no items'): cam_maps(model, [], Detections())
+
+@pytest.mark.parametrize('form', ['columns','rows','dict'])
+def test_nan(form):
+    "A prediction that is NaN for an item is no picture without objects"
+    x = batch(); x[1] = float('nan')
+    with pytest.raises(ValueError, match='NaN for item 1'): cam_maps(Squares(form), x, Detections(boxes=as_boxes if form=='dict' else None))
+
+def test_named_images():
+    "What torchvision calls images is a list of these, asked about objects or not"
+    model,x = planted(),bright((32,64),(64,16))
+    maps,want = cam_maps(model, list(x)),cam_maps(model, x)
+    assert all(torch.equal(a, b) for a,b in zip(maps, want)) and len(maps)==2
+
 def test_function():
     "A function of a detector's prediction is shown where objects are, too"
     best = lambda p: torch.stack([o['scores'][:1].sum() for o in p])
@@ -336,6 +363,14 @@ def test_files(kind, tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()
     assert [o.split(' -> ')[0] for o in said]==[f"{f.name}: {', '.join(f'{l} {p:.2f}' for l,p in zip(ls, ps)) or 'no object found'}" for f,ls,ps in zip(fs, cams.labels, cams.probs)]
     plt.close('all')
+
+def test_names_without_none():
+    "fastai's blocks have a class for no object, which a head of two classes has not: names are those of its classes, and their number says how columns are read"
+    learn = file_learner('blocks')
+    learn.model = FromFiles('columns')
+    assert list(learn.dls.vocab)==['#na#','other','square']
+    cams = learn.cam(target=Detections())
+    assert cams.labels==[['other','other'],['other'],[]]
 
 def test_boxes_beside():
     "Boxes in a list beside a batch of pictures: fastai would take them apart as if they were a batch"

@@ -390,8 +390,8 @@ def _at_size(model, xb, size, explain):
 def _is_list(model, xb, target):
     "Is `xb` a list of pictures, for a detector that takes one, or whose objects are asked about?"
     if not isinstance(xb, list) or not len(xb) or not all(isinstance(x, Tensor) and x.ndim==3 for x in xb): return False
-    kind = first(p.annotation for p in inspect.signature(model.forward).parameters.values())
-    return getattr(target, 'takes_lists', False) or get_origin(kind) is list or str(kind).lower().startswith('list[')
+    p = first(inspect.signature(model.forward).parameters.values())
+    return getattr(target, 'takes_lists', False) or p.name=='images' or get_origin(p.annotation) is list or str(p.annotation).lower().startswith('list[')
 
 def _one_by_one(f, xs):
     "What `f` gives for each of the pictures `xs`, which differ in size, as for a batch"
@@ -419,7 +419,7 @@ def cam_maps(
     if not all(isinstance(x, Tensor) for x in xb):
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
-    if not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
+    if not xb or not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
     with alone(whole):
         target,model = bound_target(target, whole)
         with keywords_of(cam_maps): explain = Explainer(target, layer, method, fuse, smooth, n_items=n_items(xb), rule=rule, **kwargs)

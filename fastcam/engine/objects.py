@@ -41,7 +41,7 @@ class Objects:
         "Numbers of the objects whose score is above `thresh`, the highest score first"
         s = self.scores.detach().float()
         i = s.argsort(descending=True, stable=True)
-        i = i[s[i]>thresh]
+        i = i[~(s[i]<=thresh)]                                       # NaN stays, to be told of
         if not self.raw or not len(i): return i
         return i[batched_nms(self.boxes.detach().float()[i], s[i], self.labels[i], .5)]
     def of_label(self, labels):
@@ -105,7 +105,7 @@ def _of_head(
     boxes = t if bool((t[:,2:]>=t[:,:2]).all()) else _corners(t)
     return Objects(boxes, scores, relative=bool((t.abs()<2).all()), raw=True)
 
-def _are_chances(t): return bool(((t>=0) & (t<=1)).all())
+def _are_chances(t): return not ((t<0) | (t>1)).any()                  # NaN may be any
 
 def _tensor(pred):
     "A prediction's one tensor, or the first of several; None if it has none"
@@ -132,11 +132,12 @@ _either = ("These rows can be read in two ways, x, y, width, height and {n} clas
 def _of_numbers(t, least):
     "Is there an objectness in these rows (batch, n, 5 or more)? Then it is high together with a class where objects are, while chances of classes alone add up to 1 at most"
     if t.shape[2]==5: return 'objectness'                             # one class: the same either way
-    high,rest = t[...,4],t[...,5:].amax(-1)
+    t = t[~t.isnan().any(-1)]                                         # that is told of later
+    high,rest = t[:,4],t[:,5:].amax(-1)
     sure = high>.25
-    if sure.any() and (high+rest)[sure].median()>1 or max(high.max(), rest.max())<=least: return 'objectness'
+    if sure.any() and (high+rest)[sure].median()>1 or not (t[:,4:]>least).any(): return 'objectness'
     why = "where the fifth number is high, all that come after it are low" if sure.any() else "the fifth number is low everywhere, as where no object is seen, and others are not"
-    raise ValueError(_either.format(n=t.shape[2]-4, m=t.shape[2]-5, why=why))
+    raise ValueError(_either.format(n=t.shape[1]-4, m=t.shape[1]-5, why=why))
 
 def _of_cells(pred, classes, least):
     "How rows or columns of cells are read: as many numbers as there are classes decide, else their values; None where these are no such rows. Columns that nobody knows the classes of have no objectness, as in YOLO since its eighth version"
@@ -167,7 +168,7 @@ _readings.update(objectness=lambda p: _of_objectness(_rows(p)), classes=lambda p
 
 
 # %% ../../nbs/engine/14_objects.ipynb #83b3cd9b
-_takes = ("`boxes=` is a function of the prediction that gives a list with `(boxes, scores, labels)` for each picture: boxes (n, 4) as x1, y1, x2, y2 in pixels of the input, scores (n,) of 0..1, "
+_takes = ("`boxes=` is a function of the prediction that gives a list with `(boxes, scores, labels)` for each picture: boxes (n, 4) as x1, y1, x2, y2 in pixels of the input, or shares of its size, scores (n,) of 0..1, "
           "labels (n,), numbers or names, or None; with their gradients, such as `boxes=lambda p: [(b, s, None) for b,s in zip(p['boxes'], p['scores'])]`")
 
 def _said(pred):
@@ -188,11 +189,20 @@ def _shapes(o):
     "What the parts of `o` are, in words"
     return tuple(tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in o) if is_listy(o) else type(o).__name__
 
+def _of_parts(boxes, scores, labels):
+    "`Objects` of one picture's `(boxes, scores, labels)`; ValueError where boxes or scores cannot be what is expected"
+    b,s = boxes.detach(),scores.detach()
+    if (s<-.01).any() or (s>1.01).any(): raise ValueError(f"`boxes=` gave scores from {s.min():.3g} to {s.max():.3g}, expected 0..1: of logits it is their `sigmoid()` or `softmax(-1)`, of percent a hundredth. {_takes}")
+    if (off := (b[:,2:]<b[:,:2]).any(1)).float().mean()>.5:
+        raise ValueError(f"`boxes=` gave boxes whose right side is left of their left one, or whose lower side is above their upper one, such as {[round(o, 3) for o in b[off][0].tolist()]}: are they x, y, width, height? "
+                         f"`torchvision.ops.box_convert(b, 'xywh', 'xyxy')` makes corners, with 'cxcywh' of middles. {_takes}")
+    return Objects(boxes, scores, labels, relative=bool(len(b) and (b.abs()<2).all()))
+
 def _of_function(f, pred):
     "`Objects` of what the function `boxes=` made of a prediction"
     res = f(pred)
     if is_listy(res) and all(isinstance(o, Objects) for o in res): return res
-    if is_listy(res) and all(map(_are_parts, res)): return [Objects(*o) for o in res]
+    if is_listy(res) and all(map(_are_parts, res)): return [_of_parts(*o) for o in res]
     raise ValueError(f"`boxes=` gave {[_shapes(o) for o in res[:2]] if is_listy(res) else type(res).__name__}. {_takes}")
 
 def objects_in(
@@ -249,7 +259,7 @@ class Detections(Target):
             raise ValueError(f"`k` is {k!r}: expected how many objects, at least one, or a list of their numbers such as [0,2]")
         if not (of in ('score','box') if isinstance(of, str) else _is_number(of) and 0<=of<4):
             raise ValueError(f"`of` is {of!r}: expected 'score', 'box', or a side of the box: 0 the left, 1 the top, 2 the right, 3 the bottom")
-        if thresh is not None and not 0<=thresh<=1: raise ValueError(f"`thresh` is {thresh!r}: expected a score, 0..1")
+        if thresh is not None and not (isinstance(thresh, numbers.Real) and 0<=thresh<=1): raise ValueError(f"`thresh` is {thresh!r}: expected a score, 0..1")
         if boxes is not None: named_choice('boxes', boxes, _readings)
         store_attr()
         self.least,self.signed,self.classes = ifnone(thresh, .5 if k is None else -1.),of!='score',()
