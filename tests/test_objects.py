@@ -309,9 +309,31 @@ def test_saved(tmp_path):
     assert cams.labels==[*whole.labels[:2]] and all(torch.allclose(a.float(), b.float()) for a,b in zip(cams.boxes, whole.boxes))
 
 def test_metrics():
+    "Items without an object count for nothing, in a batch of their own, too; where no item has one, the error says so"
     learn = detector_learner()
-    df = learn.cam_metrics(target=Detections(1), methods=['hirescam'], max_n=2)
+    ask = partial(learn.cam_metrics, methods=['hirescam'], bs=1)
+    df = ask(target=Detections(1), max_n=2)
     assert df.notna().any(axis=None)
+    pd.testing.assert_frame_equal(*[o.xs('mean', axis=1, level=1) for o in (ask(target=Detections(1), max_n=3), df)])
+    with pytest.raises(ValueError, match='nothing in any of these items'): ask(target=Detections(thresh=.9999999), max_n=3)
+
+def test_list_of_targets():
+    "Score and box of an object side by side, or what speaks against it: at the levels that objects come from, of lists of pictures, and in a learner, whose loss is not asked, with their boxes"
+    for model,boxes in ((Squares(),None),(Squares('dict'),as_boxes)):
+        two = [Detections(1, .5, boxes=boxes),Detections(1, .5, of='box', boxes=boxes)]
+        maps,each = cam_maps(model, pictures, two),[cam_maps(model, batch(), t) for t in two]
+        assert [len(m) for m in maps]==[2,2,0] and all(torch.equal(maps[i], torch.cat([each[0][i],each[1][i]])) for i in range(3))
+        assert all(torch.equal(a, b) for a,b in zip(cam_maps(model, pictures, Neg(two[0])), cam_maps(model, batch(), Neg(two[0]))))
+    learn,target = detector_learner(),[Detections(1),Detections(1, of='box')]
+    cams = learn.cam(target=target)
+    assert [len(b) for b in cams.boxes]==[2,2,0] and sum(len(ax.patches) for ax in cams.show())==4
+    plt.close('all')
+    def best(p): return torch.stack([o['scores'][:1].sum() for o in p])
+    assert torch.equal(learn.cam(target=best)._maps[1], learn.cam(target=Detections(1))._maps[1])
+
+def test_size_of_lists():
+    "Pictures in a list are made larger, as those of a batch are"
+    assert [tuple(m.shape[1:]) for m in file_learner('dicts').cam(list(square_files()), size=96)._maps]==[(24,24)]*3
 
 @cache
 def square_files():

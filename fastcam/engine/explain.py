@@ -391,7 +391,8 @@ def _is_list(model, xb, target):
     "Is `xb` a list of pictures, for a detector that takes one, or whose objects are asked about?"
     if not isinstance(xb, list) or not len(xb) or not all(isinstance(x, Tensor) and x.ndim==3 for x in xb): return False
     p = first(inspect.signature(model.forward).parameters.values())
-    return getattr(target, 'takes_lists', False) or p.name=='images' or get_origin(p.annotation) is list or str(p.annotation).lower().startswith('list[')
+    asks = any(getattr(t, 'takes_lists', False) for t in (target if is_listy(target) else [target]))
+    return asks or p.name=='images' or get_origin(p.annotation) is list or str(p.annotation).lower().startswith('list[')
 
 def _one_by_one(f, xs):
     "What `f` gives for each of the pictures `xs`, which differ in size, as for a batch"

@@ -565,12 +565,14 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
                     now,part = c,cams[c:c+bs]
                     xb,one,at = target_rows(learn, model, part, t)
                     rows += [at.cpu()+c]
+                if not len(at): continue                             # nothing is asked of any of them
                 seen.clear()
                 explain,start = partial(cam_maps, model, layer=l, method=m, **without_rule(m, kwargs)),time.perf_counter()
                 maps = explain(xb, target=one)
                 maps.sum().item()                                    # wait for a device that works asynchronously
                 cost[choice_name(m),choice_name(l)] += (sum(seen), time.perf_counter()-start, len(xb[0]))
                 for k,v in metric_values(fs, model, xb, maps, act, quick, explain=explain, target=one, bs=bs, layer=l).items(): vals[choice_name(m),choice_name(l),k] += v.tolist()
+    if not vals: raise ValueError(f"`target={t!r}` asks for nothing in any of these items, as where no object is found: there is nothing to measure")
     vals = pd.DataFrame(vals).groupby(torch.cat(rows).numpy()).mean()           # an item with several targets counts once
     cost = pd.DataFrame({k: (p/n, s/n) for k,(p,s,n) in cost.items()}, index=['passes','seconds']).T
     return vals,cost

@@ -249,7 +249,8 @@ class CAMCallback(HookCallback):
         found = self.explain.explain(self.hooks, self.dl.rows, self.yb, probs_of(self.learn)).cpu()
         self._remove()
         self.keep(self.dl.rows, found)
-        if len(found.objects): self.learn.yb = ()               # a detector's loss is one of training: it takes no boxes that were found
+        # a detector's loss is one of training: it takes no boxes that were found
+        if len(found.objects) or form_target(main_pred(self.learn.pred)) is not None: self.learn.yb = ()
         self.learn.pred = to_detach(self.learn.pred, cpu=False, gather=False)
 
     def _take_answer(self):
