@@ -384,10 +384,10 @@ class _Trail:
     def front(self, live):
         "The last of the layers `live` on each way"
         return _nearest(self.ends, {self.node[o.key]: o for o in live}, self.graph)
-    def branches(self, front):
-        "Those of `front` that another one of their grid leads to, and passes by: branches before a sum"
+    def branches(self, front, holds):
+        "Those of `front` that another one of their grid, which `holds`, leads to, and passes by: branches before a sum"
         def leads(a, b): return a is not b and a.grid==b.grid and bool(_nearest([self.node[b.key]], {self.node[a.key]: a}, self.graph))
-        return [b for b in front if any(leads(a, b) for a in front)]
+        return [b for b in front if any(leads(a, b) and holds(a) for a in front)]
 
 def _holds(model, xb, lay, slopes):
     "Are the cells of this layer proven, and do they move scores and boxes?"
@@ -416,10 +416,11 @@ def _whole(layers):
 def _find_levels(model, xb, target):
     "Names of the levels that what is found in one item is made of; None where there are none"
     trail = _find_trail(model, xb, target)
-    live = [] if trail is None else _whole(trail.live())
+    live,known = [] if trail is None else _whole(trail.live()),{}
+    def holds(o): return known[o.key] if o.key in known else known.setdefault(o.key, _holds(model, xb, o, trail.slopes[o.key]))
     while live:
         front = trail.front(live)
-        bad = [o for o in front if not _holds(model, xb, o, trail.slopes[o.key])] or trail.branches(front)
+        bad = trail.branches(front, holds) or [o for o in front if not holds(o)]                        # branches need no proof, which takes a while
         if not bad: return [o.key for o in front] or None
         queries = {o.shape for o in bad if o.kind!='NC*' and o.shape[1]==trail.n}                        # one is asked, not each of a decoder's
         live = [o for o in live if o not in bad and o.shape not in queries]
