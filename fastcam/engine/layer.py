@@ -184,13 +184,18 @@ def _of_text(seen, n):
     if shape[1]==n or seen.masked and 1<shape[1]<n: res.append(ChannelsAtEnd((shape[1],)))
     return res+[Maps((n,))] if shape[2]==n else res
 
-def _of_grid(seen, places, before, dense):
-    "The layouts of what was seen; `before` are the grids that came before it"
+def _grown(dry, outs):
+    "Grids that convolutions or functions made of smaller ones, as in a pyramid"
+    made = [*dry.mode.resized, *((s.fed[1:],tuple(s.shape[2:])) for s in outs if s.is_conv and s.fed)]
+    return {b for a,b in made if len(a)==len(b) and math.prod(a)<math.prod(b)}
+
+def _of_grid(seen, places, before, grown):
+    "The layouts of what was seen; `before` are the grids that came before it, of which attention may be made, and `grown` those that are none"
     if len(seen.shape)==3 and isinstance(seen.module, nn.Linear) and places.nd>1: return []
     res = fitting_layouts(seen.shape, places)
     if seen.own_maps and places.nd>1: res = [l for l in res if l.kind=='NC*']
     elif isinstance(seen.module, (nn.Linear,nn.LayerNorm)): res = sorted(res, key=lambda l: l.kind=='NC*')
-    return [l for l in res if dense or len(seen.shape)!=4 or not _is_attention(l.grid, before)]
+    return [l for l in res if len(seen.shape)!=4 or l.grid in grown or not _is_attention(l.grid, before)]
 
 def lay_out(
     dry, # `DryPass`
@@ -201,11 +206,11 @@ def lay_out(
     "First pass: the layouts that fit this input, for each module's output"
     text,before,res = is_tokens(x),[],{}
     outs = [s for s in dry.outs if s.rows==rows]
-    places = [_places(x, outs, dense, nd) for nd in _ranks(x, outs, dry.straight)]
+    places,grown = [_places(x, outs, dense, nd) for nd in _ranks(x, outs, dry.straight)],_grown(dry, outs)
     for seen in outs:
         if seen.out is None: continue
-        res[seen.key] = layouts = _of_text(seen, x.shape[1]) if text else [l for p in places for l in _of_grid(seen, p, before, dense)]
-        before += [l.grid for l in layouts[:1]]
+        res[seen.key] = layouts = _of_text(seen, x.shape[1]) if text else [l for p in places for l in _of_grid(seen, p, before, grown)]
+        if not dense: before += [l.grid for l in layouts[:1]]
     return places,res
 
 def _others(dry, main):

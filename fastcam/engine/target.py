@@ -238,7 +238,7 @@ def form_target(
     k=None # So many at most; as many as there are if None
 ): # A `Target`
     "What predictions of this form ask for where nothing is chosen; None if that is no more than their outputs"
-    return None if isinstance(pred, Tensor) else first(t for f in _form_targets if (t := f(pred, k)) is not None)
+    return first(t for f in _form_targets if (t := f(pred, k)) is not None)
 
 class Target:
     "Which numbers of a prediction are explained"
@@ -686,6 +686,8 @@ class Neg(_Of):
     def labels(self, vocab=None): return [[self.name.format(s) for s in o] for o in self.of.labels(vocab)]
     @property
     def places(self): return self.of.places
+    @property
+    def takes_lists(self): return getattr(self.target, 'takes_lists', False)
     def scores(self, pred, rows=slice(None)): return -self.of.scores(pred, rows)
     def summary(self, pred): return self.of.summary(pred)
     def doubts(self, pred): return self.of.doubts(pred)
@@ -770,6 +772,13 @@ class Several(Target):
     def by_position(self): return any(t.by_position for t in self.ts)
     @property
     def places(self): return sum([t.places for t in self.ts], [])
+    @property
+    def takes_lists(self): return any(getattr(t, 'takes_lists', False) for t in self.targets)
+    def n_rows(self, pred): return self.ts[0].n_rows(pred)
+    def layers(self, model, xb): return first(o for t in self.ts if (o := t.layers(model, xb)) is not None)
+    def objects(self, size):
+        all = [t.objects(size) for t in self.ts]
+        return None if any(o is None for o in all) else [torch.cat(o) for o in zip(*all)]
     def setup(self, vocab=None, n=None):
         self.ts = [as_target(t, vocab, n) for t in self.targets]
         self.vocab = self.ts[0].vocab

@@ -363,8 +363,8 @@ def as_pictures(
 def is_decoded(
     b # A batch
 ) -> bool:
-    "Can fastai take the batch apart into items, to decode them? Not where a part is a list with an entry for each, such as a dict or boxes"
-    return not any(is_listy(o) and len(o)==len(b[0]) for o in b)
+    "Can fastai take the batch apart into items, to decode them? Not where a part is a list with an entry for each, such as a dict or boxes, or of none, as of new items that have no boxes"
+    return not any(is_listy(o) and len(o) in (0,len(b[0])) for o in b)
 
 def _rows_of_list(o, rows, bs):
     "Of `o`, a part of a batch of `bs` items, those of the items `rows`"

@@ -482,6 +482,10 @@ class _AtSize(Transform):
     def __init__(self, size, nd):
         super().__init__()
         self.size,self.nd = size,nd
+    def __call__(self, b, **kwargs):
+        xs = b[0] if isinstance(b, tuple) and is_listy(b[0]) else ()             # a list of pictures, as detectors take it
+        if not len(xs) or not all(isinstance(x, Tensor) and x.ndim==self.nd+1 for x in xs): return super().__call__(b, **kwargs)
+        return ([self.encodes(x[None])[0] for x in xs], *b[1:])
     def encodes(self, x:Tensor):
         if x.ndim!=self.nd+2 or not x.is_floating_point(): return x
         return resized(x, full_size(self.size, x.shape[2:]))
