@@ -225,7 +225,7 @@ def test_items_are_read_first(items, words):
 @pytest.mark.parametrize('kw,words', [(dict(every=0), '`every` is 0'), (dict(every='batch'), "`every` is 'batch'"), (dict(fuse=None), '`fuse=None`'), (dict(method='gradcamm'), 'gradcamm'),
                                       (dict(items=[]), '`items` is empty'), (dict(items={1,2}), '`items` is a set'), (dict(items=iter('ab')), '`items` is a str'),
                                       (dict(items=drawn_dls().valid), '`items` is a TfmdDL.*`dl=`'), (dict(items=drawn_dls().valid_ds), 'give its items'),
-                                      (dict(dl='a.png'), '`dl` is a str'), (dict(items=['a.png'], dl=drawn_dls().valid), 'not both'), (dict(max_n=0), '`max_n` is 0')], ids=str)
+                                      (dict(dl='a.png'), '`dl` is a str'), (dict(items=['a.png'], dl=drawn_dls().valid), 'not both'), (dict(max_n=0), '`max_n` is 0')], ids=lambda o: ', '.join(o) if isinstance(o, dict) else o)
 def test_wrong_at_once(kw, words):
     "What can be known without a learner is told when the film is made"
     with pytest.raises((ValueError,TypeError), match=words): CAMFilm(**kw)
