@@ -153,6 +153,7 @@ def cam(self:Learner,
         cams = learn.cam(files, target=TopK(3))
         cams = learn.cam()                                    # the validation set
         cams.maps                                             # (items, targets, *grid)"""
+    check_source(items, dl, max_n)
     with as_before(self) as learn:
         target = take_part(learn, target)
         dl,layer = at_size(learn, explained_dl(learn, items, dl, ds_idx, max_n), size, layer)
