@@ -861,9 +861,8 @@ def reads_of(
     if lay is not None and lay.source is not None: return _known_reads(xb, lay)          # asked for in each call: the model is not gone through again
     with alone(model):
         mods = all_modules(model)[0]
-        found = _look_up(model, xb, mods)
-        if lay is not None: return found.reads(model, xb, lay)
-        try: res = found.reads(model, xb, first(find_layers(model, xb, mods=mods).values()))
+        if lay is not None: return _look_up(model, xb, mods).reads(model, xb, lay)
+        try: res = _look_up(model, xb, mods).reads(model, xb, first(find_layers(model, xb, mods=mods).values()))
         except Exception: return _reads_by_shape(xb)                 # methods that ask no layer do without one
     usual = max(xb[res.source].ndim-2, 1)
     return res if len(res.axes)>=usual else Reads(res.source, _trailing(xb[res.source], usual), res.tokens)
