@@ -14,6 +14,7 @@ from .capture import *
 from .method import *
 from .perturb import *
 from collections.abc import Mapping
+from functools import cache
 from torchvision.ops import batched_nms, box_iou
 import numbers, re, weakref
 
@@ -245,6 +246,7 @@ def _has_none(vocab):
     return vocab is not None and len(vocab)>0 and vocab[0]=='#na#'
 
 def _is_number(o): return isinstance(o, numbers.Integral) and not isinstance(o, bool)
+def _are_which(k): return _is_number(k) and k>=1 or is_listy(k) and len(k)>0 and all(_is_number(o) and o>=0 for o in k)
 
 class Detections(Target):
     "The objects that a detector finds, the highest score first: a map each"
@@ -255,7 +257,7 @@ class Detections(Target):
         of='score', # What is explained: its 'score'; its 'box', how wide and high it is, in sum; or one side of that, 0 the left, 1 the top, 2 the right, 3 the bottom
         boxes=None # Function of the prediction, for forms that are not known, giving (boxes, scores, labels) for each picture, see `objects_in`. How a form is read where its numbers do not tell: 'softmax' or 'sigmoid' of logits, 'objectness' or 'classes' from the fifth number on in rows of cells
     ):
-        if not (k is None or _is_number(k) and k>=1 or is_listy(k) and len(k) and all(_is_number(o) and o>=0 for o in k)):
+        if k is not None and not _are_which(k):
             raise ValueError(f"`k` is {k!r}: expected how many objects, at least one, or a list of their numbers such as [0,2]")
         if not (of in ('score','box') if isinstance(of, str) else _is_number(of) and 0<=of<4):
             raise ValueError(f"`of` is {of!r}: expected 'score', 'box', or a side of the box: 0 the left, 1 the top, 2 the right, 3 the bottom")
@@ -416,8 +418,9 @@ def _whole(layers):
 def _find_levels(model, xb, target):
     "Names of the levels that what is found in one item is made of; None where there are none"
     trail = _find_trail(model, xb, target)
-    live,known = [] if trail is None else _whole(trail.live()),{}
-    def holds(o): return known[o.key] if o.key in known else known.setdefault(o.key, _holds(model, xb, o, trail.slopes[o.key]))
+    live = [] if trail is None else _whole(trail.live())
+    @cache
+    def holds(o): return _holds(model, xb, o, trail.slopes[o.key])
     while live:
         front = trail.front(live)
         bad = trail.branches(front, holds) or [o for o in front if not holds(o)]                        # branches need no proof, which takes a while
