@@ -416,7 +416,7 @@ cams = load_cams('maps')                              # needs no learner
         - size: See `Learner.cam`
         - shard: Items in a file, rounded up to whole batches; what is lost at most when a run is killed
         - dtype: 'float16': maps divided by their largest absolute value; 'float32': as they are
-        - views: Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
+        - views: Find how what the model saw lies on each file, see `find_view`, which takes as long as opening a handful of items for each size of picture; without it, this is left to the learner that reads the maps
         - overlays: Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them"""
     def best_cam(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, by: Any = 'faithfulness', target: Any = None, truth: Any = None, original: Any = True, max_n: Any = 32, quick: Any = True, error: Any = 0.05, bs: Any = None, **kwargs) -> BestCAM: r"""Race methods and layers on a sample, and pick the cheapest of those that cannot be told from the best
         

@@ -342,16 +342,23 @@ class Counted(Transform):
         self.n += 1
         return x
 
-@pytest.mark.parametrize('name', ['crop','squish','zeros','crop_pad'])
-def test_alike(name):
-    "Where the view of one size is known, that of another is measured once, by six pictures; it is what is found without the first"
+class Mixed(Transform):
+    "Colors in another order, or of all alike"
+    order = 20
+    def __init__(self, gray): self.gray = gray
+    def encodes(self, x:TensorImage): return x.float().mean(1, keepdim=True).repeat(1,3,1,1) if self.gray else x.flip(1)
+
+@pytest.mark.parametrize('name,mixed,n', [(o,None,2) for o in ('crop','squish','zeros','crop_pad','mirrored')]+[('crop',Mixed(True),8),('crop',Mixed(False),8),('zeros',Mixed(False),8)])
+def test_alike(name, mixed, n):
+    "Where the view of one size is known, that of another is measured once, by ramps in the colors of two pictures, or by six more where colors are mixed; it is what is found without the first"
     pics,count = [PILImage.create(marked(o)) for o in sizes],Counted()
     item,batch = tfms[name]
+    batch = [*L(batch), *L(mixed)]
     dl = dls_of(pics, [count,item], batch).valid
     find_view(dl, 0)
     for i in (1,2):
         count.n = 0
         view,alone = find_view(dl, i),find_view(dls_of(pics, item, batch).valid, i)
         corners = torch.cartesian_prod(*[torch.tensor([0.,o]) for o in view.size[::-1]])
-        assert count.n==6 and view.size==alone.size
+        assert count.n==n and view.size==alone.size
         close(view.points(corners) @ view.M[:,:2].T, alone.points(corners) @ view.M[:,:2].T, .5)

@@ -685,7 +685,7 @@ def export_cams(self:Learner,
     size=None, # See `Learner.cam`
     shard=1024, # Items in a file, rounded up to whole batches; what is lost at most when a run is killed
     dtype='float16', # 'float16': maps divided by their largest absolute value; 'float32': as they are
-    views=True, # Find how what the model saw lies on each file, see `find_view`, which takes as long as a dozen items for each size of picture; without it, this is left to the learner that reads the maps
+    views=True, # Find how what the model saw lies on each file, see `find_view`, which takes as long as opening a handful of items for each size of picture; without it, this is left to the learner that reads the maps
     overlays=False, # Draw each map over its item as well, as JPEG, with a page `gallery.html` that shows them
     **kwargs # For the method and `smooth`
 ) -> Path: # The folder, for `load_cams`
