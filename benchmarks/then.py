@@ -49,30 +49,34 @@ def worker():
     import torch
     torch.set_num_threads(1)
     todo = cases()
-    for m in {id(c[0]): c[0] for c in todo.values() if c}.values(): watch(m)
-    for line in sys.stdin: print('RESULT', json.dumps(todo[line.strip()] and measured(*todo[line.strip()])), flush=True)
+    calls = {m: Calls(m) for m in {c[0] for c in todo.values() if c}}
+    for line in sys.stdin:
+        case = todo[line.strip()]
+        print('RESULT', json.dumps(case and measured(calls[case[0]], *case[1:])), flush=True)
 
-def watch(m):
-    "`m.seen` are the sizes of the inputs that go through, `m.inside` the seconds that takes"
-    def before(m, i):
-        m.seen.append(tuple(i[0].shape))
-        m.inside -= time.process_time()
-    def behind(m, i, o): m.inside += time.process_time()
-    m.seen,m.inside = [],0.
-    m.register_forward_pre_hook(before)
-    m.register_forward_hook(behind)
+class Calls:
+    "The sizes of the inputs that go through model `m`, and the seconds that takes; what a model holds itself, the package puts back"
+    def __init__(self, m):
+        self.forget()
+        m.register_forward_pre_hook(lambda m, i: self.before(i[0]))
+        m.register_forward_hook(lambda m, i, o: self.behind())
+    def forget(self): self.seen,self.inside = [],0.
+    def before(self, x):
+        self.seen.append(tuple(x.shape))
+        self.inside -= time.process_time()
+    def behind(self): self.inside += time.process_time()
 
-def measured(model, f, bare, least=1.):
+def measured(calls, f, bare, least=1.):
     "Seconds, and those of bare passes, in turns until `least` are over"
     import torch
     now,secs,bares,inside,n = time.process_time,0,0,0,0
     while secs<least:
-        model.seen,model.inside = [],0.
+        calls.forget()
         t = now()
         v = f()
         secs += now()-t
-        inside += model.inside
-        seen,n = list(model.seen) or [(1,3,224,224)],n+1
+        inside += calls.inside
+        seen,n = list(calls.seen) or [(1,3,224,224)],n+1
         inputs = [torch.randn(s) for s in seen]
         t = now()
         for i in inputs: bare(i)

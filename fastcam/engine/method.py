@@ -215,7 +215,9 @@ class Pass:
         if sizes==own: return self.model,self.cap.layers,self.cap.mods
         def find():
             model = model_at(self.model, self.cap.xb, xb)
-            return model,type(self.cap.layers)({n: input_layer(model, xb) if is_input(l) else first(find_layers(model, xb, n).values()) for n,l in self.cap.layers.items()}),all_modules(model)[0]
+            mods = self.cap.mods if model is self.model else all_modules(model)[0]
+            def at(n, l): return input_layer(model, xb) if is_input(l) else first(find_layers(model, xb, n, mods=mods).values())
+            return model,type(self.cap.layers)({n: at(n, l) for n,l in self.cap.layers.items()}),mods
         return self.once(find, 'for inputs', tuple(sizes))
 
     def _moved(self, xb, part):

@@ -166,7 +166,7 @@ def _scales(method, o,
 ):
     size,ms = tuple(o.reads.of(o.xb).shape[2:]),[]
     for s in scales:
-        xb = o.xb if s==1 else inputs_at(o.model, o.xb, tuple(round(n*s) for n in size))
+        xb = o.xb if s==1 else inputs_at(o.model, o.xb, tuple(round(n*s) for n in size), o.reads)
         ms.append(method(o if s==1 else o.again(*xb)))
         if flips: ms.append(method(o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)), part=_flipped(o.reads.of(xb)))).flip(-1))
     grid = max((m.shape[1:] for m in ms), key=math.prod)

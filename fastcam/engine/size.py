@@ -45,11 +45,12 @@ def resized(
 def inputs_at(
     model:nn.Module, # Any model
     xb, # Its inputs
-    size # As for `full_size`
+    size, # As for `full_size`
+    reads=None # Which of them is read, and along which axes; None for that of the default layer
 ) -> tuple:
-    "The inputs at `size`: the one that the default layer reads, and those that are as large"
+    "The inputs at `size`: the one that is read, and those that are as large"
     xb = tuplify(xb)
-    reads = reads_of(model, xb)
+    if reads is None: reads = reads_of(model, xb)
     if reads.tokens: raise TypeError("`size` is for pictures, signals and volumes: a text has the size that it has")
     if reads.parts is not None: raise ValueError("The items of this model are cut into parts: give them at another size yourself, and leave `size` out")
     x,shape = reads.of(xb),xb[reads.source].shape

@@ -91,7 +91,7 @@ class OwnHook:
         _count(self.cls, -1)
         self.f = None                                                # it may know who made this
 
-_inside = threading.local()                                          # `depths`: by the id of a model, in how many blocks of `untouched` this thread is
+_inside = threading.local()                                          # `depths`: by the id of a model, in how many blocks of `untouched` this thread is; `outer`: what is looked at in the outermost
 
 def depth_of(
     model=None # If None, any model
@@ -261,14 +261,14 @@ class _Keepers:
 def _key(mods): return sum(map(id, mods))                             # in whatever order
 
 class _Watch:
-    "What is looked at while `model` is called; `outer`: is this no block within another?"
-    def __init__(self, model, mods, outer, fully):
-        self.outer,known = outer,_keepers.get(model)
-        is_new = known is None or known.key!=_key(mods)
-        if is_new and outer: known = _keepers[model] = _Keepers(mods)
+    "What is looked at while `model` is called; `around`: what is in the outermost block that this is in, if there is one, whose hooks are these"
+    def __init__(self, model, mods, around, fully):
+        self.outer,known = around is None,_keepers.get(model)
+        is_new = self.outer and (known is None or known.key!=_key(mods))
+        if is_new: known = _keepers[model] = _Keepers(mods)
         self.keepers,known = known,[] if known is None else known.modules()
-        self.look = [m for m in mods if _is_held(m)] if outer and (is_new or fully) else known
-        self.hooks,self.held = _hooks_on(mods),[_Held(m) for m in self.look] if outer else []
+        self.look = [m for m in mods if _is_held(m)] if is_new or self.outer and fully else known
+        self.hooks,self.held = (_hooks_on(mods),[_Held(m) for m in self.look]) if self.outer else (around.hooks,[])
         self.had = _graphs([*self.hooks, *self.look])
 
     def settle(self):
@@ -285,11 +285,12 @@ def untouched(
     fully=False # Look at all modules, also if it is known which of them keep something?
 ):
     "What `model` keeps of its calls is as it was afterwards: attributes and numbers of its modules, and buffers; what they, and hooks of others, put away holds no graph"
-    depths = vars(_inside).setdefault('depths', Counter())
-    watch = _Watch(model, list(model.modules()) if mods is None else mods, not depths[id(model)], fully)
-    depths[id(model)] += 1
+    depths,outer,key = vars(_inside).setdefault('depths', Counter()),vars(_inside).setdefault('outer', {}),id(model)
+    watch = _Watch(model, list(model.modules()) if mods is None else mods, outer.get(key), fully)
+    outer.setdefault(key, watch)
+    depths[key] += 1
     try: yield
     finally:
-        depths[id(model)] -= 1
-        if not depths[id(model)]: del depths[id(model)]
+        depths[key] -= 1
+        if not depths[key]: del depths[key],outer[key]
         watch.settle()
