@@ -12,7 +12,7 @@ and a fixed seed, and is asked one at a time. Three things are looked at, none o
 
 A row is right, refused (an error that says why), WRONG, an error; or unseen: the map is right, but with random weights nobody can see where the cells look: the layer's place is "not proven", or the gradient of its maps dies out. What a model itself cannot do, as taking another size, is no row."""
 import argparse, csv, fnmatch, gc, math, signal, sys, time, traceback, warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
@@ -103,10 +103,13 @@ def acts_of(model, lay, x):
     return kept[lay.call],pred
 
 def maps_by_hand(model, lay, x):
-    "Grad-CAM and HiResCAM of what is explained"
-    o,pred = acts_of(model, lay, x.clone().requires_grad_()*1)
-    o = o[0] if isinstance(o, (tuple,list)) else o
-    a,g = (on_grid(lay, t) for t in (o.detach(), torch.autograd.grad(score(pred).sum(), o)[0]))
+    "Grad-CAM and HiResCAM of what is explained; of one item a batchnorm of torch takes gradients of tokens for those of other places, see findings/batchnorm-gradient-place.sh, unless they are laid out as they are read"
+    with ExitStack() as hooks:
+        for m in model.modules():
+            if isinstance(m, norms): hooks.callback(m.register_forward_hook(lambda m, i, o: o.register_hook(torch.Tensor.contiguous) and None).remove)
+        o,pred = acts_of(model, lay, x.clone().requires_grad_()*1)
+        o = o[0] if isinstance(o, (tuple,list)) else o
+        a,g = (on_grid(lay, t) for t in (o.detach(), torch.autograd.grad(score(pred).sum(), o)[0]))
     cells = list(range(2, a.ndim))
     return {m: (a*w).sum(1) for m,w in dict(gradcam=g.mean(cells, keepdim=True), hirescam=g).items()},(a*g).abs().sum(1).max().item()
 

@@ -113,6 +113,12 @@ def pyramid_pooling(s, y):
     parts = [F.interpolate(p(F.avg_pool2d(y, k)), size=y.shape[2:]) for k,p in zip((12,6,4), s.pools)]
     return F.interpolate(s.classes(torch.cat([y,*parts], 1)), scale_factor=8)
 
+def states_read(s, y):
+    "As EfficientViM: a stage whose states are read beside its end, and which no one module begins"
+    z = s.down(y)+s.skip(y)
+    h = s.block(z)
+    return s.head(torch.cat([y.mean((2,3))[:,:4], h.mean((2,3)), s.last(z+h).mean((2,3))], 1))
+
 @pytest.mark.parametrize('end,mods,name', [
     (lambda s,y: s.head((y+s.branch(y)).mean((2,3))), dict(branch=conv(12,12)), 'mid'),
     (lambda s,y: s.head(F.relu(y+s.branch(y)).mean((2,3))), dict(branch=nn.Sequential(conv(12,12), nn.Conv2d(12,12,3,1,1))), 'mid'),
@@ -120,8 +126,10 @@ def pyramid_pooling(s, y):
     (lambda s,y: s.head(torch.cat([b(y) for b in s.branches], 1).mean((2,3))), dict(branches=nn.ModuleList([conv(12,4,k=k) for k in (1,3,5)])), 'mid'),
     (lambda s,y: s.head(torch.cat([y.mean((2,3))[:,:4], (z := s.more(y)).mean((2,3)), s.most(z).mean((2,3))], 1)), dict(more=conv(12,4,2), most=conv(4,4,2)), 'most'),
     (lambda s,y: s.head(torch.cat([s.one(y), s.two(y), s.wide(s.two(y))], 1).mean((2,3))), dict(one=conv(12,4,2), two=conv(12,4,2,k=1), wide=conv(4,4)), 'mid'),
+    (states_read, dict(down=conv(12,4,2), skip=conv(12,4,2,k=1), block=conv(4,4), last=conv(4,4)), 'last'),
+    (lambda s,y: sum(s.classes(o).mean((2,3)) for o in (y, s.more(y))), dict(more=conv(12,12,2), classes=nn.Conv2d(12,5,1)), 'more'),
     (pyramid_pooling, dict(pools=nn.ModuleList([conv(12,4,k=1) for _ in range(3)]), classes=nn.Conv2d(24,5,1)), 'mid'),
-], ids=['residual','residual, relu','sum handed on','inception','several sizes read','inception with names','pyramid pooling'])
+], ids=['residual','residual, relu','sum handed on','inception','several sizes read','inception with names','states read','one head for two levels','pyramid pooling'])
 def test_branches_are_no_layer(end, mods, name):
     torch.manual_seed(0)
     model,x = Ends(end, **mods).eval(),torch.randn(2,3,96,96)

@@ -704,12 +704,22 @@ class Ways:
         "Does each piece of the prediction depend on this node?"
         return node is not None and self.reached[node]==(1<<len(self.starts))-1
 
-    def side_by_side(self, nodes):
-        "Does none of these nodes lead to another of them?"
-        seen,marks = [0]*len(self.leads),{n:1<<i for i,n in enumerate(nodes)}
+    def _among(self, nodes):
+        "Of these nodes: to which of them each leads, as bits of `marks`; and the marks"
+        seen,marks = [0]*len(self.leads),{n:1<<i for i,n in enumerate(dict.fromkeys(nodes)) if n is not None}
         for i,to in enumerate(self.leads):
             for m in to: seen[i] |= seen[m]|marks.get(m, 0)
-        return not any(seen[n] for n in marks if n is not None)
+        return {n:seen[n] for n in marks},marks
+
+    def side_by_side(self, nodes):
+        "Does none of these nodes lead to another of them?"
+        return not any(self._among(nodes)[0].values())
+
+    def in_line(self, nodes):
+        "Those of `nodes` beside which no other lies: of any two one leads to the other"
+        leads,marks = self._among(nodes)
+        def meets(a, b): return a==b or bool(leads[a]&marks[b] or leads[b]&marks[a])
+        return {a for a in marks if all(meets(a, b) for b in marks)}
 
 def _ends_of(dry):
     "Where ways may end: at the inputs and where the model cuts the gradient, or else at the first that was made of them"

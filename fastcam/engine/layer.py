@@ -931,10 +931,12 @@ def _alike(calls):
 _poolings = nn.MaxPool1d,nn.MaxPool2d,nn.MaxPool3d,nn.AvgPool1d,nn.AvgPool2d,nn.AvgPool3d,nn.LPPool1d,nn.LPPool2d,nn.LPPool3d,nn.FractionalMaxPool2d,nn.FractionalMaxPool3d,*_pools
 
 def _trunk(layers):
-    "Those of `layers` on which every piece of the prediction depends, but for poolings and for branches side by side: alike, and none leads to another. A branch that is dead, or of one cell, is one as well"
+    "Those of `layers` on which every piece of the prediction depends, but for poolings and for branches side by side: alike, or calls of one module, and none leads to another. A branch that is dead, or of one cell, is one as well"
     ways = layers[0].ways
     if ways is None: return layers
-    sets = [s for s in _alike(ways.calls) if len({o.name for o in s})>1 and ways.side_by_side([o.node for o in s])]
+    alike = [s for s in _alike(ways.calls) if len({o.name for o in s})>1]
+    called = groupby(ways.calls, lambda o: o.name).values()
+    sets = [s for s in (*alike, *called) if len({o.node for o in s})>1 and ways.side_by_side([o.node for o in s])]
     side = {o.name for s in sets for o in s}
     return [o for o in layers if o.name not in side and ways.counts_for_all(o.node) and not isinstance(o.module, _poolings)]
 
@@ -944,10 +946,12 @@ def _cutting(layers, through):
     cuts = layers[0].ways.cuts([o.node for o in layers], [o.node for o in through])
     return [o for o in layers if o.node in cuts]
 
-def _joined(layers):
-    "Those of `layers` of a grid at which the ways that they lie on come together: where branches side by side end, none of them is the trunk"
+def _in_line(layers):
+    "Those of `layers` beside which no other of their grid lies: of branches side by side none is the trunk"
+    if not layers or layers[0].ways is None: return layers
     grids = dict.fromkeys(o.grid for o in layers)
-    return [o for g in grids if _cutting(same := [o for o in layers if o.grid==g], same) for o in same]
+    lines = {g:layers[0].ways.in_line([o.node for o in layers if o.grid==g]) for g in grids}
+    return [o for o in layers if o.node in lines[o.grid]]
 
 def _coarsest(layers):
     "Of the layers with the fewest cells the outermost, and of these the last; one that all ways through any of them go through, if there is one"
@@ -968,7 +972,7 @@ def default_layer(
     if end.on_way or not (whole := [o for o in good if o.on_way]): return end
     end = _last_called_once(whole)
     beyond = [o for o in good[good.index(end)+1:] if math.prod(o.grid)<math.prod(end.grid)]      # as in an encoder whose finer grids are read, too
-    return _coarsest(beyond) if beyond and (beyond := _joined(_trunk(beyond))) else end
+    return _coarsest(beyond) if beyond and (beyond := _in_line(_trunk(beyond))) else end
 
 # %% ../../nbs/engine/03_layer.ipynb #b896cf52
 def _above(name): return [name[:i] for i,c in enumerate(name) if c=='.']
