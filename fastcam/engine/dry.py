@@ -15,7 +15,7 @@ from fastai.vision.all import *
 from .trace import *
 from collections.abc import Mapping
 from torch.overrides import TorchFunctionMode
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from copy import copy, deepcopy
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -267,11 +267,25 @@ def _may_reorder(name, x=None, *args, **kwargs):
     axes = ifnone(first(v for k,v in kwargs.items() if k in ('dim','dims')), args[nth-1] if len(args)>=nth else axis)
     return any(isinstance(a, int) and -x.ndim<=a<x.ndim and x.shape[a]==1 for a in tuplify(axes))
 
+_movers = {'flip','fliplr','flipud','rot90','roll','index_select','gather','take_along_dim','narrow','__getitem__','grid_sample','grid_sampler'}
+
+@torch.no_grad()
+def _moves(func, x, args, kwargs, res, axes):
+    "Does this torch function put what `x` holds at a place at quite another one, as flips and crops do? It is asked with numbers that rise along one of the `axes`; what is cut off behind moves nothing"
+    if not isinstance(x, Tensor) or not isinstance(res, Tensor) or res.ndim!=x.ndim: return False
+    for d in range(x.ndim)[axes]:
+        def places(n): return ((torch.arange(n, device=x.device)+.5)/n).reshape(-1, *[1]*(x.ndim-1-d))
+        told = func(places(x.shape[d]).expand(x.shape), *args, **kwargs)
+        starts = told.select(d, 0).median()*x.shape[d]
+        if (starts-.5).abs()>.1 and (told-places(told.shape[d])).abs().median()>.04: return True
+    return False
+
 class _NotZero(Standing):
-    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module, and whether something may put items in another order"
-    def __init__(self, model):
+    "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module, whether something may put items in another order, and whether it moves places"
+    def __init__(self, model, outs, axes):
         super().__init__({})
         self.n_convs,self.resized,self.reorders = 0,[],False
+        self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
@@ -281,6 +295,9 @@ class _NotZero(Standing):
         res = super().__torch_function__(func, types, args, kwargs)
         if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
+        if self.moved==math.inf and getattr(func, '__name__', '') in _movers and args:
+            with suppress(Exception):                                # of other types, or by what the numbers are
+                if _moves(func, args[0], args[1:], kwargs or {}, res, self.axes): self.moved = len(self.outs)
         return res
 
 # %% ../../nbs/engine/02_dry.ipynb #85c8d774
@@ -428,6 +445,7 @@ class DryPass:
         store_attr()
         self.outs,self.calls,self.done,self.cut,self.hooks,self.own = [],collections.Counter(),False,False,[],[]
         self.straight,self.read = False,None                         # does a convolution read the input as it is, or resized? The shape that it reads
+        self.looks_up = math.inf                                     # which call is the first that looks tokens up
 
     def __enter__(self):
         self.block = ExitStack()
@@ -439,7 +457,8 @@ class DryPass:
             self.block.enter_context(torch.inference_mode(False))            # puts back, at its end, the grad mode that it began in
             self.block.enter_context(torch.set_grad_enabled(self.graph))     # acts as soon as it is made
             for o in (as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)): self.block.enter_context(o)
-            self.mode,self.depth = self.block.enter_context(_NotZero(self.model)),depth_of(self.model)
+            axes = slice(2, None) if token_ids(item) is None else slice(1, 2)                # of places, as layers of maps and of tokens have them
+            self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, axes)),depth_of(self.model)
             self._note_own()
             self._give(item)
             self.pred = self.model(*self.given)
@@ -519,7 +538,9 @@ class DryPass:
         for x,root in zip(self.given, self.roots):
             if not isinstance(x, Tensor) or x.is_floating_point() or not x.ndim>1: continue
             known = sum(r.shape[1] for r in root)
-            if o.shape[2:x.ndim]==x.shape[2:] and o.ndim==x.ndim+1 and known+o.shape[1]<=x.shape[1] and (not root or root[0].shape[-1]==o.shape[-1]): root.append(o)
+            if o.shape[2:x.ndim]==x.shape[2:] and o.ndim==x.ndim+1 and known+o.shape[1]<=x.shape[1] and (not root or root[0].shape[-1]==o.shape[-1]):
+                root.append(o)
+                self.looks_up = min(self.looks_up, len(self.outs)-1)
 
     def inputs(self):
         "`(number of the input, tensors, input)`: what a gradient can be taken at, for each input that has places; several tensors are pieces along the first axis"

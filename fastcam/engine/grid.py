@@ -469,6 +469,14 @@ def _hit(d, cells, grid, reach=0):
     def own(e, c): return e[tuple(patch(i, n, g) for i,n,g in zip(c, e.shape, grid))].sum()
     return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
 
+def _stretched(seen, said, grid):
+    "'cropped' or 'padded' where the places seen follow those said on a line so closely that its slope is known, and at the ends of an axis lie more than a cell away; else ''"
+    for p,q,n in zip(seen.T, said.T, grid):
+        if q.std()<1e-6: continue
+        slope,start = line(p, q)
+        if (p-start-slope*q).abs().max()*n<.5 and abs(slope-1)*n/2>1: return 'cropped' if slope<1 else 'padded'
+    return ''
+
 _Way = collections.namedtuple('_Way', 'source axes apart flat grads seen center width live')    # `seen` is where the picks look and others do not, `live` which of them look at anything
 
 def _look(l, picks, way):
@@ -487,6 +495,7 @@ def _look(l, picks, way):
     res = Look(l, *judged, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
     if not res.passed and not row: res.moved = how_moved(way.center[nums], said)
     if not res.passed: return res
+    if not row and (moved := _stretched(way.center[nums], said, l.grid)): return Look(l, moved=moved)
     res.hit = _hit(way.seen[nums], cells, l.grid)
     if row:
         chance = 1/l.grid[0]

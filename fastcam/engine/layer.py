@@ -95,8 +95,8 @@ class GridLayer:
         self.frees = False
         # may the model put the items of a batch in another order? Then each batch is asked, else the first, until its order is `known`
         self.reorders,self.known = False,False
-        # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows?
-        self.plain = False
+        # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows? Has the model moved places before, so that they are to be proven?
+        self.plain,self.moved = False,False
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -407,6 +407,9 @@ def _detached_mapping(pred):
 
 Many = collections.namedtuple('Many', 'key rows')                   # which call of a module was the first that gave so many rows for an item
 
+_moved_tokens = ("holds tokens in another order: the model itself turns or shifts their numbers before it looks them up. Do that in a transform, and give the model what it reads, "
+                 "or ask at the embeddings, `layer='input'`")
+
 class Found:
     "What was found in a model for inputs of one size: its `layers`, for every other module by `name` why it is none, and what is still to be proven"
     def __init__(self, model, xb, by_rows=False, which=None):
@@ -555,7 +558,8 @@ class Found:
         self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
         # shapes of what is plain so far; what was pooled from which grid to which
         self.row = self.x if not self.rows else first(self.rows.values()).parts.of_first(dry.given)             # what a row is made of
-        self.reorders = dry.mode.reorders
+        self.reorders,self.moved = dry.mode.reorders,dry.mode.moved
+        self.moved_tokens = self.text and self.moved<=dry.looks_up<math.inf
         self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:]),*([dry.read] if dry.straight else [])],list(dict.fromkeys(dry.mode.resized))
         self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3} | set(self.x.shape[1:])
 
@@ -566,13 +570,15 @@ class Found:
         "The `GridLayer` of a call; None, and the reason by its name, if it is none"
         if seen.beside and not (self.graded and seen.grad is None and seen.other is None): self.beside[seen.name] = self._new(i, seen, seen.beside)
         if not seen.layouts: return self._none(seen, self._why_no_grid(seen))
+        if self.moved_tokens: return self._none(seen, _moved_tokens)
         layout = seen.layouts[0]
         if isinstance(seen.module, _pools) and layout.grid not in self.grids: self.pooled.add(layout.grid)
         self.grids.append(layout.grid)
         if self.graded and seen.grad is None and seen.other is None: return self._none(seen, _off)
         new = self._new(i, seen, seen.layouts)
         new.spare = isinstance(seen.module, _pools) or layout.grid in self.pooled
-        seen.plain = self._is_plain(seen)
+        new.moved = i>=self.moved
+        seen.plain = not new.moved and self._is_plain(seen)
         if seen.plain and new.rows is None: new.place = 'plain'
         new.plain = seen.plain
         self.by_name[f'{seen.name}@{seen.call}'] = new
@@ -707,7 +713,7 @@ def _settle(self:Found, lay, o, inputs):
         if look is None or self._is_doubtful(lay, look): look = self._last_resort(lay, o, inputs, look)
         if look is not None and self._take(lay, o, look, inputs): return
     whole = not self.graded and o is not None and not o.requires_grad and lay.kind=='NC*'          # in whole numbers, as a convolution of int8
-    if lay.place=='plain' or self.text or whole or self._is_halved(lay): lay.place = 'not proven'
+    if not lay.moved and (lay.place=='plain' or self.text or whole or self._is_halved(lay)): lay.place = 'not proven'
 
 def _beside_itself(model, xb, names, rows):
     "What these layers give for an item beside itself, by module call; nothing where rows are items, or the model takes one item"
