@@ -277,7 +277,8 @@ def _moves(func, x, args, kwargs, res, axes):
         def places(n): return ((torch.arange(n, device=x.device)+.5)/n).reshape(-1, *[1]*(x.ndim-1-d))
         told = func(places(x.shape[d]).expand(x.shape), *args, **kwargs)
         starts = told.select(d, 0).median()*x.shape[d]
-        if (starts-.5).abs()>.1 and (told-places(told.shape[d])).abs().median()>.04: return True
+        far = (told-places(told.shape[d])).abs().median()            # as a share of the axis
+        if (starts-.5).abs()>.1 and far>.04 and far*x.shape[d]>1.5: return True
     return False
 
 class _NotZero(Standing):
