@@ -52,7 +52,21 @@ def test_shifts_and_small_crops_stay():
     x = torch.rand(1,3,96,80)
     for f in (lambda s,x: s.head(s.mix(s.one(x.flip(1)))), lambda s,x: s.head(s.mix(s.one(x).roll(1, -1))), lambda s,x: s.head(s.mix(s.one(x[...,1:,1:]))), lambda s,x: s.head(s.mix(s.one(sampled(x, torch.eye(2,3).expand(len(x),2,3)))))):
         lay, = find_layers(Net(f).eval(), x).values()
-        assert (lay.name,lay.grid,lay.place)==('mix',(12,10),'plain')
+        assert (lay.name,lay.grid,lay.moved)==('mix',(12,10),False)
+
+class Amid(nn.Module):
+    "A class token amid the patches of a signal"
+    def __init__(self):
+        super().__init__()
+        self.patches,self.cls,self.mix,self.fc = nn.Conv1d(2,16,4,4),nn.Parameter(torch.rand(1,1,16)*.1),nn.Linear(16,16),nn.Linear(16,3)
+    def forward(self, x):
+        t = self.patches(x).transpose(1,2)
+        n = t.shape[1]//2
+        return self.fc(self.mix(torch.cat([t[:,:n], self.cls.expand(len(t),-1,-1), t[:,n:]], 1)).relu().mean(1))
+
+def test_refused_by_its_ends():
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match='where their row begins and ends could not be told'): cam_maps(Amid().eval(), torch.rand(1,2,256), target=0, layer='mix')
 
 class Words(nn.Module):
     def __init__(self, f):

@@ -401,6 +401,7 @@ class Look:
     def why(self):
         "Why it has not passed, of the cells of a layer"
         seen = f"laid out as {'x'.join(map(str, self.layout.grid))} they follow the input with a correlation of {self.correlation:.2f}"
+        if self.passed: return f"{seen}, but where their row begins and ends could not be told: tokens that stand for no place may be among them"
         if self.correlation>=self.least: return f"{seen}, but look {self.error:.2f} of its size past their places, where a right layout has less than .15"
         return f"{seen} at most, where " + ('a right layout has .9' if self.least<.91 else f'{self.least:.3f} is needed: of so few cells many follow it by chance') + (_drowned if self.correlation<.3 else '')
     __repr__ = basic_repr('layout,correlation,error,source,axes')
