@@ -267,7 +267,8 @@ def _may_reorder(name, x=None, *args, **kwargs):
     axes = ifnone(first(v for k,v in kwargs.items() if k in ('dim','dims')), args[nth-1] if len(args)>=nth else axis)
     return any(isinstance(a, int) and -x.ndim<=a<x.ndim and x.shape[a]==1 for a in tuplify(axes))
 
-_movers = {'flip','fliplr','flipud','rot90','roll','index_select','gather','take_along_dim','narrow','__getitem__','grid_sample','grid_sampler'}
+_turners = {'flip','fliplr','flipud','rot90','roll','index_select','gather','take_along_dim','grid_sample','grid_sampler'}
+_cutters = {'narrow','__getitem__'}
 
 @torch.no_grad()
 def _moves(func, x, args, kwargs, res, axes):
@@ -283,8 +284,10 @@ def _moves(func, x, args, kwargs, res, axes):
 
 class _NotZero(Standing):
     "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module, whether something may put items in another order, and whether it moves places"
-    def __init__(self, model, outs, axes):
+    def __init__(self, model, outs, text):
         super().__init__({})
+        axes = slice(1, 2) if text else slice(2, None)               # of places, as layers of tokens and of maps have them; texts are cut to be read piece by piece
+        self.movers = _turners if text else _turners|_cutters
         self.n_convs,self.resized,self.reorders = 0,[],False
         self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
@@ -296,7 +299,7 @@ class _NotZero(Standing):
         res = super().__torch_function__(func, types, args, kwargs)
         if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
-        if self.moved==math.inf and getattr(func, '__name__', '') in _movers and args:
+        if self.moved==math.inf and getattr(func, '__name__', '') in self.movers and args:
             with suppress(Exception):                                # of other types, or by what the numbers are
                 if _moves(func, args[0], args[1:], kwargs or {}, res, self.axes): self.moved = len(self.outs)
         return res
@@ -458,8 +461,7 @@ class DryPass:
             self.block.enter_context(torch.inference_mode(False))            # puts back, at its end, the grad mode that it began in
             self.block.enter_context(torch.set_grad_enabled(self.graph))     # acts as soon as it is made
             for o in (as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)): self.block.enter_context(o)
-            axes = slice(2, None) if token_ids(item) is None else slice(1, 2)                # of places, as layers of maps and of tokens have them
-            self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, axes)),depth_of(self.model)
+            self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, token_ids(item) is not None)),depth_of(self.model)
             self._note_own()
             self._give(item)
             self.pred = self.model(*self.given)
