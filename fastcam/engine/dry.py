@@ -284,10 +284,11 @@ def _moves(func, x, args, kwargs, res, axes):
 
 class _NotZero(Standing):
     "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module, whether something may put items in another order, and whether it moves places"
-    def __init__(self, model, outs, text):
+    def __init__(self, model, outs, xb):
         super().__init__({})
+        text = token_ids(xb) is not None
         axes = slice(1, 2) if text else slice(2, None)               # of places, as layers of tokens and of maps have them; texts are cut to be read piece by piece
-        self.movers = _turners if text else _turners|_cutters
+        self.movers,self.grids = _turners if text else _turners|_cutters,{x.shape[axes] for x in xb if isinstance(x, Tensor)}         # grids of inputs, and of what convolutions and poolings give
         self.n_convs,self.resized,self.reorders = 0,[],False
         self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
@@ -297,12 +298,15 @@ class _NotZero(Standing):
         self.n_convs += func in _conv_functions
         self.reorders = self.reorders or _may_reorder(getattr(func, '__name__', ''), *args, **(kwargs or {}))
         res = super().__torch_function__(func, types, args, kwargs)
+        if func in _conv_functions: self.grids.add(res.shape[2:])
         if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
-        if self.moved==math.inf and getattr(func, '__name__', '') in self.movers and args:
-            with suppress(Exception):                                # of other types, or by what the numbers are
-                if _moves(func, args[0], args[1:], kwargs or {}, res, self.axes): self.moved = len(self.outs)
+            self.grids.add(res.shape[2:])
+        if self.moved==math.inf and getattr(func, '__name__', '') in self.movers and args: self._note_move(func, args[0], args[1:], kwargs or {}, res)
         return res
+    def _note_move(self, func, x, args, kwargs, res):
+        with suppress(Exception):                                    # of other types, or by what the numbers are
+            if x.shape[self.axes] in self.grids and _moves(func, x, args, kwargs, res, self.axes): self.moved = len(self.outs)
 
 # %% ../../nbs/engine/02_dry.ipynb #85c8d774
 class Behind(nn.Identity): "In a traced model, stands behind a function that makes features, such as a sum: it is watched as modules are"
@@ -461,7 +465,7 @@ class DryPass:
             self.block.enter_context(torch.inference_mode(False))            # puts back, at its end, the grad mode that it began in
             self.block.enter_context(torch.set_grad_enabled(self.graph))     # acts as soon as it is made
             for o in (as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)): self.block.enter_context(o)
-            self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, token_ids(item) is not None)),depth_of(self.model)
+            self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, item)),depth_of(self.model)
             self._note_own()
             self._give(item)
             self.pred = self.model(*self.given)
