@@ -68,6 +68,29 @@ def test_refused_by_its_ends():
     torch.manual_seed(0)
     with pytest.raises(ValueError, match='where their row begins and ends could not be told'): cam_maps(Amid().eval(), torch.rand(1,2,256), target=0, layer='mix')
 
+class Vim(nn.Module):
+    "As Vision Mamba: a class token amid the patches of a picture, by whose place each patch is found"
+    def __init__(self):
+        super().__init__()
+        self.patches,self.cls,self.mix,self.fc = nn.Conv2d(3,16,8,8),nn.Parameter(torch.rand(1,1,16)*.1),nn.Sequential(nn.Linear(16,16), nn.ReLU()),nn.Linear(16,3)
+        for o in (self.patches,self.mix[0],self.fc):
+            o.weight.data.abs_()
+            nn.init.zeros_(o.bias)
+    def forward(self, x):
+        t = self.patches(x).flatten(2).transpose(1,2)
+        n = t.shape[1]//2
+        return self.fc(self.mix(torch.cat([t[:,:n], self.cls.expand(len(t),-1,-1), t[:,n:]], 1)).mean(1))
+
+@pytest.mark.parametrize('n', [8,14,24])
+def test_class_token_amid(n):
+    torch.manual_seed(0)
+    model = Vim().eval()
+    for i,j in ((1,3),(n-2,4)):
+        x = torch.rand(1,3,8*n,8*n)*.02
+        x[...,8*i:8*i+8,8*j:8*j+8] += 2
+        m = cam_maps(model, x, 0, layer='mix').as_subclass(Tensor)[0,0]
+        assert m.shape==(n,n) and divmod(m.argmax().item(), n)==(i,j)
+
 class Words(nn.Module):
     def __init__(self, f):
         super().__init__()

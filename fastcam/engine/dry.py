@@ -301,7 +301,7 @@ class _NotZero(Standing):
         if func in _conv_functions: self.grids.add(res.shape[2:])
         if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
-            self.grids.add(res.shape[2:])
+            if func.__name__!='pad': self.grids.add(res.shape[2:])
         if self.moved==math.inf and getattr(func, '__name__', '') in self.movers and args: self._note_move(func, args[0], args[1:], kwargs or {}, res)
         return res
     def _note_move(self, func, x, args, kwargs, res):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio', 'halved', 'all_halves', 'factor_grids',
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
-           'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed', 'contrast',
-           'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'judge', 'best_look', 'local',
-           'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows', 'reads_own_part',
-           'rows_in_order']
+           'Amid', 'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed',
+           'contrast', 'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'judge', 'best_look',
+           'local', 'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows',
+           'reads_own_part', 'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -255,6 +255,18 @@ class Windows(Layout):
     def from_grid(self, a, o, rows=slice(None)):
         back = torch.tensor(self.order, device=a.device).argsort()
         return self.row.from_grid(a.flatten(2)[...,back].unflatten(2, self.grid), o, rows)
+
+# %% ../../nbs/engine/01_grid.ipynb #7b0c3ee8
+@register_layout
+class Amid(Layout):
+    "Tokens with one amid them that has no place, as Vision Mamba has its class token (2401.09417)"
+    kind = 'NMC'
+    def to_grid(self, o):
+        at = math.prod(self.grid)//2
+        return torch.cat([o[:,:at], o[:,at+1:]], 1).transpose(1, 2).unflatten(2, self.grid)
+    def from_grid(self, a, o, rows=slice(None)):
+        a,at = a.flatten(2).transpose(1, 2),math.prod(self.grid)//2
+        return torch.cat([a[:,:at], o[rows,at:at+1].to(a.dtype), a[:,at:]], 1)
 
 # %% ../../nbs/engine/01_grid.ipynb #cec874dc
 def fitting_layouts(

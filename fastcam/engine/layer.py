@@ -666,7 +666,8 @@ def _of_any_proportions(lay, places):
 
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed"
-    return [l for l in dict.fromkeys(_in_windows(lay, places)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
+    amid = [Amid(l.grid) for l in lay.shares if type(l) is Tokens and l.front+l.back==1 and len(l.grid)>1]
+    return [l for l in dict.fromkeys(amid+_in_windows(lay, places)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
 
 @patch
 def prove(self:Found,
@@ -764,7 +765,8 @@ def _probe(self:Found, lay, o, inputs, layouts):
 def _is_doubtful(self:Found, lay, look):
     "May another order of the tokens say more than this `look`?"
     fewer_axes = any(len(l.grid)>len(look.layout.grid) for l in lay.shares)
-    return fewer_axes or look.error>.05 and isinstance(look.layout, Tokens)
+    one_extra = look.layout.front+look.layout.back==1
+    return fewer_axes or look.error>(.02 if one_extra else .05) and isinstance(look.layout, Tokens)
 
 @patch
 def _last_resort(self:Found, lay, o, inputs, look):
