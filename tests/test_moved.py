@@ -126,3 +126,39 @@ def test_parts_in_a_loop():
     whole = cam_maps(folded, x, 0)
     for i in range(5): close(cam_maps(loop, x, 0, layer=f'body@{i}'), whole[:,:,i])
     with pytest.raises(ValueError, match='called 3 times'): cam_maps(Loop('channels').eval(), x[:,0], 0)
+
+def clear(model):
+    "Weights that let a patch through to its token, where random ones of little variance would drown it"
+    torch.manual_seed(1)
+    for n,p in model.named_parameters():
+        if p.ndim>1 and 'position' not in n and 'token' not in n: nn.init.kaiming_uniform_(p, nonlinearity='linear')
+    return model.eval()
+
+def hirescam_by_hand(model, name, x, grid, front):
+    kept = []
+    h = model.get_submodule(name).register_forward_hook(lambda m, i, o: kept.append(o[0] if isinstance(o, tuple) else o))
+    pred = model(x).logits[:,1].sum()
+    h.remove()
+    g, = torch.autograd.grad(pred, kept[0])
+    return (kept[0]*g).sum(2)[:,front:].unflatten(1, grid).detach()
+
+sizes = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, num_labels=3)
+
+def test_spectrogram_that_is_turned():
+    "AST takes (batch, time, bins) and counts its patches column by column: the map has the axes of what it is given"
+    hf = pytest.importorskip('transformers')
+    model = clear(hf.ASTForAudioClassification(hf.ASTConfig(**sizes, patch_size=16, max_length=128, num_mel_bins=64, frequency_stride=10, time_stride=10)))
+    x = torch.randn(2,128,64)
+    (name,lay), = find_layers(model, x).items()
+    assert lay.grid==(12,5) and lay.place=='proven'
+    close(cam_maps(model, x, 1, method='hirescam')[:,0], hirescam_by_hand(model, name, x, (5,12), 2).transpose(1, 2))
+
+@pytest.mark.parametrize('frames', [4,8])
+def test_short_clips(frames):
+    "Clips (batch, frames, channels, height, width) with as few frames as there may be channels"
+    hf = pytest.importorskip('transformers')
+    model = clear(hf.VideoMAEForVideoClassification(hf.VideoMAEConfig(**sizes, image_size=32, patch_size=8, num_frames=frames, tubelet_size=2)))
+    x = torch.randn(2,frames,3,32,32)
+    (name,lay), = find_layers(model, x).items()
+    assert lay.grid==(frames//2,4,4) and lay.place=='proven'
+    close(cam_maps(model, x, 1, method='hirescam')[:,0], hirescam_by_hand(model, name, x, lay.grid, 0))

@@ -359,9 +359,11 @@ def place_axes(
     shape, # Of an input, without the items
     nd # Number of axes of the grid
 ) -> list:
-    "`axes_of`, without those of a few channels where there are others"
+    "`axes_of`, without those of a few channels where there are others; of a clip of a few frames also those that leave another axis as short out"
     ways = axes_of(len(shape), nd)
-    return [w for w in ways if min(shape[a] for a in w)>4] or ways[:nd<=max(len(shape)-1, 1)]
+    if long := [w for w in ways if min(shape[a] for a in w)>4]: return long
+    if len(shape)==4 and nd==3: return [w for w in ways if min(n for a,n in enumerate(shape) if a not in w)<=4]
+    return ways[:nd<=max(len(shape)-1, 1)]
 
 def _scaled(e):
     total = e.flatten(1).sum(1)

@@ -651,6 +651,11 @@ def _in_windows(lay, places):
     def likely(l): return type(l) in (Tokens,StepsFirst) and min(l.front, l.back)<2 and (not known or l.grid in known)
     return [w for l in lay.shares if likely(l) for w in Windows.of(l)]
 
+def _across(lay):
+    "The row of tokens as a grid that lies across, counted column by column, as of a spectrogram that the model turns"
+    rows = [type(l)(l.grid[::-1], l.front, l.back) for l in lay.shares if type(l) in (Tokens,StepsFirst) and len(l.grid)==2]
+    return [w for l in rows for w in Windows.of(l) if w.name=='columns first']
+
 def _along_one_axis(lay, places):
     "Steps along one axis of a grid that a convolution gave, as in a net that reads a line of text"
     if places.nd<2 or len(lay.shape)!=3: return []
@@ -667,7 +672,7 @@ def _of_any_proportions(lay, places):
 def _rare_layouts(lay, places):
     "Layouts that are asked about where those that fit best have failed"
     amid = [Amid(l.grid) for l in lay.shares if type(l) is Tokens and l.front+l.back==1 and len(l.grid)>1]
-    return [l for l in dict.fromkeys(amid+_in_windows(lay, places)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
+    return [l for l in dict.fromkeys(amid+_in_windows(lay, places)+_across(lay)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
 
 @patch
 def prove(self:Found,
