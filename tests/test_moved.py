@@ -118,14 +118,19 @@ class Loop(nn.Module):
         return self.fc(torch.stack([self.body(o).mean((2,3)) for o in (x.split(1, 1) if self.how=='channels' else x.unbind(1))]).mean(0))
 
 def test_parts_in_a_loop():
-    "The last call sees the last part only: this is refused, and a call by its name is the part of the map that the folded model gives"
+    "The last call sees the last part only, and is no default layer: all parts are asked at the input. A call by its name is the part of the map that the folded model gives"
     torch.manual_seed(0)
-    x,loop,folded = torch.rand(2,5,3,32,32),Loop('frames').eval(),Loop('folded').eval()
+    x,loop,folded = torch.rand(2,5,3,32,32)*.02,Loop('frames').eval(),Loop('folded').eval()
+    x[:,1,:,8:16,20:28] += 2
     folded.load_state_dict(loop.state_dict())
-    with pytest.raises(ValueError, match="called 5 times.*layer='body@4'"): cam_maps(loop, x, 0)
+    with pytest.warns(UserWarning, match="called 5 times.*layer='body@4'"): m = cam_maps(loop, x, 0)
+    t,i,j = np.unravel_index(m[0,0].argmax(), m.shape[2:])
+    assert m.shape==(2,1,*x.shape[1:2],*x.shape[3:]) and t==1 and 6<=i<=18 and 18<=j<=30
+    close(cam_maps(folded, x, 0, method='occlusion'), m)
     whole = cam_maps(folded, x, 0)
     for i in range(5): close(cam_maps(loop, x, 0, layer=f'body@{i}'), whole[:,:,i])
-    with pytest.raises(ValueError, match='called 3 times'): cam_maps(Loop('channels').eval(), x[:,0], 0)
+    with pytest.raises(ValueError, match='called 5 times'): cam_maps(loop, x, 0, method='gradcam')
+    with pytest.warns(UserWarning, match='called 3 times'): assert cam_maps(Loop('channels').eval(), x[:,0], 0).shape==(2,1,32,32)
 
 def clear(model):
     "Weights that let a patch through to its token, where random ones of little variance would drown it"

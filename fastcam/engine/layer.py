@@ -859,10 +859,14 @@ def reads(self:Found, model, xb, lay):
         with DryPass(model, xb, {lay.name}) as dry: lay.source = _source(dry, lay, self.main)
     return _known_reads(xb, lay)
 
+def _usual_axes(x):
+    "The axes of places in what is laid out as is usual; of a clip those of more than a few entries"
+    return place_axes(x.shape[1:], 3)[0] if x.ndim==5 else _trailing(x, max(x.ndim-2, 1))
+
 def _reads_by_shape(xb):
     "`Reads` of the main input, laid out as is usual: a guess"
     i = ifnone(main_input(xb), 0)
-    return Reads(i, _trailing(xb[i], max(xb[i].ndim-2, 1)), is_tokens(xb[i]))
+    return Reads(i, _usual_axes(xb[i]), is_tokens(xb[i]))
 
 def reads_of(
     model:nn.Module, # Any model
@@ -877,8 +881,8 @@ def reads_of(
         if lay is not None: return _look_up(model, xb, mods).reads(model, xb, lay)
         try: res = _look_up(model, xb, mods).reads(model, xb, first(find_layers(model, xb, mods=mods).values()))
         except Exception: return _reads_by_shape(xb)                 # methods that ask no layer do without one
-    usual = max(xb[res.source].ndim-2, 1)
-    return res if len(res.axes)>=usual else Reads(res.source, _trailing(xb[res.source], usual), res.tokens)
+    usual = _usual_axes(xb[res.source])
+    return res if len(res.axes)>=len(usual) else Reads(res.source, usual, res.tokens)
 
 @patch
 def look_at_rows(self:Found,
@@ -1101,7 +1105,7 @@ def settled_at(self:Found, i, model, xb):
     "The stage of this number, or the default layer, once it is proven; remembered until a layer is refused"
     if i not in self.settled:
         lay, = self.settle(model, xb, partial(_stage_at, i=i))
-        if lay.calls>1 and _reads_a_part(model, xb, lay): raise ValueError(_a_part_said.format(lay.name, lay.calls, lay.key))
+        if lay.calls>1 and _reads_a_part(model, xb, lay): raise NoLayer(_a_part_said.format(lay.name, lay.calls, lay.key))
         self.settled[i] = lay
     return self.settled[i]
 
