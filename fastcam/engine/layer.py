@@ -758,7 +758,8 @@ def _probe(self:Found, lay, o, inputs, layouts):
     if not layouts: return None
     if lay.rows is None and (clear := _clear(o, inputs, layouts)): return clear
     few = 8 if o.ndim==3 else 4
-    for n in (few,) if lay.place=='plain' else (12,48) if lay.rows is None else (few,12,48):
+    dear = any(len(l.grid)==3 for l in layouts)                      # of a clip each gradient takes as long as two passes
+    for n in (few,) if lay.place=='plain' else (12,48) if lay.rows is None and not dear else (few,12,48):
         looks = _looks(o, inputs, layouts, n)
         best = best_look(looks)
         if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
