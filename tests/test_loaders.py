@@ -269,6 +269,73 @@ def test_rows_of_the_loader():
     dl = DataLoader(Counted(8), bs=4, num_workers=0, after_batch=lambda b: (torch.cat([b[0],b[0]]), torch.cat([b[1],b[1]])))
     with pytest.raises(ValueError, match='batch of 4 items has 8 rows'): learner_of(dl).cam()
 
+# ---- loaders that sort the items of a batch
+def brightness(o): return -o[0].float().mean().item()
+def by_brightness(b): return sorted(b, key=brightness)
+def longest_first(b): return sorted(b, key=lambda o: -o[0].shape[-1])
+def padded(b):
+    n = max(o[0].shape[-1] for o in b)
+    return [(F.pad(o[0], (0,n-o[0].shape[-1])), *o[1:]) for o in b]
+def scaled(b): return [((o[0]-.5)/.3, *o[1:]) for o in b]
+def stacked(b): return tuple(map(torch.stack, zip(*[(o[0],tensor(o[1])) for o in b])))
+def halved(b): return torch.stack([o[0][...,::2].half() for o in b]),tensor([o[1] for o in b])
+def none_is_whose(b): return torch.rand(len(b),3,32,32),tensor([o[1] for o in b])
+
+class Signals(Counted):
+    "Of several lengths"
+    def __getitem__(self, i):
+        x,y = super().__getitem__(i)
+        return x[:,0,:16+i*5%13],y
+
+def signal_net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Sequential(nn.Conv1d(3,8,3,padding=1), nn.ReLU(), nn.Conv1d(8,8,3,padding=1), nn.ReLU()), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8,3)).eval()
+
+orders = dict(none=dict(), before_batch=dict(before_batch=by_brightness), create_batch=dict(create_batch=lambda b: stacked(by_brightness(b))),
+    values_too=dict(before_batch=lambda b: scaled(by_brightness(b))), shapes_too=dict(create_batch=lambda b: halved(by_brightness(b))), workers=dict(before_batch=by_brightness, num_workers=2))
+
+@pytest.mark.parametrize('how', orders)
+def test_sorted_in_a_batch(how, tmp_path):
+    "Each map is of its own item, and so are classes, pictures, and what is drawn, one by one and in an export"
+    learn = learner_of(DataLoader(Counted(13), bs=5, **dict(num_workers=0) | orders[how]))
+    alone = torch.stack([orders[how].get('create_batch', stacked)([orders[how].get('before_batch', noop)([Counted()[i]])[0]])[0][0].float() for i in range(13)])
+    want = cam_maps(learn.model, alone, target=1)
+    if how=='shapes_too': learn.model.register_forward_pre_hook(lambda m,i: (i[0].float(),))
+    cams = learn.cam(target=1)
+    assert list(cams.rows)==list(range(13)) and list(cams.actuals)==[str(i%3) for i in range(13)]
+    for c,w,x in ((cams,want,alone), (cams[[7,2,9]],want[[7,2,9]],alone[[7,2,9]]), (cams[[4]],want[[4]],alone[[4]]), (learn.cam(target=1, max_n=7),want[:7],alone[:7])):
+        assert torch.allclose(plain(c.maps), plain(w), atol=1e-3*w.abs().max().item())
+        assert torch.allclose(plain(c.inputs).float(), x, atol=1e-5)
+    assert [o[0] for o in learn.cam(target=PerItem([i%3 for i in range(13)])).labels]==[str(i%3) for i in range(13)]
+
+def test_sorted_and_padded():
+    "Signals of several lengths, the longest first, as packing asks for: padded with zeros, which this model does not see beside its convolutions' border"
+    learn = Learner(DataLoaders(*[DataLoader(Signals(13), bs=5, num_workers=0, before_batch=compose(longest_first, padded))]*2), signal_net(), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    cams,xs = learn.cam(target=1),[Signals()[i][0] for i in range(13)]
+    for k,(m,x) in enumerate(zip(cams._maps, xs)):
+        want = cam_maps(learn.model, F.pad(x, (0,m.shape[-1]-x.shape[-1]))[None], target=1)[0]
+        same(plain(m), plain(want))
+    assert list(cams.actuals)==[str(i%3) for i in range(13)] and all(torch.equal(plain(o)[...,:x.shape[-1]], x) for o,x in zip(cams._batches()[0][0], xs))
+
+def test_no_telling_whose():
+    "A batch whose rows hold nothing of its items"
+    with pytest.raises(ValueError, match='no telling which row is of which item.*item_tfms'): learner_of(DataLoader(Counted(8), bs=4, num_workers=0, create_batch=none_is_whose)).cam()
+
+def test_sorted_export(tmp_path):
+    "Of files, with the views of the model's pictures on them"
+    pytest.importorskip('pyarrow')
+    def learner(**kw):
+        learn = small_learner(n=24, bs=5)
+        learn.dls = DataLoaders(*[dl.new(**kw) for dl in learn.dls.loaders])
+        return learn
+    a,b = learner(),learner(before_batch=by_brightness)
+    for l,d in ((a,'a'),(b,'b')): l.export_cams(tmp_path/d, target=1)
+    a_,b_ = load_cams(tmp_path/'a'),load_cams(tmp_path/'b')
+    same(a_.maps, b_.maps)
+    assert list(a_.files)==list(b_.files) and list(a_.actuals)==list(b_.actuals)
+    pd.testing.assert_frame_equal(a.cam(target=1).to_df(), b.cam(target=1).to_df())
+
 class WholeBatches(TfmdDL):
     "Slices batches out of an array, as tsai's loaders do: no item is made by itself"
     do_item = noops

@@ -231,7 +231,7 @@ def files(self:CAMs):
 def _batches(self:CAMs):
     "The items' batches, read again where they can be"
     if self.xb is not None: return [self.xb]
-    with own_random(): return list(self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0))
+    with own_random(): return read_rows(self.dl, self.rows)
 
 @patch
 def _n_inp(self:CAMs, b):
