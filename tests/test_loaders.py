@@ -234,8 +234,8 @@ class TwoViews(Callback):
 class Late(TwoViews): order = 99
 class Fewer(Callback):
     def before_batch(self): self.learn.xb,self.learn.yb = (self.x[1:],),(self.y[1:],)
-class Mirror(Callback):
-    def before_batch(self): self.learn.xb = (self.x.flip(-1),)
+class Brighter(Callback):
+    def before_batch(self): self.learn.xb = (self.x*2+1,)
 class TrainOnly(TwoViews): run_valid = False
 
 @pytest.mark.parametrize('cb', [TwoViews,Late,Fewer])
@@ -256,13 +256,87 @@ def test_rows_kept():
     want,x = learn.cam(target=1, max_n=7),learn.cam(max_n=7).inputs
     learn.add_cb(TrainOnly())
     same(learn.cam(target=1, max_n=7).maps, want.maps)
-    learn.add_cb(Mirror())
-    same(learn.cam(target=1, max_n=7).maps, cam_maps(learn.model, plain(x).flip(-1), target=1))
-    learn.remove_cbs([TrainOnly,Mirror])
+    learn.add_cb(Brighter())
+    same(learn.cam(target=1, max_n=7).maps, cam_maps(learn.model, plain(x)*2+1, target=1))
+    learn.remove_cbs([TrainOnly,Brighter])
     learn.add_cb(ShortEpochCallback(pct=.3))
     cams = learn.cam(target=1)
     assert 7<=len(cams)<40 and list(cams.rows)==list(range(len(cams)))
     same(cams.maps[:7], want.maps)
+
+class Makes(Callback):
+    "Makes something of the pictures, and counts how often"
+    def __init__(self, f): self.f,self.n,self.seen,self.rng = f,0,[],np.random.default_rng(0)
+    def before_batch(self):
+        self.n += 1
+        self.seen.append(self.n)
+        self.learn.xb = (self.f(self, self.x),)
+class InPlace(Callback):
+    def before_batch(self): self.x.copy_(self.x.flip(-1))
+class Swaps(Callback):
+    def before_batch(self):
+        i = torch.randperm(len(self.x))
+        self.learn.xb,self.learn.yb = (self.x[i]*2-1,),(self.y[i],)
+
+def noise(x): return torch.randn(x.shape)*.05
+stays = dict(scaled=lambda cb,x: (x-.4)/.2, by_channel=lambda cb,x: (x-tensor([.1,.5,.9])[:,None,None])/tensor([.2,.3,.4])[:,None,None], gamma=lambda cb,x: x**2.2, clamped=lambda cb,x: x.clamp(.2,.8),
+    each=lambda cb,x: (x-x.mean((1,2,3), keepdim=True))/x.std((1,2,3), keepdim=True), stretched=lambda cb,x: (x-x.amin((1,2,3), keepdim=True))/(x.amax((1,2,3), keepdim=True)-x.amin((1,2,3), keepdim=True)),
+    noise=lambda cb,x: x+noise(x), own_noise=lambda cb,x: x+tensor(cb.rng.normal(size=x.shape)).float()*.05, bands=lambda cb,x: x.flip(1), gray=lambda cb,x: x.mean(1, keepdim=True).repeat(1,3,1,1),
+    channels_last=lambda cb,x: x.contiguous(memory_format=torch.channels_last), half=lambda cb,x: x.half().float(), blur=lambda cb,x: F.avg_pool2d(x, 3, 1, 1), larger=lambda cb,x: F.interpolate(x, scale_factor=1.5, mode='bilinear'),
+    cut_out=lambda cb,x: x*(torch.arange(32)<20), blank=lambda cb,x: x*0+.5, as_it_is=lambda cb,x: x, cloned=lambda cb,x: x.clone())
+moves = dict(flipped=lambda cb,x: x.flip(-1), upside_down=lambda cb,x: x.flip(2), turned=lambda cb,x: x.transpose(2,3), cropped=lambda cb,x: x[...,8:,8:], middle=lambda cb,x: x[...,4:-4,4:-4], padded=lambda cb,x: F.pad(x, (8,0,8,0)),
+    framed=lambda cb,x: F.pad(x, (4,4,4,4)), shifted=lambda cb,x: x.roll(1, -1), zoomed=lambda cb,x: F.interpolate(x[...,4:-4,4:-4], size=32, mode='bilinear'), flipped_and_scaled=lambda cb,x: x.flip(-1)*2-1,
+    rows=lambda cb,x: x.flip(0), two_rows=lambda cb,x: x[[0,2,1,*range(3, len(x))]] if len(x)>2 else x, next_row=lambda cb,x: x.roll(1, 0)**2, every_other=lambda cb,x: x.flip(-1) if cb.n%2==0 else x,
+    at_random=lambda cb,x: x.flip(-1) if random.random()<.3 else x, at_own_random=lambda cb,x: x.flip(-1) if cb.rng.random()<.3 else x, some_rows=lambda cb,x: torch.where(torch.rand(len(x),1,1,1)<.2, x.flip(-1), x))
+
+@pytest.mark.parametrize('how', stays)
+def test_places_kept(how):
+    "What a callback makes of the values is what the model sees, and it is asked no more often than there are batches"
+    learn = learner_of(DataLoader(Counted(13), bs=5, num_workers=0))
+    x = torch.stack([Counted()[i][0] for i in range(13)])
+    learn.add_cb(cb := Makes(stays[how]))
+    cams = learn.cam(target=1)
+    assert torch.equal(plain(cams.inputs), x) and cb.n<=3 and len(cb.seen)<=6
+    if 'noise' not in how and how!='blank': same(cams.maps, cam_maps(learn.model, stays[how](cb, x), target=1))
+
+@pytest.mark.parametrize('how', moves)
+def test_places_moved(how):
+    "Refused in words that name the callback, and no trace is left"
+    learn = learner_of(DataLoader(Counted(30), bs=5, num_workers=0))
+    learn.add_cb(cb := Makes(moves[how]))
+    was = left_of(learn)
+    with pytest.raises(ValueError, match='^Makes puts what is in a batch into other places.*transform of the loader.*removed_cbs'): learn.cam(target=1)
+    assert was==left_of(learn)
+
+@pytest.mark.parametrize('cb', [InPlace,Swaps,partial(Callback, before_batch=lambda self: setattr(self.learn, 'xb', (self.x.flip(-1),)))])
+@pytest.mark.parametrize('kind', ['plain','fastai'])
+def test_moved_by_others(cb, kind):
+    "In place, with the labels, by a callback without a class of its own; from loaders of both libraries, and where they are asked for by fastai's loop"
+    learn = learner_of(loaders[kind]())
+    learn.add_cb(cb())
+    for f in (lambda: learn.cam(target=1), lambda: learn.get_preds(dl=learn.dls.valid, cbs=CAMCallback())):
+        with pytest.raises(ValueError, match='other places.*transform of the loader'): f()
+
+class Second(Callback):
+    "Changes the second of two inputs, or adds one more"
+    def __init__(self, f): self.f = f
+    def before_batch(self): self.learn.xb = self.f(*self.xb)
+
+class TwoNets(nn.Module):
+    def __init__(self): super().__init__(); self.a,self.b = small_net(),small_net()
+    def forward(self, x, z, *more): return self.a(x)+self.b(z)
+
+def test_moved_of_several():
+    "Of several inputs each is looked at"
+    dl = DataLoader([(Counted()[i][0],Counted()[i+20][0],i%3) for i in range(8)], bs=4, num_workers=0, n_inp=2)
+    learn = Learner(DataLoaders(dl, dl), TwoNets(), loss_func=CrossEntropyLossFlat())
+    learn.dls.n_inp = 2
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    want = learn.cam(target=1)
+    learn.add_cb(cb := Second(lambda x,z: (x,z.clone()*1.,z*0)))
+    same(learn.cam(target=1).maps, want.maps)
+    cb.f = lambda x,z: (x,z.flip(-1))
+    with pytest.raises(ValueError, match='Second puts what is in a batch into other places'): learn.cam(target=1)
 
 def test_rows_of_the_loader():
     "A loader that makes several rows of an item in a transform of the batch"
