@@ -1,7 +1,7 @@
 "Loaders of every kind: the first `max_n` items and no more, each map with its own item, whatever is left out, shuffled or changed on the way"
 import pytest, warnings
 from utils import *
-from fastcam.learner.items import Batches
+from fastcam.learner.items import Batches, Seen
 
 files,_ = drawn_files()
 data = torch.utils.data
@@ -409,6 +409,69 @@ def test_sorted_export(tmp_path):
     same(a_.maps, b_.maps)
     assert list(a_.files)==list(b_.files) and list(a_.actuals)==list(b_.actuals)
     pd.testing.assert_frame_equal(a.cam(target=1).to_df(), b.cam(target=1).to_df())
+
+# ---- transforms of items that are random, in validation, too
+class Flips(Transform):
+    "Random, by a generator of its own, as albumentations' are, and no `RandTransform`"
+    def __init__(self): self.rng = np.random.default_rng(0)
+    def encodes(self, o:PILImage): return o.transpose(Image.FLIP_LEFT_RIGHT) if self.rng.random()<.5 else o
+
+def flipping(net=None, **kwargs):
+    learn = small_learner(net, item_tfms=Flips(), **kwargs)
+    learn.saw = []
+    learn.model[0].register_forward_pre_hook(lambda m,i: learn.saw.append(plain(i[0]).detach().clone()))
+    return learn
+
+def seen_by(learn, cams):
+    "What the model was given in the last pass over the items of `cams`"
+    n,res = len(cams),[]
+    while sum(map(len, res))<n: res.insert(0, learn.saw.pop())
+    return torch.cat(res)
+
+def test_random_items_as_seen():
+    "Pictures, inputs and maps are of one draw, whole and one by one, and decoded they are the files or their mirror images"
+    learn = flipping()
+    cams = learn.cam(target=1)
+    x = seen_by(learn, cams)
+    for k in (slice(None),slice(3,9),[7,2,8],[11,0,0]): assert torch.equal(plain(cams[k].inputs), x[k])
+    same(cams.maps, cam_maps(learn.model, x, target=1))
+    mean,std = (tensor(o)[:,None,None] for o in imagenet_stats)
+    files = [tensor(np.array(Image.open(f))).permute(2,0,1)/255 for f in learn.dls.valid.items]
+    assert len({torch.allclose(a*std+mean, f, atol=1e-4) for a,f in zip(x, files)})==2                      # some flipped, some not
+    for p,a in zip(cams.pictures(), x): torch.testing.assert_close(plain(p)/255, a*std+mean, rtol=0, atol=1/250)
+    cams.show(max_n=3)
+    plt.close('all')
+
+@pytest.mark.parametrize('kept', [0,3*3*48*48*4*5//2])
+def test_random_items_of_many(kept, monkeypatch):
+    "Of more than is kept no picture is, and what is read again is refused where it is another; where it is not, it is read as ever, in any order"
+    import fastcam.learner.items as its
+    monkeypatch.setattr(its, '_kept', kept)
+    learn = flipping()
+    cams = learn.cam(target=1)
+    for f in (lambda: cams.inputs, lambda: cams.show(), lambda: cams[[3,8,5,1,9,2]].pictures()):
+        with pytest.raises(ValueError, match='is not what the model saw.*random in validation.*split_idx=0'): f()
+    assert all(isinstance(o, Tensor) and o.shape[1:]==(1,4) for o in cams._seen.held) and sum(map(len, cams._seen.held))==12
+    learn = small_learner()
+    cams,want = learn.cam(target=1),torch.cat([plain(b[0]) for b in learn.dls.valid])
+    for k in (slice(None),[7,2,8],[11,0,0]): torch.testing.assert_close(plain(cams[k].inputs), want[k])
+    cams.show(max_n=2)
+    plt.close('all')
+
+def test_few_are_kept(monkeypatch):
+    "What is kept does not grow with the set: known before, where its length is, or found on the way"
+    import fastcam.learner.items as its
+    dl = DataLoader(Counted(40), bs=5, num_workers=0)
+    learn = learner_of(dl)
+    one = Counted()[0][0].nbytes
+    for kept,whole in ((41*one,True), (39*one,False), (6*one,False)):
+        monkeypatch.setattr(its, '_kept', kept)
+        cams = learn.cam(target=1)
+        assert cams._seen.whole==whole and sum(o.nbytes for b in cams._seen.held for o in (b if whole else [b]))<=(41*one if whole else 40*4*4)
+        assert torch.equal(plain(cams.inputs), torch.stack([Counted()[i][0] for i in range(40)]))
+    seen,monkey = Seen(),monkeypatch.setattr(its, '_kept', 12*one)
+    for i in range(4): seen.add(range(5*i, 5*i+5), (torch.stack([Counted()[k][0] for k in range(5*i, 5*i+5)]),), (tensor([0]*5),))
+    assert not seen.whole and len(seen.held)==4 and torch.equal(plain(torch.cat([b[0] for b in seen.batches(dl, list(range(20)))])), torch.stack([Counted()[i][0] for i in range(20)]))
 
 class WholeBatches(TfmdDL):
     "Slices batches out of an array, as tsai's loaders do: no item is made by itself"

@@ -219,6 +219,19 @@ def _in_place(d, shape, bits):
 _moves = ("{} puts what is in a batch into other places, or its rows in another order, in validation, too: maps and boxes would not lie on what the loader gave. Do that in a transform of the loader, "
           "such as one of `batch_tfms`, set its `run_valid = False`, or explain without it: `with learn.removed_cbs(cbs): learn.cam(...)`")
 
+def _is_near(x, y):
+    "Are the tensors the same, but for a little noise?"
+    y = y.as_subclass(Tensor).float()
+    return x.shape==y.shape and not (x-y).square().mean()>.1*(y-y.mean()).square().mean()
+
+def _marks_move(f, x, shape):
+    "Do marks in a batch `x` lie elsewhere in what `f` makes of it, of this `shape`? Of one mark or the other in each row, in turn, so that each row has its own order"
+    n,was,now = len(x),*([m for m in s[1:] if m>1] for s in (x.shape,shape))
+    if not was or len(now)!=len(was) and now[-len(was):]!=was[-len(now):]: return False            # what became of the axes is not known
+    codes = [[r>>b&1 for r in range(n)] for b in range(max(1, (n-1).bit_length()))]
+    def differs(bits): return operator.sub(*(f(o.reshape(x.shape)) for o in _marked(x.reshape(n, *was), bits))).abs().nan_to_num()
+    return not all(_in_place(differs(bits).reshape(n, *now), was, bits) for bits in (*codes, [1-b for b in codes[0]]))
+
 class _Given:
     "A batch as the loader gave it, and callbacks that may change it, as they were then: they can be asked again"
     def __init__(self, learn, cbs, b):
@@ -250,22 +263,14 @@ class _Given:
     def _moved(self, k, given, xb):
         "The same of input `k`"
         x,y = xb[k],given[k]
-        if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or y.ndim<2 or len(x)!=len(y) or any(_same_values([x], [o]) for o in given) or _is_by_cell(x, y): return False
+        if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or y.ndim<2 or len(x)!=len(y): return False
+        if any(_same_values([x], [o]) for o in given) or _is_by_cell(x, y): return False
         def again(y): return self.again((*given[:k], y, *given[k+1:]))[k].as_subclass(Tensor).float()
-        plain,n,few = again(y),len(y),[m for m in y.shape[1:] if m>1]
-        if plain.shape!=x.shape or (plain-x.float()).square().mean()>.1*(x.float()-x.float().mean()).square().mean(): return True       # not what they made of it
-        now = [m for m in x.shape[1:] if m>1]
-        if not few or len(now)!=len(few) and now[-len(few):]!=few[-len(now):]: return False                     # what became of their axes is not known
-        y = y.reshape(n, *few)
-        codes = [[r>>b&1 for r in range(n)] for b in range(max(1, (n-1).bit_length()))]
-        for bits in (*codes, [1-b for b in codes[0]]):
-            d = operator.sub(*(again(o.reshape(given[k].shape)) for o in _marked(y, bits))).abs().nan_to_num()
-            if not _in_place(d.reshape(n, *now), few, bits): return True
-        return False
+        return not _is_near(again(y), x) or _marks_move(again, y, x.shape)
 
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,_block,_watched,given,name = 1000,None,None,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,_watched,given,seen,name = 1000,None,None,None,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
@@ -346,9 +351,11 @@ class CAMCallback(HookCallback):
 
     def before_batch(self):
         if self.explains:
-            self.learn.xb = as_pictures(self.xb)
+            o = ifnone(self.given, self.learn)
+            read,self.learn.xb = (o.xb,o.yb),as_pictures(self.xb)
             self._check_rows()
             if self.given is not None and self.given.moved(self.xb): raise ValueError(_moves.format(self._names()))
+            if self.seen is not None: self.seen.add(self.dl.rows, *read)
             self.hooks = self.explain.capture(unwrap(self.model), self.xb, pad_of(self.dl)).__enter__()
         elif self.training and self.train_iter%self.every==0:
             if self.names is None:

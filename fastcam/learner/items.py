@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['types_of', 'PointNames', 'vocab_of', 'gives_values', 'pad_of', 'as_item', 'first_list', 'file_of', 'as_texts',
            'whole_texts', 'ItemReader', 'as_pictures', 'is_decoded', 'rows_in_order', 'numbered', 'Batches', 'Changed',
-           'read_rows', 'check_source', 'explained_dl', 'first_input']
+           'read_rows', 'Seen', 'check_source', 'explained_dl', 'first_input']
 
 # %% ../../nbs/learner/01_items.ipynb #827960b6
 from fastai.vision.all import *
@@ -16,6 +16,7 @@ from .calls import *
 import io, itertools, numbers
 from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from PIL import UnidentifiedImageError
 
 # %% ../../nbs/learner/01_items.ipynb #daa17856
@@ -403,22 +404,24 @@ def _as_part(o):
 
 def _equal(x, y): return torch.equal(x, y) or bool(x.isnan().any()) and torch.allclose(x, y, 0, 0, equal_nan=True)
 
+def _place_in(big, x):
+    "Where the tensor `x` lies in the larger `big`: at the beginning, the end, in the middle, or anywhere, if they are rows of numbers. None if nowhere"
+    gaps = [r-s for r,s in zip(big.shape, x.shape)]
+    if min(gaps)<0: return None
+    starts = [[g*k//2 for g in gaps] for k in (0,2,1)] + [[i] for i in range(gaps[0]+1)]*(big.ndim==1)
+    places = (tuple(slice(i, i+s) for i,s in zip(start, x.shape)) for start in starts)
+    return first(o for o in places if _equal(big[o], x))
+
 def _holds(row, x):
     "Is the `row` of a batch `x`, a part of an item, as it is, cut off, or padded with one value?"
     row,x = row.as_subclass(Tensor),x.to(row.device, row.dtype)
     if row.shape==x.shape: return _equal(row, x)
     if row.ndim!=x.ndim or not row.numel() or not x.numel(): return False
-    gaps = [r-s for r,s in zip(row.shape, x.shape)]
-    if (cut := max(gaps)<=0): row,x,gaps = x,row,[-g for g in gaps]
-    if min(gaps)<0: return False
-    def rest(at):
-        m = torch.ones(row.shape, dtype=torch.bool, device=row.device)
-        m[at] = False
-        return row[m]
-    starts = [[g*k//2 for g in gaps] for k in (0,2,1)] + [[i] for i in range(gaps[0]+1)]*(row.ndim==1)
-    places = [tuple(slice(i, i+s) for i,s in zip(start, x.shape)) for start in starts]
-    at = first(o for o in places if _equal(row[o], x))
-    return at is not None and (cut or bool(((r := rest(at))==r[0]).all()))
+    if _place_in(x, row) is not None: return True
+    if (at := _place_in(row, x)) is None: return False
+    pad = torch.ones(row.shape, dtype=torch.bool, device=row.device)
+    pad[at] = False
+    return bool((row[pad]==row[pad][0]).all())
 
 def _whose(rows, its, ks):
     "Which of the items `its` each of the `rows` of a batch holds, by its parts `ks`; None where there is one that holds none"
@@ -449,6 +452,11 @@ def _parts(b, n):
     parts = {k: [_as_part(o) for o in x] for k,x in enumerate(tuplify(b)) if isinstance(x, (Tensor,list,tuple,L)) and (not isinstance(x, Tensor) or x.ndim) and len(x)==n}
     return [{k: o[r] for k,o in parts.items() if all(t is not None for t in o)} for r in range(n)]
 
+def _comparable(*many):
+    "Lists of items, each a dict, with those of their parts that all have"
+    ks = set.intersection(*({k for k,x in o.items() if x is not None} for os in many for o in os))
+    return [[{k: o[k] for k in sorted(ks)} for o in os] for os in many]
+
 def _keeps_order(dl):
     "Is a batch of `dl` made in fastai's own way, so that its rows are in the order of its items?"
     own = all(getattr(getattr(dl, k), '__func__', None) is getattr(DataLoader, k) for k in ('do_batch','create_batch'))
@@ -460,19 +468,14 @@ def _rows_of_items(
     b # The batch that it makes of these
 ) -> list: # For each row, the number of its item
     "Whose each row of the batch is: a `before_batch` or `create_batch` may sort them. ValueError where there is no telling"
-    n,in_order = len(its),list(range(len(its)))
-    if n<2 or _keeps_order(dl): return in_order
-    rows,items = _parts(b, n),[{k:_as_part(x) for k,x in enumerate(tuplify(o))} for o in its]
+    n = len(its)
+    if n<2 or _keeps_order(dl): return list(range(n))
+    rows,items = _comparable(_parts(b, n), [dict(enumerate(map(_as_part, tuplify(o)))) for o in its])
     n_inp = getattr(dl, 'n_inp', None) or max(1, len(tuplify(b))-1)
-    items = [{k:x for k,x in o.items() if x is not None and k in rows[0]} for o in items]
-    ks = [k for k in rows[0] if k<n_inp and all(k in o for o in items)]
-    rows = [{k:x for k,x in o.items() if all(k in it for it in items)} for o in rows]
-    if not ks: return in_order                                   # nothing that could be compared
+    if not (ks := [k for k in rows[0] if k<n_inp]): return list(range(n))                      # nothing that could be compared
     if (res := ifnone(_whose(rows, items, ks), _nearest(rows, items, ks))) is not None: return res
     with own_random(): alone = [_parts(dl.do_batch([o]), 1)[0] for o in its]                # its values are others in a batch: so they may be in one of its own
-    if all(set(ks)<=o.keys() for o in alone):
-        for f in (_whose,_nearest):
-            if (res := f(rows, alone, ks)) is not None: return res
+    if all(set(ks)<=o.keys() for o in alone) and (res := ifnone(_whose(rows, alone, ks), _nearest(rows, alone, ks))) is not None: return res
     raise ValueError("A `before_batch` or `create_batch` of the loader makes a batch in which there is no telling which row is of which item: none has the values of its item, "
                      "nor those that the item has in a batch alone. Let it keep the values, or change each item by itself, in `item_tfms`")
 
@@ -589,6 +592,68 @@ def read_rows(
         res.append(rows_in_order(b, has, rows[at:at+len(has)]))
         at += len(has)
     return res
+
+
+# %% ../../nbs/learner/01_items.ipynb #bd4311d5
+_kept = 64*2**20                                     # bytes of batches that are kept as the model was given them
+_drawn_otherwise = ("Item {} is not what the model saw, now that it is read again: a transform of the items is random in validation, too, or what it was made of has changed. What is drawn would not be "
+                    "what was explained. Give the transform `split_idx=0`, so that it acts in training only; or explain fewer items at a time: up to {} MB of batches are kept as they were")
+
+@lru_cache(4)
+def _weights(n, device): return (torch.rand(n, 2, generator=torch.Generator().manual_seed(0))-.5).to(device)
+
+def _known_by(xb, n):
+    "Two numbers of each of the `n` items in the inputs `xb`, by which they are known again, beside their size and that of what it was taken from: (n, inputs, 4)"
+    def one(x):
+        x = x.detach().as_subclass(Tensor).reshape(n, -1)
+        full,x = x.shape[1],x[:,::max(1, x.shape[1]//2**18)].float().nan_to_num()
+        with torch.autocast(x.device.type, enabled=False): return torch.cat([x @ _weights(x.shape[1], x.device), x.norm(dim=1, keepdim=True), torch.full_like(x[:,:1], full)], 1).cpu()
+    res = [one(x) for x in as_pictures(tuple(xb)) if isinstance(x, Tensor) and x.ndim and len(x)==n and x.numel()]
+    return torch.stack(res, 1) if res else torch.zeros(n,0,4)
+
+class Seen:
+    "What the model was given of each item: whole batches while these are few, else what the items are known by"
+    def __init__(self,
+        n=None # How many items there will be, if known
+    ):
+        self.n,self.n_inp,self.size,self.held,self.at,self.whole = ifnone(n, 0),1,0,[],{},True
+
+    def add(self,
+        rows, # Position of each item of a batch in its dataset
+        xb, # Its inputs, as its loader gives them
+        yb # Its true values
+    ):
+        "Note what is in a batch"
+        b,self.n_inp,was = (*xb,*yb),len(xb),self.whole
+        alike = all(isinstance(o, Tensor) and o.ndim and len(o)==len(rows) for o in b)
+        size = sum(o.nbytes for o in b) if alike else math.inf
+        self.size += size
+        self.whole = was and max(self.size, size/len(rows)*self.n)<=_kept
+        if was and not self.whole: self.held = [_known_by(o[:self.n_inp], len(o[0])) for o in self.held]
+        self.at.update({r:(len(self.held),i) for i,r in enumerate(rows)})
+        self.held.append(tuple(o.detach().to('cpu', copy=True) for o in b) if self.whole else _known_by(xb, len(rows)))
+
+    def batches(self,
+        dl, # fastai `DataLoader`, whose items can be read again
+        rows # Positions of items
+    ) -> list: # Of batches
+        "The items as the model was given them; ValueError where they are others now"
+        if self.whole: return [to_device(self._part(k, [self.at[r][1] for r in some]), dl.device) for k,some in itertools.groupby(rows, lambda r: self.at[r][0])]
+        with own_random(): res = read_rows(dl, rows)
+        left = iter(rows)
+        for b in res: self._check(b, list(itertools.islice(left, len(b[0]))))
+        return res
+
+    def _part(self, k, at):
+        "The items `at` of batch `k`"
+        b = self.held[k]
+        return b if at==list(range(len(b[0]))) else tuple(o[at] for o in b)
+
+    def _check(self, b, rows):
+        now,was = _known_by(b[:self.n_inp], len(rows)),torch.stack([self.held[k][i] for k,i in map(self.at.get, rows)])
+        if now.shape!=was.shape: return
+        other = (now[...,:2]-was[...,:2]).abs().amax(-1)>3e-3*was[...,2]+1e-6
+        if (bad := (other & (now[...,3]==was[...,3])).any(1)).any(): raise ValueError(_drawn_otherwise.format(rows[bad.nonzero()[0,0]], _kept//2**20))
 
 
 # %% ../../nbs/learner/01_items.ipynb #25e9806c
