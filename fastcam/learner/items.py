@@ -605,10 +605,11 @@ def _weights(n, device): return (torch.rand(n, 2, generator=torch.Generator().ma
 def _known_by(xb, n):
     "Two numbers of each of the `n` items in the inputs `xb`, by which they are known again, beside their size and that of what it was taken from: (n, inputs, 4)"
     def one(x):
-        x = x.detach().as_subclass(Tensor).reshape(n, -1)
+        if not isinstance(x, Tensor): return torch.cat([one(o[None]) for o in x])
+        x = x.detach().as_subclass(Tensor).reshape(len(x), -1)
         full,x = x.shape[1],x[:,::max(1, x.shape[1]//2**18)].float().nan_to_num()
         with torch.autocast(x.device.type, enabled=False): return torch.cat([x @ _weights(x.shape[1], x.device), x.norm(dim=1, keepdim=True), torch.full_like(x[:,:1], full)], 1).cpu()
-    res = [one(x) for x in as_pictures(tuple(xb)) if isinstance(x, Tensor) and x.ndim and len(x)==n and x.numel()]
+    res = [one(x) for x in xb if _are_pictures(x) or isinstance(x, Tensor) and x.ndim and len(x)==n and x.numel()]
     return torch.stack(res, 1) if res else torch.zeros(n,0,4)
 
 class Seen:
@@ -638,7 +639,8 @@ class Seen:
         rows # Positions of items
     ) -> list: # Of batches
         "The items as the model was given them; ValueError where they are others now"
-        if self.whole: return [to_device(self._part(k, [self.at[r][1] for r in some]), dl.device) for k,some in itertools.groupby(rows, lambda r: self.at[r][0])]
+        to = noop if dl.device is None else partial(to_device, device=dl.device)
+        if self.whole: return [to(self._part(k, [self.at[r][1] for r in some])) for k,some in itertools.groupby(rows, lambda r: self.at[r][0])]
         with own_random(): res = read_rows(dl, rows)
         left = iter(rows)
         for b in res: self._check(b, list(itertools.islice(left, len(b[0]))))
