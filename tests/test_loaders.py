@@ -451,7 +451,7 @@ def test_random_items_of_many(kept, monkeypatch):
     cams = learn.cam(target=1)
     for f in (lambda: cams.inputs, lambda: cams.show(), lambda: cams[[3,8,5,1,9,2]].pictures()):
         with pytest.raises(ValueError, match='is not what the model saw.*random in validation.*split_idx=0'): f()
-    assert all(isinstance(o, Tensor) and o.shape[1:]==(1,4) for o in cams._seen.held) and sum(map(len, cams._seen.held))==12
+    assert all(isinstance(o, Tensor) and o.shape[1:]==(1,7) for o in cams._seen.held) and sum(map(len, cams._seen.held))==12
     learn = small_learner()
     cams,want = learn.cam(target=1),torch.cat([plain(b[0]) for b in learn.dls.valid])
     for k in (slice(None),[7,2,8],[11,0,0]): torch.testing.assert_close(plain(cams[k].inputs), want[k])
@@ -467,7 +467,7 @@ def test_few_are_kept(monkeypatch):
     for kept,whole in ((41*one,True), (39*one,False), (6*one,False)):
         monkeypatch.setattr(its, '_kept', kept)
         cams = learn.cam(target=1)
-        assert cams._seen.whole==whole and sum(o.nbytes for b in cams._seen.held for o in (b if whole else [b]))<=(41*one if whole else 40*4*4)
+        assert cams._seen.whole==whole and sum(o.nbytes for b in cams._seen.held for o in (b if whole else [b]))<=(41*one if whole else 40*7*4)
         assert torch.equal(plain(cams.inputs), torch.stack([Counted()[i][0] for i in range(40)]))
     seen,monkey = Seen(),monkeypatch.setattr(its, '_kept', 12*one)
     for i in range(4): seen.add(range(5*i, 5*i+5), (torch.stack([Counted()[k][0] for k in range(5*i, 5*i+5)]),), (tensor([0]*5),))

@@ -600,17 +600,17 @@ _drawn_otherwise = ("Item {} is not what the model saw, now that it is read agai
                     "what was explained. Give the transform `split_idx=0`, so that it acts in training only; or explain fewer items at a time: up to {} MB of batches are kept as they were")
 
 @lru_cache(4)
-def _weights(n, device): return (torch.rand(n, 2, generator=torch.Generator().manual_seed(0))-.5).to(device)
+def _weights(n, device): return (torch.rand(n, 6, generator=torch.Generator().manual_seed(0))-.5).to(device)
 
 def _known_by(xb, n):
-    "Two numbers of each of the `n` items in the inputs `xb`, by which they are known again, beside their size and that of what it was taken from: (n, inputs, 4)"
+    "Six numbers of each of the `n` items in the inputs `xb`, by which they are known again, and how many values it has: (n, inputs, 7)"
     def one(x):
         if not isinstance(x, Tensor): return torch.cat([one(o[None]) for o in x])
         x = x.detach().as_subclass(Tensor).reshape(len(x), -1)
-        full,x = x.shape[1],x[:,::max(1, x.shape[1]//2**18)].float().nan_to_num()
-        with torch.autocast(x.device.type, enabled=False): return torch.cat([x @ _weights(x.shape[1], x.device), x.norm(dim=1, keepdim=True), torch.full_like(x[:,:1], full)], 1).cpu()
+        full,x = x.shape[1],x[:,::max(1, x.shape[1]//2**18)].float()
+        with torch.autocast(x.device.type, enabled=False): return F.pad(x @ _weights(x.shape[1], x.device), (0,1), value=full).cpu()
     res = [one(x) for x in xb if _are_pictures(x) or isinstance(x, Tensor) and x.ndim and len(x)==n and x.numel()]
-    return torch.stack(res, 1) if res else torch.zeros(n,0,4)
+    return torch.stack(res, 1) if res else torch.zeros(n,0,7)
 
 class Seen:
     "What the model was given of each item: whole batches while these are few, else what the items are known by"
@@ -654,8 +654,8 @@ class Seen:
     def _check(self, b, rows):
         now,was = _known_by(b[:self.n_inp], len(rows)),torch.stack([self.held[k][i] for k,i in map(self.at.get, rows)])
         if now.shape!=was.shape: return
-        other = (now[...,:2]-was[...,:2]).abs().amax(-1)>3e-3*was[...,2]+1e-6
-        if (bad := (other & (now[...,3]==was[...,3])).any(1)).any(): raise ValueError(_drawn_otherwise.format(rows[bad.nonzero()[0,0]], _kept//2**20))
+        other = (now-was)[...,:-1].norm(dim=-1)>1e-2*was[...,:-1].norm(dim=-1)+1e-6
+        if (bad := (other & (now[...,-1]==was[...,-1])).any(1)).any(): raise ValueError(_drawn_otherwise.format(rows[bad.nonzero()[0,0]], _kept//2**20))
 
 
 # %% ../../nbs/learner/01_items.ipynb #25e9806c
