@@ -150,7 +150,7 @@ class CAMs(_CAMs):
     @property
     def files(self): r"""`L` of the items' files; None for what has none"""
     @property
-    def inputs(self): r"""What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
+    def inputs(self): r"""What the model was given, (n, channels, *size), kept if they are few, else read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
     def pictures(self, inp: Any = None, fs: Any = None, bands: Any = None): r"""The items as the model saw them, decoded: each shows itself
         
         - inp: Which input, if the model has several; if None the one that the layer reads

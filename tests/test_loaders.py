@@ -1,7 +1,7 @@
 "Loaders of every kind: the first `max_n` items and no more, each map with its own item, whatever is left out, shuffled or changed on the way"
 import pytest, warnings
 from utils import *
-from fastcam.learner.items import Batches
+from fastcam.learner.items import Batches, Seen
 
 files,_ = drawn_files()
 data = torch.utils.data
@@ -234,8 +234,8 @@ class TwoViews(Callback):
 class Late(TwoViews): order = 99
 class Fewer(Callback):
     def before_batch(self): self.learn.xb,self.learn.yb = (self.x[1:],),(self.y[1:],)
-class Mirror(Callback):
-    def before_batch(self): self.learn.xb = (self.x.flip(-1),)
+class Brighter(Callback):
+    def before_batch(self): self.learn.xb = (self.x*2+1,)
 class TrainOnly(TwoViews): run_valid = False
 
 @pytest.mark.parametrize('cb', [TwoViews,Late,Fewer])
@@ -256,18 +256,222 @@ def test_rows_kept():
     want,x = learn.cam(target=1, max_n=7),learn.cam(max_n=7).inputs
     learn.add_cb(TrainOnly())
     same(learn.cam(target=1, max_n=7).maps, want.maps)
-    learn.add_cb(Mirror())
-    same(learn.cam(target=1, max_n=7).maps, cam_maps(learn.model, plain(x).flip(-1), target=1))
-    learn.remove_cbs([TrainOnly,Mirror])
+    learn.add_cb(Brighter())
+    same(learn.cam(target=1, max_n=7).maps, cam_maps(learn.model, plain(x)*2+1, target=1))
+    learn.remove_cbs([TrainOnly,Brighter])
     learn.add_cb(ShortEpochCallback(pct=.3))
     cams = learn.cam(target=1)
     assert 7<=len(cams)<40 and list(cams.rows)==list(range(len(cams)))
     same(cams.maps[:7], want.maps)
 
+class Makes(Callback):
+    "Makes something of the pictures, and counts how often"
+    def __init__(self, f): self.f,self.n,self.seen,self.rng = f,0,[],np.random.default_rng(0)
+    def before_batch(self):
+        self.n += 1
+        self.seen.append(self.n)
+        self.learn.xb = (self.f(self, self.x),)
+class InPlace(Callback):
+    def before_batch(self): self.x.copy_(self.x.flip(-1))
+class Swaps(Callback):
+    def before_batch(self):
+        i = torch.randperm(len(self.x))
+        self.learn.xb,self.learn.yb = (self.x[i]*2-1,),(self.y[i],)
+
+def noise(x): return torch.randn(x.shape)*.05
+stays = dict(scaled=lambda cb,x: (x-.4)/.2, by_channel=lambda cb,x: (x-tensor([.1,.5,.9])[:,None,None])/tensor([.2,.3,.4])[:,None,None], gamma=lambda cb,x: x**2.2, clamped=lambda cb,x: x.clamp(.2,.8),
+    each=lambda cb,x: (x-x.mean((1,2,3), keepdim=True))/x.std((1,2,3), keepdim=True), stretched=lambda cb,x: (x-x.amin((1,2,3), keepdim=True))/(x.amax((1,2,3), keepdim=True)-x.amin((1,2,3), keepdim=True)),
+    noise=lambda cb,x: x+noise(x), own_noise=lambda cb,x: x+tensor(cb.rng.normal(size=x.shape)).float()*.05, bands=lambda cb,x: x.flip(1), gray=lambda cb,x: x.mean(1, keepdim=True).repeat(1,3,1,1),
+    channels_last=lambda cb,x: x.contiguous(memory_format=torch.channels_last), half=lambda cb,x: x.half().float(), blur=lambda cb,x: F.avg_pool2d(x, 3, 1, 1), larger=lambda cb,x: F.interpolate(x, scale_factor=1.5, mode='bilinear'),
+    cut_out=lambda cb,x: x*(torch.arange(32)<20), blank=lambda cb,x: x*0+.5, as_it_is=lambda cb,x: x, cloned=lambda cb,x: x.clone())
+moves = dict(flipped=lambda cb,x: x.flip(-1), upside_down=lambda cb,x: x.flip(2), turned=lambda cb,x: x.transpose(2,3), cropped=lambda cb,x: x[...,8:,8:], middle=lambda cb,x: x[...,4:-4,4:-4], padded=lambda cb,x: F.pad(x, (8,0,8,0)),
+    framed=lambda cb,x: F.pad(x, (4,4,4,4)), shifted=lambda cb,x: x.roll(1, -1), zoomed=lambda cb,x: F.interpolate(x[...,4:-4,4:-4], size=32, mode='bilinear'), flipped_and_scaled=lambda cb,x: x.flip(-1)*2-1,
+    rows=lambda cb,x: x.flip(0), two_rows=lambda cb,x: x[[0,2,1,*range(3, len(x))]] if len(x)>2 else x, next_row=lambda cb,x: x.roll(1, 0)**2, every_other=lambda cb,x: x.flip(-1) if cb.n%2==0 else x,
+    at_random=lambda cb,x: x.flip(-1) if random.random()<.3 else x, at_own_random=lambda cb,x: x.flip(-1) if cb.rng.random()<.3 else x, some_rows=lambda cb,x: torch.where(torch.rand(len(x),1,1,1)<.2, x.flip(-1), x))
+
+@pytest.mark.parametrize('how', stays)
+def test_places_kept(how):
+    "What a callback makes of the values is what the model sees, and it is asked no more often than there are batches"
+    learn = learner_of(DataLoader(Counted(13), bs=5, num_workers=0))
+    x = torch.stack([Counted()[i][0] for i in range(13)])
+    learn.add_cb(cb := Makes(stays[how]))
+    cams = learn.cam(target=1)
+    assert torch.equal(plain(cams.inputs), x) and cb.n<=3 and len(cb.seen)<=6
+    if 'noise' not in how and how!='blank': same(cams.maps, cam_maps(learn.model, stays[how](cb, x), target=1))
+
+@pytest.mark.parametrize('how', moves)
+def test_places_moved(how):
+    "Refused in words that name the callback, and no trace is left"
+    learn = learner_of(DataLoader(Counted(30), bs=5, num_workers=0))
+    learn.add_cb(cb := Makes(moves[how]))
+    was = left_of(learn)
+    with pytest.raises(ValueError, match='^Makes puts what is in a batch into other places.*transform of the loader.*removed_cbs'): learn.cam(target=1)
+    assert was==left_of(learn)
+
+@pytest.mark.parametrize('cb', [InPlace,Swaps,partial(Callback, before_batch=lambda self: setattr(self.learn, 'xb', (self.x.flip(-1),)))])
+@pytest.mark.parametrize('kind', ['plain','fastai'])
+def test_moved_by_others(cb, kind):
+    "In place, with the labels, by a callback without a class of its own; from loaders of both libraries, and where they are asked for by fastai's loop"
+    learn = learner_of(loaders[kind]())
+    learn.add_cb(cb())
+    for f in (lambda: learn.cam(target=1), lambda: learn.get_preds(dl=learn.dls.valid, cbs=CAMCallback())):
+        with pytest.raises(ValueError, match='other places.*transform of the loader'): f()
+
+class Second(Callback):
+    "Changes the second of two inputs, or adds one more"
+    def __init__(self, f): self.f = f
+    def before_batch(self): self.learn.xb = self.f(*self.xb)
+
+class TwoNets(nn.Module):
+    def __init__(self): super().__init__(); self.a,self.b = small_net(),small_net()
+    def forward(self, x, z, *more): return self.a(x)+self.b(z)
+
+def test_moved_of_several():
+    "Of several inputs each is looked at"
+    dl = DataLoader([(Counted()[i][0],Counted()[i+20][0],i%3) for i in range(8)], bs=4, num_workers=0, n_inp=2)
+    learn = Learner(DataLoaders(dl, dl), TwoNets(), loss_func=CrossEntropyLossFlat())
+    learn.dls.n_inp = 2
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    want = learn.cam(target=1)
+    learn.add_cb(cb := Second(lambda x,z: (x,z.clone()*1.,z*0)))
+    same(learn.cam(target=1).maps, want.maps)
+    cb.f = lambda x,z: (x,z.flip(-1))
+    with pytest.raises(ValueError, match='Second puts what is in a batch into other places'): learn.cam(target=1)
+
 def test_rows_of_the_loader():
     "A loader that makes several rows of an item in a transform of the batch"
     dl = DataLoader(Counted(8), bs=4, num_workers=0, after_batch=lambda b: (torch.cat([b[0],b[0]]), torch.cat([b[1],b[1]])))
     with pytest.raises(ValueError, match='batch of 4 items has 8 rows'): learner_of(dl).cam()
+
+# ---- loaders that sort the items of a batch
+def brightness(o): return -o[0].float().mean().item()
+def by_brightness(b): return sorted(b, key=brightness)
+def longest_first(b): return sorted(b, key=lambda o: -o[0].shape[-1])
+def padded(b):
+    n = max(o[0].shape[-1] for o in b)
+    return [(F.pad(o[0], (0,n-o[0].shape[-1])), *o[1:]) for o in b]
+def scaled(b): return [((o[0]-.5)/.3, *o[1:]) for o in b]
+def stacked(b): return tuple(map(torch.stack, zip(*[(o[0],tensor(o[1])) for o in b])))
+def halved(b): return torch.stack([o[0][...,::2].half() for o in b]),tensor([o[1] for o in b])
+def none_is_whose(b): return torch.rand(len(b),3,32,32),tensor([o[1] for o in b])
+
+class Signals(Counted):
+    "Of several lengths"
+    def __getitem__(self, i):
+        x,y = super().__getitem__(i)
+        return x[:,0,:16+i*5%13],y
+
+def signal_net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Sequential(nn.Conv1d(3,8,3,padding=1), nn.ReLU(), nn.Conv1d(8,8,3,padding=1), nn.ReLU()), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8,3)).eval()
+
+orders = dict(none=dict(), before_batch=dict(before_batch=by_brightness), create_batch=dict(create_batch=lambda b: stacked(by_brightness(b))),
+    values_too=dict(before_batch=lambda b: scaled(by_brightness(b))), shapes_too=dict(create_batch=lambda b: halved(by_brightness(b))), workers=dict(before_batch=by_brightness, num_workers=2))
+
+@pytest.mark.parametrize('how', orders)
+def test_sorted_in_a_batch(how, tmp_path):
+    "Each map is of its own item, and so are classes, pictures, and what is drawn, one by one and in an export"
+    learn = learner_of(DataLoader(Counted(13), bs=5, **dict(num_workers=0) | orders[how]))
+    alone = torch.stack([orders[how].get('create_batch', stacked)([orders[how].get('before_batch', noop)([Counted()[i]])[0]])[0][0].float() for i in range(13)])
+    want = cam_maps(learn.model, alone, target=1)
+    if how=='shapes_too': learn.model.register_forward_pre_hook(lambda m,i: (i[0].float(),))
+    cams = learn.cam(target=1)
+    assert list(cams.rows)==list(range(13)) and list(cams.actuals)==[str(i%3) for i in range(13)]
+    for c,w,x in ((cams,want,alone), (cams[[7,2,9]],want[[7,2,9]],alone[[7,2,9]]), (cams[[4]],want[[4]],alone[[4]]), (learn.cam(target=1, max_n=7),want[:7],alone[:7])):
+        assert torch.allclose(plain(c.maps), plain(w), atol=1e-3*w.abs().max().item())
+        assert torch.allclose(plain(c.inputs).float(), x, atol=1e-5)
+    assert [o[0] for o in learn.cam(target=PerItem([i%3 for i in range(13)])).labels]==[str(i%3) for i in range(13)]
+
+def test_sorted_and_padded():
+    "Signals of several lengths, the longest first, as packing asks for: padded with zeros, which this model does not see beside its convolutions' border"
+    learn = Learner(DataLoaders(*[DataLoader(Signals(13), bs=5, num_workers=0, before_batch=compose(longest_first, padded))]*2), signal_net(), loss_func=CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    cams,xs = learn.cam(target=1),[Signals()[i][0] for i in range(13)]
+    for k,(m,x) in enumerate(zip(cams._maps, xs)):
+        want = cam_maps(learn.model, F.pad(x, (0,m.shape[-1]-x.shape[-1]))[None], target=1)[0]
+        same(plain(m), plain(want))
+    assert list(cams.actuals)==[str(i%3) for i in range(13)] and all(torch.equal(plain(o)[...,:x.shape[-1]], x) for o,x in zip(cams._batches()[0][0], xs))
+
+def test_no_telling_whose():
+    "A batch whose rows hold nothing of its items"
+    with pytest.raises(ValueError, match='no telling which row is of which item.*item_tfms'): learner_of(DataLoader(Counted(8), bs=4, num_workers=0, create_batch=none_is_whose)).cam()
+
+def test_sorted_export(tmp_path):
+    "Of files, with the views of the model's pictures on them"
+    pytest.importorskip('pyarrow')
+    def learner(**kw):
+        learn = small_learner(n=24, bs=5)
+        learn.dls = DataLoaders(*[dl.new(**kw) for dl in learn.dls.loaders])
+        return learn
+    a,b = learner(),learner(before_batch=by_brightness)
+    for l,d in ((a,'a'),(b,'b')): l.export_cams(tmp_path/d, target=1)
+    a_,b_ = load_cams(tmp_path/'a'),load_cams(tmp_path/'b')
+    same(a_.maps, b_.maps)
+    assert list(a_.files)==list(b_.files) and list(a_.actuals)==list(b_.actuals)
+    pd.testing.assert_frame_equal(a.cam(target=1).to_df(), b.cam(target=1).to_df())
+
+# ---- transforms of items that are random, in validation, too
+class Flips(Transform):
+    "Random, by a generator of its own, as albumentations' are, and no `RandTransform`"
+    def __init__(self): self.rng = np.random.default_rng(0)
+    def encodes(self, o:PILImage): return o.transpose(Image.FLIP_LEFT_RIGHT) if self.rng.random()<.5 else o
+
+def flipping(net=None, **kwargs):
+    learn = small_learner(net, item_tfms=Flips(), **kwargs)
+    learn.saw = []
+    learn.model[0].register_forward_pre_hook(lambda m,i: learn.saw.append(plain(i[0]).detach().clone()))
+    return learn
+
+def seen_by(learn, cams):
+    "What the model was given in the last pass over the items of `cams`"
+    n,res = len(cams),[]
+    while sum(map(len, res))<n: res.insert(0, learn.saw.pop())
+    return torch.cat(res)
+
+def test_random_items_as_seen():
+    "Pictures, inputs and maps are of one draw, whole and one by one, and decoded they are the files or their mirror images"
+    learn = flipping()
+    cams = learn.cam(target=1)
+    x = seen_by(learn, cams)
+    for k in (slice(None),slice(3,9),[7,2,8],[11,0,0]): assert torch.equal(plain(cams[k].inputs), x[k])
+    same(cams.maps, cam_maps(learn.model, x, target=1))
+    mean,std = (tensor(o)[:,None,None] for o in imagenet_stats)
+    files = [tensor(np.array(Image.open(f))).permute(2,0,1)/255 for f in learn.dls.valid.items]
+    assert len({torch.allclose(a*std+mean, f, atol=1e-4) for a,f in zip(x, files)})==2                      # some flipped, some not
+    for p,a in zip(cams.pictures(), x): torch.testing.assert_close(plain(p)/255, a*std+mean, rtol=0, atol=1/250)
+    cams.show(max_n=3)
+    plt.close('all')
+
+@pytest.mark.parametrize('kept', [0,3*3*48*48*4*5//2])
+def test_random_items_of_many(kept, monkeypatch):
+    "Of more than is kept no picture is, and what is read again is refused where it is another; where it is not, it is read as ever, in any order"
+    import fastcam.learner.items as its
+    monkeypatch.setattr(its, '_kept', kept)
+    learn = flipping()
+    cams = learn.cam(target=1)
+    for f in (lambda: cams.inputs, lambda: cams.show(), lambda: cams[[3,8,5,1,9,2]].pictures()):
+        with pytest.raises(ValueError, match='is not what the model saw.*random in validation.*split_idx=0'): f()
+    assert all(isinstance(o, Tensor) and o.shape[1:]==(1,7) for o in cams._seen.held) and sum(map(len, cams._seen.held))==12
+    learn = small_learner()
+    cams,want = learn.cam(target=1),torch.cat([plain(b[0]) for b in learn.dls.valid])
+    for k in (slice(None),[7,2,8],[11,0,0]): torch.testing.assert_close(plain(cams[k].inputs), want[k])
+    cams.show(max_n=2)
+    plt.close('all')
+
+def test_few_are_kept(monkeypatch):
+    "What is kept does not grow with the set: known before, where its length is, or found on the way"
+    import fastcam.learner.items as its
+    dl = DataLoader(Counted(40), bs=5, num_workers=0)
+    learn = learner_of(dl)
+    one = Counted()[0][0].nbytes
+    for kept,whole in ((41*one,True), (39*one,False), (6*one,False)):
+        monkeypatch.setattr(its, '_kept', kept)
+        cams = learn.cam(target=1)
+        assert cams._seen.whole==whole and sum(o.nbytes for b in cams._seen.held for o in (b if whole else [b]))<=(41*one if whole else 40*7*4)
+        assert torch.equal(plain(cams.inputs), torch.stack([Counted()[i][0] for i in range(40)]))
+    seen,monkey = Seen(),monkeypatch.setattr(its, '_kept', 12*one)
+    for i in range(4): seen.add(range(5*i, 5*i+5), (torch.stack([Counted()[k][0] for k in range(5*i, 5*i+5)]),), (tensor([0]*5),))
+    assert not seen.whole and len(seen.held)==4 and torch.equal(plain(torch.cat([b[0] for b in seen.batches(dl, list(range(20)))])), torch.stack([Counted()[i][0] for i in range(20)]))
 
 class WholeBatches(TfmdDL):
     "Slices batches out of an array, as tsai's loaders do: no item is made by itself"

@@ -522,7 +522,8 @@ class _Export(CAMCallback):
         its = _dataset_items(self.source)
         file = lambda i: _file_name(self.source, its[i])
         if good:
-            found = Explained.concat(self._batches)[[p for p,i in enumerate(self.kept) if i not in bad]]
+            at = {i:p for p,i in enumerate(self.kept)}
+            found = Explained.concat(self._batches)[[at[i] for i in good]]
             files,cams = [file(i) for i in good],as_cams(found, self.explain, good, self.source)
             self.save(_table(cams, files, [self.view(i, f) for i,f in zip(good, files)], self.schemas[0]), self.dest/'maps'/f'{name}.parquet')
         if self.overlays and good:

@@ -16,8 +16,10 @@ from ..engine.method import *
 from ..engine.inputs import *
 from ..engine.explain import *
 from .items import *
+from collections import deque
 from contextlib import ExitStack
-import numbers
+from types import MethodType
+import numbers, operator
 
 # %% ../../nbs/learner/05_callback.ipynb #aaa08b1a
 _logits = nn.BCEWithLogitsLoss,F.binary_cross_entropy_with_logits,nn.MultiLabelSoftMarginLoss,F.multilabel_soft_margin_loss,nn.SoftMarginLoss,F.soft_margin_loss
@@ -154,9 +156,121 @@ def _as_raw(raw, pred):
     res.logits = pred
     return res
 
+def _held(v):
+    "What a callback holds, for a copy of it that may change it"
+    if not isinstance(v, (Tensor,np.ndarray,list,dict,set,deque,L)) or getattr(v, 'ndim', 1) and len(v)>10**5: return v
+    return v.clone() if isinstance(v, Tensor) else copy(v)
+
+def _copied(cb):
+    "A copy of the callback `cb` that can be asked without a trace in it"
+    res = object.__new__(type(cb))
+    vars(res).update({k: MethodType(v.__func__, res) if isinstance(v, MethodType) and v.__self__ is cb else _held(v) for k,v in vars(cb).items()})
+    return res
+
+def _copied_batch(b): return apply(lambda t: t.clone() if isinstance(t, Tensor) else t, tuple(b))
+
+def _same_values(x, y):
+    "Are these the same tensors, whatever their precision and how they lie in memory?"
+    def same(a, b):
+        if not (isinstance(a, Tensor) and isinstance(b, Tensor)): return a is b
+        few = min(a.dtype, b.dtype, key=lambda d: (d.is_floating_point, d.itemsize)) if a.is_floating_point()==b.is_floating_point() else a.dtype if a.is_floating_point() else b.dtype
+        return a.shape==b.shape and torch.equal(*(t.as_subclass(Tensor).to(few) for t in (a,b)))
+    return len(x)==len(y) and all(map(same, x, y))
+
+def _is_by_cell(x, y):
+    "Is each value of the tensor `x` that of `y` in the same place, times one factor and plus one summand, of each of a few channels or of all?"
+    if x.shape!=y.shape: return False
+    x,y = (t.as_subclass(Tensor).float() for t in (x,y))
+    dims = [0,*range(2, x.ndim)] if x.ndim>2 and x.shape[1]<=4 else list(range(x.ndim))
+    x,y = (t-t.mean(dims, keepdim=True) for t in (x,y))
+    a = (x*y).mean(dims, keepdim=True)/(y*y).mean(dims, keepdim=True).clamp(min=1e-12)
+    return bool((a>=0).all() and (x-a*y).abs().amax()<=2e-3*x.abs().amax())
+
+_spots = (.1,.2,.3,.15),(.7,.6,.55,.65)              # where two marks begin along each axis, as shares: flipped, shifted, or with its axes exchanged, neither is in its place
+
+def _marks(shape, which):
+    "Where the mark of number `which` lies in an item of `shape`: a slice and the middle of it, as a share, for each axis; None along one of few cells"
+    wide = [max(1, n//8) for n in shape]
+    starts = [int(n*_spots[which][k%4]) for k,n in enumerate(shape)]
+    return [(slice(None),None) if n<8 else (slice(s, s+w),(s+w/2)/n) for n,s,w in zip(shape, starts, wide)]
+
+def _marked(x, bits):
+    "`x` twice, with a mark in each row, of the number that `bits` says: of the row's least value, and of its largest"
+    flat,res = x.as_subclass(Tensor).flatten(1),(x.clone(),x.clone())
+    lo,hi = flat.amin(1),flat.amax(1)
+    for r,b in enumerate(bits):
+        at = (r,*(s for s,_ in _marks(x.shape[1:], b)))
+        for o,v in zip(res, (lo[r],hi[r] if hi[r]>lo[r] else lo[r]+1)): o[at] = v
+    return res
+
+def _in_place(d, shape, bits):
+    "Is what differs, `d`, between two marks of items of `shape`, in each row where the mark lies that `bits` says? A row where nothing does says nothing, and nor does an axis that one of them lacks in front"
+    m = d.ndim-1
+    for row,b in zip(d, bits):
+        if not (top := row.max())>0: continue
+        row = row*(row>top/2)
+        for k,n,(_,mid) in list(zip(range(m-len(shape), m), shape, _marks(shape, b)))[-m:]:
+            if mid is None or k<0: continue
+            p = row.sum([i for i in range(m) if i!=k]) if m>1 else row
+            found = (p*(torch.arange(len(p), device=p.device)+.5)).sum()/p.sum()/len(p)
+            if (found-mid).abs()>.75/min(n, len(p)): return False
+    return True
+
+_moves = ("{} puts what is in a batch into other places, or its rows in another order, in validation, too: maps and boxes would not lie on what the loader gave. Do that in a transform of the loader, "
+          "such as one of `batch_tfms`, set its `run_valid = False`, or explain without it: `with learn.removed_cbs(cbs): learn.cam(...)`")
+
+def _is_near(x, y):
+    "Are the tensors the same, but for a little noise?"
+    y = y.as_subclass(Tensor).float()
+    return x.shape==y.shape and not (x-y).square().mean()>.1*(y-y.mean()).square().mean()
+
+def _marks_move(f, x, shape):
+    "Do marks in a batch `x` lie elsewhere in what `f` makes of it, of this `shape`? Of one mark or the other in each row, in turn, so that each row has its own order"
+    n,was,now = len(x),*([m for m in s[1:] if m>1] for s in (x.shape,shape))
+    if not was or len(now)!=len(was) and now[-len(was):]!=was[-len(now):]: return False            # what became of the axes is not known
+    codes = [[r>>b&1 for r in range(n)] for b in range(max(1, (n-1).bit_length()))]
+    def differs(bits): return operator.sub(*(f(o.reshape(x.shape)) for o in _marked(x.reshape(n, *was), bits))).abs().nan_to_num()
+    return not all(_in_place(differs(bits).reshape(n, *now), was, bits) for bits in (*codes, [1-b for b in codes[0]]))
+
+class _Given:
+    "A batch as the loader gave it, and callbacks that may change it, as they were then: they can be asked again"
+    def __init__(self, learn, cbs, b):
+        learn._split(b)
+        self.learn,self.cbs,self.random = learn,[_copied(cb) for cb in cbs],random_states()
+        self.xb,self.yb = map(_copied_batch, (learn.xb,learn.yb))
+
+    def again(self, xb):
+        "What the callbacks make of `xb`"
+        learn = self.learn
+        was = dict(vars(learn))
+        try:
+            learn.xb,learn.yb = _copied_batch(xb),_copied_batch(self.yb)
+            with own_random(self.random):
+                for cb in map(_copied, self.cbs):
+                    cb.learn = learn
+                    cb('before_batch')
+            return as_pictures(learn.xb)
+        finally:
+            for k in vars(learn).keys()-was: del vars(learn)[k]
+            vars(learn).update(was)
+
+    def moved(self, xb):
+        "Are places, or rows, of what the loader gave elsewhere in the model's inputs `xb`?"
+        given,xb = as_pictures(self.xb),tuple(xb)
+        if _same_values(xb, given): return False
+        return any(self._moved(k, given, xb) for k in range(min(len(given), len(xb))))
+
+    def _moved(self, k, given, xb):
+        "The same of input `k`"
+        x,y = xb[k],given[k]
+        if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or y.ndim<2 or len(x)!=len(y): return False
+        if any(_same_values([x], [o]) for o in given) or _is_by_cell(x, y): return False
+        def again(y): return self.again((*given[:k], y, *given[k+1:]))[k].as_subclass(Tensor).float()
+        return not _is_near(again(y), x) or _marks_move(again, y, x.shape)
+
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,_block,_watched,name = 1000,None,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,_watched,given,seen,name = 1000,None,None,None,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
@@ -194,6 +308,7 @@ class CAMCallback(HookCallback):
 
     def _settle(self):
         "What the model keeps of the batches that were explained is as it was before the first"
+        self.given = None
         block,self._block = self._block,None
         if block is not None: block.close()
 
@@ -210,6 +325,20 @@ class CAMCallback(HookCallback):
 
     def before_fit(self): self.acts,self.grads,self.names = {},{},None
 
+    def _others(self):
+        "The user's callbacks that may change a batch in validation"
+        return self._changing().filter(lambda o: 'before_batch' in vars(o) or not type(o).__module__.startswith(('fastai.','fastcam.')))
+
+    def _changing(self): return self.learn.cbs.sorted('order').filter(lambda o: o is not self and o.run_valid and ('before_batch' in vars(o) or hasattr(type(o), 'before_batch')))
+
+    def _names(self): return ' or '.join(type(o).__name__ for o in self._others() or self._changing()) or 'a callback'
+
+    def _noted(self, cbs, b):
+        "Batch `b` on the model's device; notes what it is before `cbs` see it"
+        b = self.learn._set_device(b)
+        self.given = _Given(self.learn, cbs, b)
+        return b
+
     def before_validate(self):
         if not self.explains: return
         self._settle()                                          # of a call that failed
@@ -218,11 +347,15 @@ class CAMCallback(HookCallback):
         self.explain = self.explainer(asked_target(self.learn, self.target), vocab=names_of(self.learn))
         self.rows,self._batches = [],[]
         if not isinstance(self.dl, Batches): self.learn.dl = Batches(self.dl)
+        if cbs := self._others(): self.learn.dl = Changed(self.dl, partial(self._noted, cbs))
 
     def before_batch(self):
         if self.explains:
-            self.learn.xb = as_pictures(self.xb)
+            o = ifnone(self.given, self.learn)
+            read,self.learn.xb = (o.xb,o.yb),as_pictures(self.xb)
             self._check_rows()
+            if self.given is not None and self.given.moved(self.xb): raise ValueError(_moves.format(self._names()))
+            if self.seen is not None: self.seen.add(self.dl.rows, *read)
             self.hooks = self.explain.capture(unwrap(self.model), self.xb, pad_of(self.dl)).__enter__()
         elif self.training and self.train_iter%self.every==0:
             if self.names is None:
@@ -265,10 +398,7 @@ class CAMCallback(HookCallback):
         "ValueError if a callback has changed how many rows the batch has: there is no telling which is whose"
         n,had = len(self.xb[0]),len(self.dl.rows)
         if n==had: return
-        cbs = self.learn.cbs.filter(lambda o: o.run_valid and ('before_batch' in vars(o) or hasattr(type(o), 'before_batch')))
-        mine = cbs.filter(lambda o: not type(o).__module__.startswith(('fastai.','fastcam.'))) or cbs.filter(lambda o: o is not self)
-        names = ' or '.join(type(o).__name__ for o in mine) or 'a callback'
-        raise ValueError(f"{names} makes {n} rows of a batch of {had} items, in validation, too: there is no telling which map is whose. Set its "
+        raise ValueError(f"{self._names()} makes {n} rows of a batch of {had} items, in validation, too: there is no telling which map is whose. Set its "
                          "`run_valid = False`, or explain without it: `with learn.removed_cbs(cbs): learn.cam(...)`")
 
     def keep(self,

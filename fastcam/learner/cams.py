@@ -38,7 +38,7 @@ def _named_actual(t, vocab):
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
-    _shares = _names = _objects = None
+    _shares = _names = _objects = _seen = None
     def __init__(self,
         maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
@@ -57,9 +57,10 @@ class CAMs:
         how='', # Name of the method
         shares=None, # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
         names=None, # Names of what `preds` and `targets` are about where that is not the classes, as of prompts; those of the classes if None
-        objects=None # `L` of (k, 5), one for each item: box (x1,y1,x2,y2) in pixels of what the model saw, and score; None if these are no objects
+        objects=None, # `L` of (k, 5), one for each item: box (x1,y1,x2,y2) in pixels of what the model saw, and score; None if these are no objects
+        seen=None # `Seen`, what is known of what the model was given
     ):
-        self._maps,self._idxs,self._shares,self._names,self._objects = L(maps),L(idxs),shares,names,objects
+        self._maps,self._idxs,self._shares,self._names,self._objects,self._seen = L(maps),L(idxs),shares,names,objects,seen
         store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
@@ -131,7 +132,7 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names, sub(self._objects))
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names, sub(self._objects), self._seen)
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
@@ -229,9 +230,10 @@ def files(self:CAMs):
 
 @patch
 def _batches(self:CAMs):
-    "The items' batches, read again where they can be"
+    "The items' batches, read again where they can be and are not kept"
     if self.xb is not None: return [self.xb]
-    with own_random(): return list(self.dl.new(get_idxs=partial(list, self.rows), n=len(self), shuffle=False, num_workers=0))
+    if self._seen is not None: return self._seen.batches(self.dl, list(self.rows))
+    with own_random(): return read_rows(self.dl, self.rows)
 
 @patch
 def _n_inp(self:CAMs, b):
@@ -240,7 +242,7 @@ def _n_inp(self:CAMs, b):
 
 @patch(as_prop=True)
 def inputs(self:CAMs):
-    "What the model was given, (n, channels, *size), read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"
+    "What the model was given, (n, channels, *size), kept if they are few, else read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"
     def joined(xs): return torch.cat(xs) if all(isinstance(x, Tensor) for x in xs) else stack_alike(L(x for b in xs for x in b))       # pictures in lists may differ in size
     return detuplify(tuple(joined(o) for o in zip(*[b[:self._n_inp(b)] for b in self._batches()])))
 

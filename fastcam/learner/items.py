@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['types_of', 'PointNames', 'vocab_of', 'gives_values', 'pad_of', 'as_item', 'first_list', 'file_of', 'as_texts',
-           'whole_texts', 'ItemReader', 'as_pictures', 'is_decoded', 'Batches', 'Changed', 'check_source',
-           'explained_dl', 'first_input']
+           'whole_texts', 'ItemReader', 'as_pictures', 'is_decoded', 'rows_in_order', 'numbered', 'Batches', 'Changed',
+           'read_rows', 'Seen', 'check_source', 'explained_dl', 'first_input']
 
 # %% ../../nbs/learner/01_items.ipynb #827960b6
 from fastai.vision.all import *
+from ..engine.dry import *
 from ..engine.layer import *
 from ..engine.target import *
 from .calls import *
 import io, itertools, numbers
 from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from PIL import UnidentifiedImageError
 
 # %% ../../nbs/learner/01_items.ipynb #daa17856
@@ -395,14 +397,111 @@ def _sized(o):
     except (TypeError,NotImplementedError): return None
 
 # %% ../../nbs/learner/01_items.ipynb #6b1d0a03
-def _numbered(dl):
-    "Batches of the fastai `DataLoader` `dl`, each with the positions of its items; an item that is left out takes its own along"
+def _as_part(o):
+    "A part of an item as the tensor that it becomes in a batch; None where that is not known"
+    if isinstance(o, Tensor): return o.as_subclass(Tensor)
+    return torch.as_tensor(o) if isinstance(o, (np.ndarray,np.generic)) and o.dtype.kind in 'biuf' or isinstance(o, numbers.Real) else None
+
+def _equal(x, y): return torch.equal(x, y) or bool(x.isnan().any()) and torch.allclose(x, y, 0, 0, equal_nan=True)
+
+def _place_in(big, x):
+    "Where the tensor `x` lies in the larger `big`: at the beginning, the end, in the middle, or anywhere, if they are rows of numbers. None if nowhere"
+    gaps = [r-s for r,s in zip(big.shape, x.shape)]
+    if min(gaps)<0: return None
+    starts = [[g*k//2 for g in gaps] for k in (0,2,1)] + [[i] for i in range(gaps[0]+1)]*(big.ndim==1)
+    places = (tuple(slice(i, i+s) for i,s in zip(start, x.shape)) for start in starts)
+    return first(o for o in places if _equal(big[o], x))
+
+def _holds(row, x):
+    "Is the `row` of a batch `x`, a part of an item, as it is, cut off, or padded with one value?"
+    row,x = row.as_subclass(Tensor),x.to(row.device, row.dtype)
+    if row.shape==x.shape: return _equal(row, x)
+    if row.ndim!=x.ndim or not row.numel() or not x.numel(): return False
+    if _place_in(x, row) is not None: return True
+    if (at := _place_in(row, x)) is None: return False
+    pad = torch.ones(row.shape, dtype=torch.bool, device=row.device)
+    pad[at] = False
+    return bool((row[pad]==row[pad][0]).all())
+
+def _whose(rows, its, ks):
+    "Which of the items `its` each of the `rows` of a batch holds, by its parts `ks`; None where there is one that holds none"
+    if all(_holds(row[k], o[k]) for row,o in zip(rows, its) for k in ks): return list(range(len(its)))
+    left,res = list(range(len(its))),[]
+    for r,row in enumerate(rows):
+        found = [i for i in sorted(left, key=lambda i: i!=r) if all(_holds(row[k], its[i][k]) for k in ks)]
+        if not found: return None
+        same = lambda i: sum(_holds(row[k], its[i][k]) for k in row if k not in ks)         # of equal inputs that with its own target
+        res.append(found[0] if len(found)==1 else max(found, key=same))
+        left.remove(res[-1])
+    return res
+
+def _nearest(rows, its, ks):
+    "Which of the items `its` is by far the nearest to each of the `rows` of a batch, seen coarsely and up to a scale and a shift of them all; None where one has no such item of its own"
+    def coarse(o):
+        x = o.float().reshape(1, -1, *o.shape[1:]) if o.ndim>1 else o.float()[None,None]
+        return getattr(F, f'adaptive_avg_pool{min(3, x.ndim-2)}d')(x.flatten(4) if x.ndim>5 else x, 8).flatten()
+    def seen(os, k):
+        x = torch.stack([coarse(o[k]) for o in os])
+        return (x-x.mean())/x.std().clamp(min=1e-8)
+    try: near,which = torch.cdist(*(torch.cat([seen(o, k) for k in ks], 1) for o in (rows,its))).topk(2, largest=False)
+    except RuntimeError: return None                             # of other sizes, that cannot be laid side by side
+    return which[:,0].tolist() if (near[:,0]<.7*near[:,1]).all() and len(which[:,0].unique())==len(rows) else None
+
+def _parts(b, n):
+    "Of each of the `n` rows of the batch `b`, its parts that are tensors by their number"
+    parts = {k: [_as_part(o) for o in x] for k,x in enumerate(tuplify(b)) if isinstance(x, (Tensor,list,tuple,L)) and (not isinstance(x, Tensor) or x.ndim) and len(x)==n}
+    return [{k: o[r] for k,o in parts.items() if all(t is not None for t in o)} for r in range(n)]
+
+def _comparable(*many):
+    "Lists of items, each a dict, with those of their parts that all have"
+    ks = set.intersection(*({k for k,x in o.items() if x is not None} for os in many for o in os))
+    return [[{k: o[k] for k in sorted(ks)} for o in os] for os in many]
+
+def _keeps_order(dl):
+    "Is a batch of `dl` made in fastai's own way, so that its rows are in the order of its items?"
+    own = all(getattr(getattr(dl, k), '__func__', None) is getattr(DataLoader, k) for k in ('do_batch','create_batch'))
+    return own and (not getattr(dl.before_batch, 'fs', True) or getattr(dl.before_batch, '__func__', None) is DataLoader.before_batch)
+
+def _rows_of_items(
+    dl, # fastai `DataLoader`
+    its, # Items as it makes them
+    b # The batch that it makes of these
+) -> list: # For each row, the number of its item
+    "Whose each row of the batch is: a `before_batch` or `create_batch` may sort them. ValueError where there is no telling"
+    n = len(its)
+    if n<2 or _keeps_order(dl): return list(range(n))
+    rows,items = _comparable(_parts(b, n), [dict(enumerate(map(_as_part, tuplify(o)))) for o in its])
+    n_inp = getattr(dl, 'n_inp', None) or max(1, len(tuplify(b))-1)
+    if not (ks := [k for k in rows[0] if k<n_inp]): return list(range(n))                      # nothing that could be compared
+    if (res := ifnone(_whose(rows, items, ks), _nearest(rows, items, ks))) is not None: return res
+    with own_random(): alone = [_parts(dl.do_batch([o]), 1)[0] for o in its]                # its values are others in a batch: so they may be in one of its own
+    if all(set(ks)<=o.keys() for o in alone) and (res := ifnone(_whose(rows, alone, ks), _nearest(rows, alone, ks))) is not None: return res
+    raise ValueError("A `before_batch` or `create_batch` of the loader makes a batch in which there is no telling which row is of which item: none has the values of its item, "
+                     "nor those that the item has in a batch alone. Let it keep the values, or change each item by itself, in `item_tfms`")
+
+def rows_in_order(
+    b, # A batch
+    has, # The item of each of its rows
+    want # The items whose rows are wanted, in this order
+):
+    "The batch with the rows of the items `want`; as it is if these are its own"
+    if list(has)==list(want): return b
+    at,n = [list(has).index(o) for o in want],len(has)
+    return tuple(_rows_of_list(o, at, n) for o in b)
+
+def numbered(
+    dl # A fastai `DataLoader`, whose items can be read again
+): # Pairs of a batch and a list
+    "Its batches, each with the positions of its items, row by row; an item that is left out takes its own along"
     done = deque()                                               # one process makes the items and the batch, in the same order
     def item(i):
         o = dl.after_item(dl.create_item(i))
         if o is not None: done.append(i)                                                    # fastai leaves out what is None
         return o
-    def batch(b): return dl.do_batch(b),[done.popleft() for _ in b]
+    def batch(b):
+        b = list(b)
+        rows,res = [done.popleft() for _ in b],dl.do_batch(b)
+        return res,[rows[i] for i in _rows_of_items(dl, b, res)]
     around = {k: partial(getattr(dl, k)) for k in ('before_iter','after_iter')}             # a bare method would be bound to the new one
     for b,rows in dl.new(n=dl.n, create_item=item, after_item=noop, do_batch=batch, after_batch=noop, **around):
         b = _as_tuple(dl.after_batch(tuple(b) if dl.pin_memory and type(b) is list else b))
@@ -456,7 +555,7 @@ class Batches(GetAttr):
 
     def __iter__(self):
         at,end = 0,ifnone(self.n, math.inf)
-        read = _numbered(self.dl) if self.again else ((_as_tuple(b),None) for b in map(self._noted, itertools.count(), self.dl))
+        read = numbered(self.dl) if self.again else ((_as_tuple(b),None) for b in map(self._noted, itertools.count(), self.dl))
         for b,rows in itertools.chain.from_iterable(itertools.starmap(_of_one_size, read)):
             if at+len(b[0])>end: b = _first_rows(b, end-at)
             self.rows = list(ifnone(rows, range(at, at+len(b[0]))))
@@ -480,6 +579,84 @@ class Changed(Batches):
         for b in self.read:
             self.rows = self.read.rows
             yield self.f(b)
+
+# %% ../../nbs/learner/01_items.ipynb #ecfb6828
+def read_rows(
+    dl, # fastai `DataLoader`, whose items can be read again
+    rows # Positions of items in its dataset
+) -> list: # Of batches
+    "These items, read again, in this order, also where the loader sorts those of a batch"
+    new,at,res = dl.new(get_idxs=partial(list, rows), n=len(rows), shuffle=False, num_workers=0),0,[]
+    if not Batches(new).again: return list(new)
+    for b,has in numbered(new):
+        res.append(rows_in_order(b, has, rows[at:at+len(has)]))
+        at += len(has)
+    return res
+
+
+# %% ../../nbs/learner/01_items.ipynb #bd4311d5
+_kept = 64*2**20                                     # bytes of batches that are kept as the model was given them
+_drawn_otherwise = ("Item {} is not what the model saw, now that it is read again: a transform of the items is random in validation, too, or what it was made of has changed. What is drawn would not be "
+                    "what was explained. Give the transform `split_idx=0`, so that it acts in training only; or explain fewer items at a time: up to {} MB of batches are kept as they were")
+
+@lru_cache(4)
+def _weights(n, device): return (torch.rand(n, 6, generator=torch.Generator().manual_seed(0))-.5).to(device)
+
+def _known_by(xb, n):
+    "Six numbers of each of the `n` items in the inputs `xb`, by which they are known again, and how many values it has: (n, inputs, 7)"
+    def one(x):
+        if not isinstance(x, Tensor): return torch.cat([one(o[None]) for o in x])
+        x = x.detach().as_subclass(Tensor).reshape(len(x), -1)
+        full,x = x.shape[1],x[:,::max(1, x.shape[1]//2**18)].float()
+        with torch.autocast(x.device.type, enabled=False): return F.pad(x @ _weights(x.shape[1], x.device), (0,1), value=full).cpu()
+    res = [one(x) for x in xb if _are_pictures(x) or isinstance(x, Tensor) and x.ndim and len(x)==n and x.numel()]
+    return torch.stack(res, 1) if res else torch.zeros(n,0,7)
+
+class Seen:
+    "What the model was given of each item: whole batches while these are few, else what the items are known by"
+    def __init__(self,
+        n=None # How many items there will be, if known
+    ):
+        self.n,self.n_inp,self.size,self.held,self.at,self.whole = ifnone(n, 0),1,0,[],{},True
+
+    def add(self,
+        rows, # Position of each item of a batch in its dataset
+        xb, # Its inputs, as its loader gives them
+        yb # Its true values
+    ):
+        "Note what is in a batch"
+        b,self.n_inp,was = (*xb,*yb),len(xb),self.whole
+        alike = all(isinstance(o, Tensor) and o.ndim and len(o)==len(rows) for o in b)
+        size = sum(o.nbytes for o in b) if alike else math.inf
+        self.size += size
+        self.whole = was and max(self.size, size/len(rows)*self.n)<=_kept
+        if was and not self.whole: self.held = [_known_by(o[:self.n_inp], len(o[0])) for o in self.held]
+        self.at.update({r:(len(self.held),i) for i,r in enumerate(rows)})
+        self.held.append(tuple(o.detach().to('cpu', copy=True) for o in b) if self.whole else _known_by(xb, len(rows)))
+
+    def batches(self,
+        dl, # fastai `DataLoader`, whose items can be read again
+        rows # Positions of items
+    ) -> list: # Of batches
+        "The items as the model was given them; ValueError where they are others now"
+        to = noop if dl.device is None else partial(to_device, device=dl.device)
+        if self.whole: return [to(self._part(k, [self.at[r][1] for r in some])) for k,some in itertools.groupby(rows, lambda r: self.at[r][0])]
+        with own_random(): res = read_rows(dl, rows)
+        left = iter(rows)
+        for b in res: self._check(b, list(itertools.islice(left, len(b[0]))))
+        return res
+
+    def _part(self, k, at):
+        "The items `at` of batch `k`"
+        b = self.held[k]
+        return b if at==list(range(len(b[0]))) else tuple(o[at] for o in b)
+
+    def _check(self, b, rows):
+        now,was = _known_by(b[:self.n_inp], len(rows)),torch.stack([self.held[k][i] for k,i in map(self.at.get, rows)])
+        if now.shape!=was.shape: return
+        other = (now-was)[...,:-1].norm(dim=-1)>1e-2*was[...,:-1].norm(dim=-1)+1e-6
+        if (bad := (other & (now[...,-1]==was[...,-1])).any(1)).any(): raise ValueError(_drawn_otherwise.format(rows[bad.nonzero()[0,0]], _kept//2**20))
+
 
 # %% ../../nbs/learner/01_items.ipynb #25e9806c
 def _is_batch(o):

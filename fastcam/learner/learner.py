@@ -81,13 +81,13 @@ def unburied(e):
         except Exception: pass
     return e
 
-def as_cams(o, explain, rows, dl, xb=None, with_preds=True):
+def as_cams(o, explain, rows, dl, xb=None, with_preds=True, seen=None):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
     def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
     names = None if explain.names is explain.vocab else explain.names
-    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None, names, o.objects if len(o.objects) else None) for n,m in o.maps.items()}
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None, names, o.objects if len(o.objects) else None, seen) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
@@ -162,11 +162,12 @@ def cam(self:Learner,
         target = _embedded(learn, target)
         with keywords_of(Learner.cam):                                # the default method, and what it takes, follows from what the model is given
             cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), rule=rule, shares=shares, **kwargs)
+            cb.seen = Seen(cb.explainer.keywords['n_items']) if read.again else None
             xb = _predict(learn, read, cb)
         if read.some_left_out and cb.explain.target.by_position: raise ValueError(_whose)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
-        return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds)
+        return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, cb.seen)
 
 # %% ../../nbs/learner/06_learner.ipynb #a530ae89
 def to_show(kwargs):

@@ -261,9 +261,9 @@ def _sent(dl, inp, item, pics, n=1):
     "What the model gets of `pics`, (pics, channels, height, width), sent `n` times through the transforms of `dl`"
     get = lambda i: item(pics[i%len(pics)].clone() if isinstance(pics[0], Tensor) else pics[i%len(pics)])
     with own_random():
-        dl = dl.new(create_item=get, get_idxs=lambda: list(range(n*len(pics))), n=n*len(pics), bs=len(pics), shuffle=False, drop_last=False, num_workers=0)
+        dl = dl.new(create_item=get, bs=len(pics), drop_last=False)
         def whole(x): return torch.stack(list(x)) if is_listy(x) else x                      # a detector's pictures are a list
-        x,*xs = [whole(tuplify(b)[inp]).cpu().as_subclass(Tensor).float() for b in dl]
+        x,*xs = [whole(tuplify(b)[inp]).cpu().as_subclass(Tensor).float() for b in read_rows(dl, list(range(n*len(pics))))]
     if any(o.shape!=x.shape or ((o-x).abs()>1.5*(x.max()-x.min())/min(x.shape[-2:])).float().mean()>.02 for o in xs):  # a pixel more or less does not matter
         raise RandomView("The transforms of this DataLoader are random: sent twice, a picture comes out in two ways, so where the model's view lies on the "
                          "original is not known. "
