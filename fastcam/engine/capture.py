@@ -362,10 +362,11 @@ class Capture:
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
-        lay,mask,ids = self.layers[name],self.masks[name],token_ids(self.xb)
-        if ids is None and lay.source is not None and is_tokens(self.xb[lay.source]): ids = self.xb[lay.source]
+        lay,mask = self.layers[name],self.masks[name]
+        read = None if lay.source is None else self.xb[lay.source]
+        ids = read if is_text(read, self.xb) else token_ids(self.xb)
         if ids is None: return None
-        if mask is None: mask = ids[:,-lay.grid[0]:]==ifnone(ifnone(self.pad, pad_index(self.model)), -1)
+        if mask is None: mask = padding_of(ids, self.xb, ifnone(self.pad, pad_index(self.model)))[:,-lay.grid[0]:]
         return ~mask | mask.all(1, keepdim=True) if mask.any() else None              # of nothing but padding, all is shown
 
     def a(self, name):

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['conv_types', 'batchnorms', 'by_element', 'Call', 'all_modules', 'evaluating', 'as_written', 'own_random',
-           'main_output', 'with_main', 'output_mask', 'is_tokens', 'token_ids', 'main_input', 'n_items', 'rows_of',
-           'put_input', 'pad_index', 'fields_of', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path',
-           'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen',
-           'writes_input', 'DryPass', 'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of', 'Ways',
-           'ways_of', 'main_pred', 'are_stages', 'answer_path']
+           'main_output', 'with_main', 'output_mask', 'is_tokens', 'is_mask', 'is_text', 'token_ids', 'left_out',
+           'padding_of', 'main_input', 'n_items', 'rows_of', 'put_input', 'pad_index', 'fields_of', 'tensors_in',
+           'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former',
+           'watched', 'as_watched', 'in_order', 'Seen', 'writes_input', 'DryPass', 'ask_gradients', 'node_of',
+           'graph_of', 'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages', 'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -116,15 +116,59 @@ def is_tokens(x):
     "Is `x` token numbers `(batch, tokens)`?"
     return isinstance(x, Tensor) and x.ndim==2 and not x.is_floating_point() and not x.is_complex() and x.dtype!=torch.bool
 
+def _is_0_or_1(x): return bool(((x==0) | (x==1)).all())
+
+def _has_mask(x):
+    "May a mask of whole numbers belong to this input? To a signal, and to token numbers, but not to positions that count up"
+    if x.is_floating_point(): return not _is_0_or_1(x)
+    return is_tokens(x) and bool(x.amax()>1) and not bool((x.diff(dim=1)==1).all())
+
+def is_mask(
+    x, # One of the inputs of a model
+    xb # All of them
+) -> bool:
+    "Is `x` no text, though whole numbers `(batch, tokens)`: a mask or token types of 0 and 1, beside other token numbers or a signal of that length?"
+    beside = [t for t in xb if is_tokens(x) and isinstance(t, Tensor) and t is not x and t.shape==x.shape and x.numel()]
+    return bool(beside) and _is_0_or_1(x) and any(map(_has_mask, beside))
+
+def is_text(x, xb):
+    "Is the input `x` among the inputs `xb` a text, as token numbers `(batch, tokens)`?"
+    return is_tokens(x) and not is_mask(x, xb)
+
 def token_ids(xb):
     "The input that is token numbers `(batch, tokens)`, of a model that has no picture or signal beside it, though perhaps numbers; None if there is none"
     xs = xb if isinstance(xb, tuple) else tuplify(xb)
-    return None if any(isinstance(x, Tensor) and x.ndim>2 for x in xs) else first(filter(is_tokens, xs))
+    return None if any(isinstance(x, Tensor) and x.ndim>2 for x in xs) else first(x for x in xs if is_text(x, xs))
+
+def _at_an_end(gone):
+    "Does `gone` (batch, tokens) hold the first tokens of each text, or the last?"
+    steps = gone.long().diff(dim=-1)
+    return bool(((steps>=0).all(-1) | (steps<=0).all(-1)).all())
+
+def left_out(
+    ids, # Token numbers (batch, tokens)
+    xb, # A model's inputs
+    pad=None # Number of the padding token, None if that is not known
+): # Bool (batch, tokens)
+    "What a mask among the inputs leaves out of a text, if that is nothing but padding; None where there is no such mask"
+    masks = [x for x in xb if isinstance(x, Tensor) and x is not ids and x.shape==ids.shape and _is_0_or_1(x)]
+    gone = [m==0 for m in masks]+[m for m in masks if m.dtype==torch.bool]               # a bool mask may be True for padding
+    def fits(o): return bool((ids[o]==pad).all()) if pad is not None else len(ids[o].unique())<2 and _at_an_end(o)
+    return max(filter(fits, gone), key=lambda o: int(o.sum()), default=None)
+
+def padding_of(
+    ids, # Token numbers (batch, tokens)
+    xb, # A model's inputs
+    pad=None # Number of the padding token, None if that is not known
+) -> Tensor: # Bool (batch, tokens)
+    "Where a text is padded: what a mask leaves out, since a real token may have the padding's number, as where a text's end pads it; without a mask, the tokens of that number"
+    gone = left_out(ids, xb, pad)
+    return ids==ifnone(pad, -1) if gone is None else gone
 
 def main_input(xb):
-    "Number of the input whose grid is looked for: the first with channels, else token numbers, else a signal without channels; None if there is none"
+    "Number of the input whose grid is looked for: the first with channels, else token numbers, else a signal without channels, else a mask; None if there is none"
     if len(xb)==1 and isinstance(xb[0], Tensor) and xb[0].ndim>1: return 0
-    def kind(x): return 0 if x.ndim>2 else 1 if is_tokens(x) else 2
+    def kind(x): return 0 if x.ndim>2 else 1 if is_text(x, xb) else 2 if x.is_floating_point() or x.is_complex() else 3
     kinds = {i:kind(x) for i,x in enumerate(xb) if isinstance(x, Tensor) and x.ndim>1}
     return min(kinds, key=kinds.get, default=None)
 
@@ -559,7 +603,7 @@ def _is_same(a, b):
 def _one_item(model, xb, floats=False, n=1):
     "The first item of a batch `n` times, as leaves that take gradients; of texts the longest; with `floats`, pictures in whole numbers as floating point numbers"
     ids = token_ids(xb)
-    i = 0 if ids is None else (ids!=ifnone(pad_index(model), -1)).sum(1).argmax().item()        # padding would hide cells
+    i = 0 if ids is None else padding_of(ids, tuplify(xb), pad_index(model)).sum(1).argmin().item()        # padding would hide cells
     xb = [x.detach().clone() if isinstance(x, Tensor) else x for x in rows_of(xb, slice(i, i+1) if n==1 else [i]*n, shared_inputs(model, xb))]
     if floats: xb = [x.float() if isinstance(x, Tensor) and x.ndim>2 else x for x in xb]
     return [x.nan_to_num_(0., 0., 0.).requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]

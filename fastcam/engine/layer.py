@@ -216,7 +216,7 @@ def lay_out(
 def _others(dry, main):
     "The inputs besides number `main` that have places of their own kind: texts, signals, pictures"
     def kind(x): return x.ndim,is_tokens(x),x.shape[2:]
-    def has_places(x): return isinstance(x, Tensor) and (x.ndim>2 or is_tokens(x))
+    def has_places(x): return isinstance(x, Tensor) and (x.ndim>2 or is_text(x, dry.given))
     known = {kind(dry.given[main])}
     res = {kind(x):x for i,x in enumerate(dry.given) if i!=main and has_places(x) and kind(x) not in known}
     return list(res.values())
@@ -526,7 +526,7 @@ class Found:
             layouts.update(of_rows)
         beside = [lay_out(dry, x, False)[1] for x in others]
         for seen in dry.outs: seen.layouts,seen.beside = layouts.get(seen.key, []),[l for o in beside for l in o.get(seen.key, [])]
-        self.whole = any(is_tokens(x) for x in dry.given)
+        self.whole = any(is_text(x, dry.given) for x in dry.given)
 
     def _join(self, found, key, new):
         "Of modules that give the very same tensor the outermost is kept"
