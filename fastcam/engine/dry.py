@@ -510,7 +510,7 @@ class DryPass:
     def _give(self, xb):
         "What the model is given of one item `xb`: copies of leaves, and what stands for an input of whole numbers: what is looked up for them"
         if self.parts is not None: xb = self._cut(xb)
-        is_float = lambda x: isinstance(x, Tensor) and x.is_floating_point()
+        is_float = lambda x: isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
         self.leaves,self.given,self.roots = [x if is_float(x) else None for x in xb],[x*1 if is_float(x) else x for x in xb],[[] for _ in xb]
 
     def _cut(self, xb):
@@ -561,7 +561,7 @@ class DryPass:
 
     def _root(self, o):
         for x,root in zip(self.given, self.roots):
-            if not isinstance(x, Tensor) or x.is_floating_point() or not x.ndim>1: continue
+            if not isinstance(x, Tensor) or x.is_floating_point() or x.is_complex() or not x.ndim>1: continue
             known = sum(r.shape[1] for r in root)
             if o.shape[2:x.ndim]==x.shape[2:] and o.ndim==x.ndim+1 and known+o.shape[1]<=x.shape[1] and (not root or root[0].shape[-1]==o.shape[-1]): root.append(o)
 
@@ -590,6 +590,7 @@ def _resized(a, b):
 def _is_same(a, b):
     "Is each channel of `a` a mixture of those of the input `b` at the same place, such as another unit, a choice of channels or their mean? A picture may have been resized"
     if not isinstance(b, Tensor) or a.ndim<3: return False
+    if b.is_complex() and b.ndim>2: b = torch.cat([b.real, b.imag], 1)
     a = _unpadded(a, b)
     if a.shape[2:]!=b.shape[2:] and a.ndim==b.ndim==4 and b.is_floating_point(): a,b = _resized(a, b)
     if a.shape[2:]!=b.shape[2:]: return False
@@ -606,7 +607,7 @@ def _one_item(model, xb, floats=False, n=1):
     i = 0 if ids is None else padding_of(ids, tuplify(xb), pad_index(model)).sum(1).argmin().item()        # padding would hide cells
     xb = [x.detach().clone() if isinstance(x, Tensor) else x for x in rows_of(xb, slice(i, i+1) if n==1 else [i]*n, shared_inputs(model, xb))]
     if floats: xb = [x.float() if isinstance(x, Tensor) and x.ndim>2 else x for x in xb]
-    return [x.nan_to_num_(0., 0., 0.).requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x for x in xb]
+    return [x.nan_to_num_(0., 0., 0.).requires_grad_() if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()) else x for x in xb]
 
 # %% ../../nbs/engine/02_dry.ipynb #ebb47225
 def _grads(score, outs):

@@ -360,6 +360,7 @@ class Explainer:
             like = '' if o.layer is None else f", such as {(bs, *o.a.shape[2:])}"
             hint = '' if o.layer is None or o.a.shape[1:]!=got[1:] else ": maps by channel are those of a picture, signal or volume itself, by `layer='input'`"
             raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}{like}{hint}")
+        if m.is_complex(): check_floats([m])
         m = torch.as_subclass(m.detach(), Tensor).float()
         res = torch.as_subclass(m.unsqueeze(1) if n==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), TensorCAM)
         res.nd = m.ndim-1

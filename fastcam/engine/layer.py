@@ -634,10 +634,10 @@ class Found:
 
 # %% ../../nbs/engine/03_layer.ipynb #35f2e1a1
 def _at_inputs(numbers, inputs):
-    "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, how large they are for each"
+    "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, and at complex numbers, how large they are for each"
     gs = iter(gradients(numbers, [t for _,ts,_ in inputs for t in ts]))
     whole = [(torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs),x) for _,ts,x in inputs]
-    return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g for g,x in whole]
+    return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g.abs() if g.is_complex() else g for g,x in whole]
 
 def _in_windows(lay, places):
     "The rows of tokens that layer `lay` may hold, in the order of windows; of grids that convolutions gave, if there are any, or halvings of these"
