@@ -451,6 +451,11 @@ class Seen:
 
 def _holds_grid(o, rows=()): return isinstance(o, Tensor) and o.is_floating_point() and o.ndim>2 and (len(o)==1 or len(o) in rows or o.ndim==3 and o.shape[1]==1)
 
+_mapped = ("Layer {!r} is called within `torch.func.vmap`, or another of torch's transforms of functions, where it gives one item at a time and no gradient can be asked for. Call the model "
+           "with the whole batch instead")
+_wrapped = getattr(torch._C._functorch, 'is_functorch_wrapped_tensor', lambda _: False)
+def _in_vmap(o): return isinstance(o, Tensor) and _wrapped(o)
+
 _writers = weakref.WeakSet()
 
 def writes_input(
@@ -529,6 +534,7 @@ class DryPass:
             if not p._backward_hooks: p._backward_hooks = None       # as it was
 
     def _keep(self, name, m, i, o):
+        if _in_vmap(main_output(o)): raise ValueError(_mapped.format(name))
         if self.done or depth_of(self.model)>self.depth: return      # checkpointing calls modules again in the backward pass, and hooks of others may explain the model
         out,o,mask = o,main_output(o),output_mask(o)
         whole = isinstance(o, Tensor) and o.is_quantized             # in whole numbers, which have no gradients
@@ -619,9 +625,13 @@ def _grads(score, outs):
         raise ValueError(_checkpointed) from e
     return [next(gs) if o is not None and o.requires_grad else None for o in outs]
 
+_complex = ("The model's prediction is complex, and what is explained is a real number of it. Put a module around the model that gives one, such as "
+            "`model(x).abs()`, or `torch.view_as_real(model(x))`")
+
 def ask_gradients(dry, asked):
     "The gradients of the tensors `asked` of the prediction at all that was seen, and of the others; returns whether there is any gradient"
     preds = tensors_in(dry.pred) or asked
+    if any(p.is_complex() for p in asked): raise ValueError(_complex)
     if not asked: raise ValueError("The model's prediction holds no floating point tensor: there is nothing to take a gradient of")
     rng,ids = torch.Generator().manual_seed(0),{id(p) for p in asked}
     score,rest = [],[]

@@ -248,6 +248,9 @@ def check_model(model):
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. "
                         "Give the `nn.Module` it was made from.")
+    if any(p.is_inference() for p in model.parameters()):
+        raise ValueError("The weights of this model are inference tensors, since it was made or loaded within `torch.inference_mode()`: no gradient can be taken behind them. Make or load it outside, or within "
+                         "`torch.no_grad()`")
     if isinstance(model, torch.fx.GraphModule) and 'torch.ops.aten' in model.code:
         raise TypeError("This model is a program that `torch.export` made: it runs as one list of operations and calls no modules, so its inner layers cannot be watched. Give the `nn.Module` it was exported from.")
 
@@ -257,6 +260,8 @@ def check_inputs(xb):
     for x in xb:
         if isinstance(x, dict): raise TypeError(f"The model's input is a dict of {', '.join(map(repr, x))}: {wanted}. Put a module around the model that takes these tensors and makes the dict of them.")
         if is_listy(x): raise TypeError(f"The model's input holds a {type(x).__name__} of {len(x)} {type(first(x)).__name__}: {wanted}. Put a module around the model that takes one tensor and makes the list of it.")
+        if isinstance(x, Tensor) and x.layout!=torch.strided:
+            raise TypeError(f"The model's input is a sparse tensor ({x.layout}), of which no rows can be taken: {wanted}. Give `x.to_dense()`, to a module around the model that makes it sparse if the model asks for that")
     if main_input(xb) is None:
         raise ValueError(f"There is no place to show: {wanted}, got {', '.join(str(tuple(x.shape)) for x in xb if isinstance(x, Tensor)) or 'no tensor'}")
 
