@@ -1,6 +1,7 @@
 "Methods of the input itself, and rules for the backward pass: against captum in double precision, plain loops, formulas in plain tensors; dimensions, layouts, batches, no trace"
 import pytest, warnings
 from utils import *
+from fastcam.engine.method import grad_times
 from captum.attr import IntegratedGradients, Saliency, Occlusion, InputXGradient
 
 def as_double(model): return model.double().eval()
@@ -492,3 +493,84 @@ def test_path_near_the_baseline():
     x = torch.randn(2,3,4)
     for power in (1,2,3): same(cam_maps(Square(), x, 1, method='ig', steps=3, power=power), (x**2*lin.weight[1].detach().view(3,4)).sum(1)[:,None].detach(), 1e-5)
     with pytest.raises(ValueError, match='power'): cam_maps(Square(), x, 1, method='ig', power=0)
+
+# ---- padding with NaN, which the model masks itself
+class NanMasked(nn.Module):
+    "Leaves out the steps that are NaN; of finite steps, those that `kept` says"
+    def __init__(self, kept=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.kept,self.c,self.fc = kept,nn.Sequential(nn.Conv1d(2,8,3,padding=1), nn.Tanh()),nn.Linear(8,2)
+        self.double().eval()
+    def forward(self, x):
+        kept = ~x.isnan().any(1, keepdim=True) if self.kept is None else self.kept.repeat(len(x)//len(self.kept), 1, 1)
+        return self.fc((self.c(torch.nan_to_num(x))*kept).sum(2)/kept.sum(2))
+
+@pytest.mark.parametrize('method,kw', [('inputxgradient',{}), ('inputxgradient',dict(by_channel=True)), ('ig',dict(steps=6)), ('fullgrad',{})])
+def test_padding_with_nan(method, kw):
+    "The same as where padding is finite, and a mask beside it: 0 at what is left out"
+    x = random_input(3, 2, 20)
+    x[0,:,15:],x[2,:,:5] = math.nan,math.nan
+    finite = NanMasked(~x.isnan().any(1, keepdim=True))
+    clean = x.nan_to_num()
+    got = cam_maps(NanMasked(), x, 1, method=method, **kw).as_subclass(Tensor)
+    assert got.isfinite().all()
+    if method!='fullgrad': assert (got[0,...,15:]==0).all() and (got[2,...,:5]==0).all() and (got[1]!=0).any()
+    near(got, torch.cat([cam_maps(NanMasked(finite.kept[i:i+1]), clean[i:i+1], 1, method=method, **kw).as_subclass(Tensor) for i in range(3)]))
+    leaf = clean.clone().requires_grad_()
+    g, = torch.autograd.grad(finite(leaf)[:,1].sum(), leaf)
+    if method=='inputxgradient': near(got.squeeze(1), g*clean if kw else (g*clean).sum(1))
+    if method=='ig':
+        with torch.no_grad(): near(got.sum((1,2)), finite(clean)[:,1]-finite(clean*0)[:,1])
+
+def test_nan_that_counts_stays():
+    "Where a gradient leads to a value that is NaN, nobody knows what it counted"
+    g,a = tensor([0.,1.,2.]),tensor([math.nan,math.nan,3.])
+    assert grad_times(g, a).isnan().tolist()==[False,True,False] and grad_times(g, a)[[0,2]].tolist()==[0.,6.]
+
+# ---- complex numbers
+class OfComplex(nn.Module):
+    "Takes complex pictures; with `apart`, their two parts as channels"
+    def __init__(self, apart=False):
+        super().__init__()
+        set_seed(0)
+        self.apart,self.b,self.fc = apart,nn.Sequential(nn.Conv2d(2,8,3,2,1), nn.SiLU(), nn.Conv2d(8,8,3,2,1), nn.SiLU()),nn.Linear(8,2)
+    def forward(self, x): return self.fc(self.b(x if self.apart else torch.cat([x.real,x.imag], 1)).mean((2,3)))
+
+def complex_input():
+    g = torch.Generator().manual_seed(0)
+    return torch.complex(torch.randn(2,1,32,32, generator=g), 2*torch.randn(2,1,32,32, generator=g))
+
+@contextmanager
+def no_casts():
+    was = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', message='Casting complex')
+            yield
+    finally: torch.set_warn_always(was)
+
+complex_ones = [dict(method='gradcam'), dict(method='layercam', layer='b.1'), dict(method='occlusion'), dict(method='occlusion', fill=.5+0j, window=6), dict(method='rise', n=40), dict(method='scorecam'), dict(method='gradcam', smooth='tta'),
+                dict(method='gradcam', size=48), dict(method='gradcam', smooth='scales')]
+@pytest.mark.parametrize('kw', complex_ones, ids=[' '.join(str(v) for v in kw.values()) for kw in complex_ones])
+def test_complex_pictures(kw):
+    "As of a model that takes both parts as channels; no part is lost on the way, and the layer is proven"
+    z = complex_input()
+    twin = {**kw, **({'fill': tensor([.5,0.])} if 'fill' in kw else {})}
+    with no_casts(): got = cam_maps(OfComplex().eval(), z, 0, **kw)
+    near(got, cam_maps(OfComplex(True).eval(), torch.cat([z.real,z.imag], 1), 0, **twin).as_subclass(Tensor))
+
+def test_complex_occlusion_by_hand():
+    z,model = complex_input(),OfComplex().eval()
+    got = cam_maps(model, z, 0, method='occlusion', window=8, stride=8).as_subclass(Tensor)[:,0]
+    with torch.no_grad():
+        for i,j in itertools.product(range(0,32,8), repeat=2):
+            gone = z.clone()
+            gone[...,i:i+8,j:j+8] = 0
+            lost = model(z)[:,0]-model(gone)[:,0]
+            assert torch.allclose(got[:,i:i+8,j:j+8], lost[:,None,None].expand(-1, 8, 8), atol=1e-6)
+
+@pytest.mark.parametrize('kw', [dict(method='ig'), dict(method='inputxgradient'), dict(method='inputgrad'), dict(method='smoothgrad'), dict(method='fullgrad'), dict(method='guidedgradcam'), dict(method='gradcam', layer='input'), dict(method='lafam', layer='input')])
+def test_complex_gradients_are_refused(kw):
+    with no_casts(), pytest.raises(ValueError, match="complex.*'occlusion'.*view_as_real"): cam_maps(OfComplex().eval(), complex_input(), 0, **kw)

@@ -948,3 +948,80 @@ def test_truth_of_any_list():
 
 def test_columns_of_a_function():
     assert shared().cam(f, target=lambda p: p)[0].labels==[f'<lambda> {j}' for j in range(3)]
+
+# ---- what cannot be explained is refused in words of its own
+class Taken(nn.Module):
+    "`take(model, *inputs)` makes a prediction of the parts of this model"
+    def __init__(self, take, n=16):
+        super().__init__()
+        torch.manual_seed(0)
+        self.take,self.body,self.fc = take,nn.Sequential(ConvLayer(3,8,stride=2), ConvLayer(8,16,stride=2)),nn.Linear(n,2)
+        self.eval()
+    def net(self, x): return self.fc(self.body(x).mean((2,3)))
+    def forward(self, *xb): return self.take(self, *xb)
+
+def four(): return torch.randn(4,3,32,32, generator=torch.Generator().manual_seed(0))
+
+refused = {
+    'None':     (lambda m,x,o: m.net(x), lambda x: (x,None), TypeError, r'xb\[1\].*None.*expected a tensor.*self.model\(x, None\)'),
+    'a bool':   (lambda m,x,o: m.net(x), lambda x: (x,True), TypeError, r'xb\[1\].*True.*expected a tensor.*self.model\(x, True\)'),
+    'a number': (lambda m,x,o: m.net(x), lambda x: (x,2), TypeError, r'xb\[1\].*2.*expected a tensor.*self.model\(x, 2\)'),
+    'sparse':   (lambda m,x: m.net(x.to_dense()), lambda x: x.to_sparse(), TypeError, r'sparse.*to_dense'),
+    'item by item': (lambda m,x: torch.cat([m.net(o[None]) for o in x]), noop, ValueError, "Layer 'body' gave 1 rows.*4 items.*one item at a time"),
+    'in parts': (lambda m,x: torch.cat([m.net(o) for o in x.split(2)]), lambda x: x[:3], ValueError, "Layer 'body' gave 2 rows.*3 items.*one item at a time"),
+    'two rows for an item': (lambda m,x: m.net(torch.cat([x,x])), noop, ValueError, '8 rows for 4 items.*function'),
+    'vmap':     (lambda m,x: torch.func.vmap(lambda o: m.net(o[None])[0])(x), noop, ValueError, 'vmap.*whole batch'),
+    'complex prediction': (lambda m,x: torch.complex(m.net(x), m.net(x)), noop, ValueError, r'prediction is complex.*abs\(\)')}
+@pytest.mark.parametrize('kind', refused)
+def test_refused_in_its_own_words(kind):
+    take,given,error,says = refused[kind]
+    with pytest.raises(error, match=says): cam_maps(Taken(take), given(four()), target=1)
+
+@pytest.mark.parametrize('kind', ['item by item','in parts'])
+def test_one_item_of_a_batch_that_is_taken_apart(kind):
+    "What the error says to do works, and is the map of the model that takes the batch as a whole"
+    x,whole = four(),Taken(lambda m,x: m.net(x))
+    want = cam_maps(whole, x, target=1)
+    for i in range(4): assert torch.allclose(cam_maps(Taken(refused[kind][0]), x[i:i+1], target=1)[0], want[i], atol=1e-6)
+
+def test_experts_that_are_not_used():
+    "A layer that this input does not go through, though another did"
+    class Experts(nn.Module):
+        def __init__(self): super().__init__(); torch.manual_seed(0); self.stem,self.ex,self.fc = ConvLayer(3,8,stride=2),nn.ModuleList(ConvLayer(8,16,stride=2) for _ in range(2)),nn.Linear(16,2)
+        def forward(self, x): return self.fc(self.ex[int(x.mean()>0)](self.stem(x)).mean((2,3)))
+    m,x = Experts().eval(),four()[:1]
+    x = x-x.mean()
+    assert cam_maps(m, x+.5, target=1).shape==(1,1,8,8)
+    with pytest.raises(ValueError, match="'ex.1' was not used in this call.*experts.*each input goes through"): cam_maps(m, x-.5, target=1)
+    assert cam_maps(m, x+.5, target=1, layer='stem').shape==cam_maps(m, x-.5, target=1, layer='stem').shape==(1,1,16,16)
+
+def test_model_made_in_inference_mode():
+    with torch.inference_mode(): model = Taken(lambda m,x: m.net(x))
+    with pytest.raises(ValueError, match='inference tensors.*outside'): cam_maps(model, four(), target=1)
+
+def test_input_by_keyword():
+    "The model's own error, with what to do"
+    class Keyword(Taken):
+        def forward(self, *, pixel_values): return self.net(pixel_values)
+    with pytest.raises(TypeError) as e: cam_maps(Keyword(None), four(), target=1)
+    assert 'self.model(pixel_values=x)' in ' '.join(e.value.__notes__)
+
+def test_model_of_one_tuple():
+    x = four()
+    class Two(fastuple):
+        @classmethod
+        def create(cls, i): return cls(tuple(TensorImage(x[j]) for j in i))
+    block = DataBlock((TransformBlock(type_tfms=Two.create), CategoryBlock(vocab=['no','yes'])), get_y=lambda i:'yes', splitter=lambda o:([0],[0,1,2]))
+    learn = Learner(block.dataloaders([[0,1],[1,2],[2,3]], bs=3, num_workers=0), Taken(lambda m,ab: m.fc(torch.cat([m.body(o).mean((2,3)) for o in ab], 1)), 32), loss_func=CrossEntropyLossFlat())
+    with learn.no_bar(),learn.no_logging():
+        assert learn.get_preds()[0].shape==(3,2)
+        with pytest.raises(TypeError, match='one tuple, a Two of 2 tensors.*n_inp=2'): learn.cam()
+
+def test_callback_that_cancels_validation():
+    class Stop(Callback):
+        def before_validate(self): raise CancelValidException
+    dl = DataLoader([(o,0) for o in four()], bs=2)
+    learn = Learner(DataLoaders(dl, dl), Taken(lambda m,x: m.net(x)), loss_func=CrossEntropyLossFlat(), cbs=Stop())
+    with learn.no_bar(),learn.no_logging():
+        with pytest.raises(ValueError, match='cancels validation.*removed_cbs'): learn.cam()
+        with learn.removed_cbs(learn.cbs.filter(lambda o: isinstance(o, Stop))): assert learn.cam().maps.shape==(4,1,8,8)

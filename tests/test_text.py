@@ -391,3 +391,136 @@ def test_layers():
     usual,named = (learn.cam([text], **kw).maps[0] for kw in ({}, dict(layer='input', method='ig', steps=3, check=False, power=2)))
     assert torch.equal(usual, named)
     for l in tab.index: assert learn.cam([text], layer=l).maps[0].isfinite().all()
+
+# ---- masks beside the token numbers
+class Masked(nn.Module):
+    "Reads the tokens that the mask says are real; `order` is that of its inputs"
+    def __init__(self, order='ids mask', vocab=20, pad=0, types=2):
+        super().__init__()
+        torch.manual_seed(0)
+        self.order,self.e,self.t,self.lin,self.head = order.split(),nn.Embedding(vocab, 8, padding_idx=pad),nn.Embedding(types, 8),nn.Sequential(nn.Linear(8,8), nn.Tanh()),nn.Linear(8,3)
+        with torch.no_grad(): self.e.weight[0] = torch.randn(8)      # as GPT-2's end of the text, which pads it
+    def forward(self, *xb):
+        d = dict(zip(self.order, xb))
+        real = ~d['gone'] if 'gone' in d else d['mask'].bool()
+        self.seen = self.e(d['ids'])
+        y = self.lin(self.seen+(self.t(d['types']) if 'types' in d else 0))*real[...,None]
+        return self.head(y.sum(1)/real.sum(1, keepdim=True))
+
+def slopes_by_hand(model, xb, target=1):
+    "Input times gradient of each token, at what the embedding gave"
+    model.eval()
+    s = model(*xb)[:,target].sum()
+    g, = torch.autograd.grad(s, model.seen)
+    return (g*model.seen).sum(-1).detach()
+
+ids_of_end,mask_of_end = torch.tensor([[5,6,7,0,9,3,11,12],[5,6,7,8,0,0,0,0],[4,4,2,0,0,0,0,0]]),torch.tensor([[1]*8,[1]*5+[0]*3,[1]*3+[0]*5])
+lengths_of_end = [8,5,3]
+
+@pytest.mark.parametrize('order,pad', [('ids mask', 0), ('mask ids', 0), ('ids gone', 0), ('ids types mask', 0), ('ids mask', None)])
+@pytest.mark.parametrize('kind', ['long','float','bool'])
+def test_real_token_with_the_paddings_number(order, pad, kind):
+    "A mask says which tokens are padding, where the end of a text is what pads it; alone as in a batch"
+    model,types = Masked(order, pad=pad),(torch.arange(8)>3).long().expand(3, 8)
+    d = dict(ids=ids_of_end, mask=getattr(mask_of_end, kind)(), gone=mask_of_end==0, types=types)
+    xb = tuple(d[o] for o in order.split())
+    want = slopes_by_hand(model, xb)
+    for layer in (None, 'lin'):
+        got = cam_maps(model, xb, target=1, method='inputxgradient' if layer is None else 'hirescam', layer=layer)
+        assert [m.shape[-1] for m in got]==lengths_of_end
+        if layer is None:
+            for m,w,n in zip(got, want, lengths_of_end): assert torch.allclose(plain_tensor(m)[0], w[:n], atol=1e-6)
+    for i,n in enumerate(lengths_of_end):
+        one = cam_maps(model, rows(xb, i), target=1, method='inputxgradient')
+        assert torch.allclose(plain_tensor(one)[0,0], want[i,:n], atol=1e-6)
+
+def plain_tensor(m): return m.as_subclass(Tensor)
+def rows(xb, i): return tuple(x[i:i+1] for x in xb)
+
+def test_occlusion_of_a_token_with_the_paddings_number():
+    "Each real token is taken away, and no other; `fill` is a token of its own place"
+    model,xb = Masked().eval(),(ids_of_end,mask_of_end)
+    with torch.no_grad(): base = model(*xb)[:,1]
+    got = cam_maps(model, xb, target=1, method='occlusion', fill=13)
+    for i,n in enumerate(lengths_of_end):
+        assert got[i].shape==(1,n)
+        for j in range(n):
+            changed = ids_of_end[i:i+1].clone()
+            changed[0,j] = 13
+            with torch.no_grad(): lost = base[i]-model(changed, mask_of_end[i:i+1])[0,1]
+            assert abs(lost-plain_tensor(got[i])[0,j])<1e-6
+
+def test_without_a_mask_the_number_tells():
+    "As before: without a mask, and where what stands beside is none, since it is 0 at tokens that are no padding"
+    class Plain(Masked):
+        def forward(self, ids, beside=None): return super().forward(ids, ids!=0)
+    want = slopes_by_hand(Plain(), (ids_of_end,))
+    real = ids_of_end!=0
+    for xb in [(ids_of_end,), (ids_of_end,(torch.arange(8)>3).long().expand(3, 8))]:
+        for m,w,r in zip(cam_maps(Plain().eval(), xb, target=1, method='inputxgradient'), want, real): assert torch.allclose(plain_tensor(m)[0], w[r], atol=1e-6)
+
+def masked_learner(texts, masks=None):
+    items = [(x,m,0) for x,m in zip(texts, masks)]
+    def padded(b):
+        n = max(len(x) for x,*_ in b)
+        return [(F.pad(x, (0,n-len(x))), F.pad(m, (0,n-len(m))), y) for x,m,y in b]
+    dl = DataLoader(items, bs=3, n_inp=2, before_batch=padded)
+    dl.n_inp = 2
+    dls = DataLoaders(dl, dl)
+    dls.n_inp = 2
+    return plain(Learner(dls, Masked().eval(), loss_func=CrossEntropyLossFlat()))
+
+@pytest.mark.parametrize('cut', [False,True])
+def test_words_of_a_token_with_the_paddings_number(cut):
+    "A learner of token numbers and their mask, in items that are padded and in those that the loader pads: each value at its token"
+    texts,masks = ([t[:n] for t,n in zip(o, lengths_of_end)] if cut else list(o) for o in (ids_of_end, mask_of_end))
+    learn = masked_learner(texts, masks)
+    want = slopes_by_hand(learn.model, (ids_of_end,mask_of_end))
+    with learn.no_bar(): cams = learn.cam(target=1, method='inputxgradient')
+    for i,(w,n) in enumerate(zip(cams.words(), lengths_of_end)):
+        assert list(w.tokens)==[str(o) for o in ids_of_end[i,:n].tolist()]
+        assert np.allclose(w.iloc[:,2], want[i,:n].numpy(), atol=1e-6)
+    given = learn.cam(dl=[(ids_of_end,mask_of_end)], target=1, method='inputxgradient')
+    assert list(given[0].words().tokens)==[str(o) for o in ids_of_end[0].tolist()]
+
+@pytest.mark.parametrize('order', ['ids mask types','types mask ids','mask ids','types ids mask','mask types ids'])
+def test_which_input_is_the_text(order):
+    "Masks and token types are no text, wherever they stand"
+    ids = torch.randint(3, 20, (3,12), generator=torch.Generator().manual_seed(0))
+    d = dict(ids=ids, mask=torch.ones(3,12).long(), types=(torch.arange(12)>5).long().expand(3, 12))
+    xb,model = tuple(d[o] for o in order.split()),Masked(order)
+    want = slopes_by_hand(model, xb)
+    got = plain_tensor(cam_maps(model, xb, target=1, method='inputxgradient'))[:,0]
+    assert got.shape==want.shape and torch.allclose(got, want, atol=1e-6)
+    assert cam_maps(model, xb, target=1, layer='lin').shape==cam_maps(model, xb, target=1).shape==(3,1,12)
+
+def test_text_of_zeros_and_ones():
+    "Tokens that are 0 and 1 only: alone, beside a mask, and beside their positions"
+    ids = torch.randint(0, 2, (3,12), generator=torch.Generator().manual_seed(0))
+    class Binary(Masked):
+        def forward(self, ids, beside=None): return super().forward(ids, torch.ones_like(ids))
+    want = slopes_by_hand(Binary(vocab=2, pad=None), (ids,))
+    for xb in [(ids,), (ids,torch.ones(3,12)), (ids,torch.ones(3,12).long()), (ids,torch.arange(12).expand(3, 12))]:
+        got = plain_tensor(cam_maps(Binary(vocab=2, pad=None).eval(), xb, target=1, method='inputxgradient'))[:,0]
+        assert got.shape==want.shape and torch.allclose(got, want, atol=1e-6)
+
+@pytest.mark.parametrize('kind', ['float','bool','long'])
+@pytest.mark.parametrize('mask_first', [False,True])
+def test_mask_of_a_signal(kind, mask_first):
+    "A signal (batch, steps) beside a mask of its length, of whatever type and wherever it stands"
+    class Heard(nn.Module):
+        def __init__(self): super().__init__(); torch.manual_seed(0); self.c,self.fc = nn.Sequential(nn.Conv1d(1,8,5,2,2), nn.ReLU()),nn.Linear(8,2)
+        def forward(self, *xb):
+            x,m = xb[::-1] if mask_first else xb
+            return self.fc(self.c(x[:,None]*m[:,None].float()).mean(2))
+    x,m = torch.randn(2, 100, generator=torch.Generator().manual_seed(0)),torch.tensor([[1]*100,[1]*70+[0]*30])
+    if mask_first and kind=='float': return                          # nobody knows which of two signals is the mask
+    given = (x,getattr(m, kind)())
+    model,leaf = Heard().eval(),(x*m).requires_grad_()
+    a = model.c(leaf[:,None])
+    g, = torch.autograd.grad(model.fc(a.mean(2))[:,1].sum(), a)
+    want = (g.mean(2, keepdim=True)*a).sum(1).detach()
+    for layer in (None,'c'):
+        got = plain_tensor(cam_maps(model, given[::-1] if mask_first else given, target=1, layer=layer))[:,0]
+        assert got.shape==want.shape and torch.allclose(got, want, atol=1e-6)
+    assert cam_maps(model, given[::-1] if mask_first else given, target=1, method='occlusion').shape==(2,1,100)

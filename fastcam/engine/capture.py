@@ -362,10 +362,11 @@ class Capture:
 
     def real(self, name):
         "Which cells `(batch, tokens)` of layer `name` are tokens of a text; None where all are, and where there is no text"
-        lay,mask,ids = self.layers[name],self.masks[name],token_ids(self.xb)
-        if ids is None and lay.source is not None and is_tokens(self.xb[lay.source]): ids = self.xb[lay.source]
+        lay,mask = self.layers[name],self.masks[name]
+        read = None if lay.source is None else self.xb[lay.source]
+        ids = read if is_text(read, self.xb) else token_ids(self.xb)
         if ids is None: return None
-        if mask is None: mask = ids[:,-lay.grid[0]:]==ifnone(ifnone(self.pad, pad_index(self.model)), -1)
+        if mask is None: mask = padding_of(ids, self.xb, ifnone(self.pad, pad_index(self.model)))[:,-lay.grid[0]:]
         return ~mask | mask.all(1, keepdim=True) if mask.any() else None              # of nothing but padding, all is shown
 
     def a(self, name):
@@ -382,6 +383,7 @@ def grads(self:Capture,
 ) -> dict: # Layer name -> gradients (k, batch, channels, *grid)
     "Gradients of the numbers that each column of `which` picks, at every captured layer"
     acts = list(self.acts.values())
+    if any(a.is_complex() for a in acts): check_floats(acts)
     if not any(t.requires_grad for t in tensors_in(self.pred)): raise ValueError(_in_int8(self.model) or _no_gradient)
     if not numbers.requires_grad: raise ValueError(_in_int8(self.model) or _off_path(self.acts))
     if which is None: which = torch.arange(numbers.shape[1], device=numbers.device).expand(len(numbers), -1)
@@ -401,8 +403,11 @@ _no_gradient = "No gradient leads from the model's prediction to any of its laye
 def check_floats(
     acts # List of activations
 ):
-    "ValueError for those that have no gradient, as an input of whole numbers"
-    if all(a.is_floating_point() or a.is_complex() for a in acts): return
+    "ValueError for those that have no gradient of which maps are made, as an input of whole numbers, or of complex ones"
+    if any(a.is_complex() for a in acts):
+        raise ValueError("The input is complex, and a map of its gradient is made of real numbers: use 'occlusion', which takes both parts away, or a method of a layer such as 'gradcam'; or put a "
+                         "module around the model that takes `torch.view_as_real(x)`, with an axis for both parts")
+    if all(a.is_floating_point() for a in acts): return
     raise ValueError("The input is whole numbers, which have no gradient: use a method without gradients such as 'occlusion', or give floats")
 
 def slope(

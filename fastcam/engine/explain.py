@@ -131,6 +131,13 @@ def _check_answers(o):
     raise ValueError(f"The prediction has {rows} rows for {n} items. Of an answer for each part of an item, such as a frame, give `target` a function that makes (batch,) or (batch, k) of it. "
                      "If the batch as a whole is one item, such as a bag of patches, put a module around the model that takes it as one, (1, parts, ...), and give `x[None]`")
 
+def _check_layer(o):
+    "ValueError where the layer of a pass gave other rows than one for each item"
+    rows,n = n_items(o.xb) if o.layer is None else len(o.a),len(o.idx)
+    if rows==n: return
+    raise ValueError(f"Layer {o.layer!r} gave {rows} rows in one of its calls, for {n} items: the model takes its batch apart, and calls it item by item, by parts of the batch, or with those "
+                     "that were chosen for it. Give one item at a time, as a batch of one, or name a layer that all items go through at once, see `cam_layers()`")
+
 def _check_rule(rule, method):
     "ValueError for a `rule` where `method`, as `as_method` gives it, says that it asks for no gradients"
     f = (method.args[0] if method.args else method).func
@@ -233,6 +240,7 @@ class Explainer:
         cap.check_order()
         self.target = self.target.of_form(cap.answer)
         o = Pass(cap, self.target.ask(cap.answer, rows, yb))
+        _check_answers(o)
         if (o.idx>=0).any() and not o.target.of_numbers and (n := self._too_few(o.target, cap.answer)): raise ValueError(_too_few_said.format(n, len(self.vocab)))
         numbers,which = o.asked
         if not math.isfinite(numbers.detach().sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
@@ -263,7 +271,8 @@ class Explainer:
         if not missing: return
         forget_layers(cap.model)                                     # the model takes another way by now: the next call looks again
         if missing==['input']: raise ValueError(not_looked_up)
-        raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model")
+        raise ValueError(f"Layer {', '.join(map(repr, missing))} was not used in this call of the model, though it was for another input: what is used may depend on the input, as the experts of a mixture. "
+                         "Name a layer that each input goes through, see `cam_layers()`")
 
     def explain(self,
         cap:Capture, # After the model was called
@@ -356,10 +365,12 @@ class Explainer:
         bs,nd = len(o.idx),math.inf if o.layer is None else len(o.lay.grid)
         if not isinstance(m, Tensor) or not 1<m.ndim<=1+nd+_is_by_channel(o, m) or len(m)!=bs*n:
             _check_answers(o)
+            _check_layer(o)
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             like = '' if o.layer is None else f", such as {(bs, *o.a.shape[2:])}"
             hint = '' if o.layer is None or o.a.shape[1:]!=got[1:] else ": maps by channel are those of a picture, signal or volume itself, by `layer='input'`"
             raise ValueError(f"The method gave {got}, expected a map (batch, *grid) for a batch of {bs}{like}{hint}")
+        if m.is_complex(): check_floats([m])
         m = torch.as_subclass(m.detach(), Tensor).float()
         res = torch.as_subclass(m.unsqueeze(1) if n==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), TensorCAM)
         res.nd = m.ndim-1
@@ -417,6 +428,9 @@ def cam_maps(
         ask = partial(cam_maps, whole, target=target, layer=layer, method=method, fuse=fuse, smooth=smooth, rule=rule, size=size, **kwargs)
         return ask(torch.stack(xb)) if len({x.shape for x in xb})==1 else _one_by_one(ask, xb)
     xb = tuplify(xb)
+    if (i := first(i for i,x in enumerate(xb) if not isinstance(x, Tensor))) and isinstance(xb[0], Tensor):
+        raise TypeError(f"`xb[{i}]` is {xb[i]!r:.80}: expected a tensor, as all inputs of a batch. Leave out what the model has a default for, and put a module around the model that gives it what is no tensor: "
+                        f"`def forward(self, x): return self.model(x, {xb[i]!r:.20})`")
     if not all(isinstance(x, Tensor) for x in xb):
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
@@ -434,8 +448,16 @@ def _also_taken(model, xb):
     except ValueError: return []                                     # a traced one does not tell
     return [n for n in takes[len(xb):] if re.search('mask|shape|coord|grid_thw', n)]
 
+def _by_keyword(model):
+    "Inputs that `forward` of a model takes by keyword, of one that takes none by its place"
+    try: takes = inspect.signature(model.forward).parameters.values()
+    except ValueError: return []
+    return [] if any(p.kind not in (p.KEYWORD_ONLY,p.VAR_KEYWORD) for p in takes) else [p.name for p in takes if p.kind==p.KEYWORD_ONLY]
+
 def _about_input(model, x):
     "What may be wrong with the input `x` of a model that failed: its axes, its channels, its dtype; only a model that begins with convolutions says so"
+    names = _by_keyword(model)
+    if names: yield f"`forward` of this model takes {', '.join(names)} by keyword only: put a module around it, `def forward(self, x): return self.model({names[0]}=x)`"
     shape,conv = tuple(x.shape),first(o for o in model.modules() if isinstance(o, nn.modules.conv._ConvNd))
     axes = ifnone(getattr(conv, 'weight', None), x).ndim
     if x.ndim==3 and x.is_floating_point() and (conv is None or axes>3):

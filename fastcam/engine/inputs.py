@@ -38,7 +38,7 @@ def _total(by_channel): return noop if by_channel else sum_reduce
 def _inputxgradient(a, g,
     eigen=False, # First principal component of the products, instead of their sum
     by_channel=False # A map for each channel of the input, (channels, *size)
-): return (pca_reduce if eigen else _total(by_channel))(g*a)
+): return (pca_reduce if eigen else _total(by_channel))(grad_times(g, a))
 
 def _inputgrad(a, g,
     by_channel=False # A map for each channel of the input, (channels, *size)
@@ -72,7 +72,7 @@ def _path_means(o, a, b, steps, bs, total=sum_reduce, power=1):
     res = [torch.zeros_like(total(a)) for _ in range(o.idx.shape[1])]
     for s,r in zip(which.split(bs), rows.split(bs)):
         d,t = (a-b)[r],at[s].reshape(-1, *[1]*(a.ndim-1))
-        for m,g in zip(res, o.slopes(b[r]+t*d, r)[1]): m.index_add_(0, r.to(m.device), total(g*d*w[s].reshape(t.shape)))
+        for m,g in zip(res, o.slopes(b[r]+t*d, r)[1]): m.index_add_(0, r.to(m.device), total(grad_times(g*w[s].reshape(t.shape), d)))
     return res
 
 def _gap(o, m, b):
@@ -93,7 +93,7 @@ def _ig(o,
     a = o.a
     at_least_one('steps', steps)
     at_least_one('power', power)
-    b = _filling('baseline', baseline, a)
+    b = torch.where(a.isnan(), a, _filling('baseline', baseline, a))                     # what is left out stays so
     m = o.once(lambda: _path_means(o, a, b, steps, o.rows_at_once(_rows_asked(bs, a)), _total(by_channel), power), 'ig')[o.j]
     if check: o.note([f"inexact: the sum of the map differs from what the score gained by {g:.0%} of it; try more `steps`" if g>.1 else '' for g in _gap(o, m, b)])
     return m
@@ -189,7 +189,7 @@ def _rise(o,
     if not 0<p<1: raise ValueError(f"`p` is {p!r}: expected the share of the input that a mask keeps, between 0 and 1")
     cells = _per_axis(ifnone(cells, [s if text else min(s, _cells_across.get(len(size), 4)) for s in size]), 'cells', size)
     gen = torch.Generator().manual_seed(seed)
-    coarse = (torch.rand(n, *[c+1 for c in cells], generator=gen)<p).to(a)
+    coarse = (torch.rand(n, *[c+1 for c in cells], generator=gen)<p).float().to(a.device)
     shifts = torch.stack([torch.randint(-(-s//c), (n,), generator=gen) for s,c in zip(size, cells)], 1)
     masks = lambda which: _random_masks(which.cpu(), coarse, shifts, size)
     s = asked(o, torch.ones(len(a), n, dtype=torch.bool, device=a.device), _rows_asked(bs, a), lambda rows,which: o.tail(a[rows]*masks(which)[:,None], rows), 'rise')

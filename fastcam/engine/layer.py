@@ -216,7 +216,7 @@ def lay_out(
 def _others(dry, main):
     "The inputs besides number `main` that have places of their own kind: texts, signals, pictures"
     def kind(x): return x.ndim,is_tokens(x),x.shape[2:]
-    def has_places(x): return isinstance(x, Tensor) and (x.ndim>2 or is_tokens(x))
+    def has_places(x): return isinstance(x, Tensor) and (x.ndim>2 or is_text(x, dry.given))
     known = {kind(dry.given[main])}
     res = {kind(x):x for i,x in enumerate(dry.given) if i!=main and has_places(x) and kind(x) not in known}
     return list(res.values())
@@ -248,6 +248,9 @@ def check_model(model):
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"This model is traced or scripted ({type(model).__name__}): TorchScript runs without Python, so its inner layers cannot be watched. "
                         "Give the `nn.Module` it was made from.")
+    if any(p.is_inference() for p in model.parameters()):
+        raise ValueError("The weights of this model are inference tensors, since it was made or loaded within `torch.inference_mode()`: no gradient can be taken behind them. Make or load it outside, or within "
+                         "`torch.no_grad()`")
     if isinstance(model, torch.fx.GraphModule) and 'torch.ops.aten' in model.code:
         raise TypeError("This model is a program that `torch.export` made: it runs as one list of operations and calls no modules, so its inner layers cannot be watched. Give the `nn.Module` it was exported from.")
 
@@ -257,6 +260,8 @@ def check_inputs(xb):
     for x in xb:
         if isinstance(x, dict): raise TypeError(f"The model's input is a dict of {', '.join(map(repr, x))}: {wanted}. Put a module around the model that takes these tensors and makes the dict of them.")
         if is_listy(x): raise TypeError(f"The model's input holds a {type(x).__name__} of {len(x)} {type(first(x)).__name__}: {wanted}. Put a module around the model that takes one tensor and makes the list of it.")
+        if isinstance(x, Tensor) and x.layout!=torch.strided:
+            raise TypeError(f"The model's input is a sparse tensor ({x.layout}), of which no rows can be taken: {wanted}. Give `x.to_dense()`, to a module around the model that makes it sparse if the model asks for that")
     if main_input(xb) is None:
         raise ValueError(f"There is no place to show: {wanted}, got {', '.join(str(tuple(x.shape)) for x in xb if isinstance(x, Tensor)) or 'no tensor'}")
 
@@ -529,7 +534,7 @@ class Found:
             layouts.update(of_rows)
         beside = [lay_out(dry, x, False)[1] for x in others]
         for seen in dry.outs: seen.layouts,seen.beside = layouts.get(seen.key, []),[l for o in beside for l in o.get(seen.key, [])]
-        self.whole = any(is_tokens(x) for x in dry.given)
+        self.whole = any(is_text(x, dry.given) for x in dry.given)
 
     def _join(self, found, key, new):
         "Of modules that give the very same tensor the outermost is kept"
@@ -640,10 +645,10 @@ class Found:
 
 # %% ../../nbs/engine/03_layer.ipynb #35f2e1a1
 def _at_inputs(numbers, inputs):
-    "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, how large they are for each"
+    "`gradients` at each of the inputs, whose pieces are joined again; where features are looked up for whole numbers, and at complex numbers, how large they are for each"
     gs = iter(gradients(numbers, [t for _,ts,_ in inputs for t in ts]))
     whole = [(torch.cat([next(gs) for _ in ts], 2) if len(ts)>1 else next(gs),x) for _,ts,x in inputs]
-    return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g for g,x in whole]
+    return [g.norm(dim=-1) if g.ndim>x.ndim+1 else g.abs() if g.is_complex() else g for g,x in whole]
 
 def _in_windows(lay, places):
     "The rows of tokens that layer `lay` may hold, in the order of windows; of grids that convolutions gave, if there are any, or halvings of these"

@@ -6,7 +6,7 @@
 __all__ = ['Pass', 'register_method', 'known_in', 'register_smooth', 'register_rule', 'cam_methods', 'named_choice',
            'method_takes', 'UnknownKeyword', 'keywords_of', 'as_method', 'method_name', 'as_rule', 'asks_layer',
            'asks_graph', 'is_plain', 'is_blind', 'grid_dims', 'grid_mean', 'grid_sum', 'pca_reduce', 'kpca_reduce',
-           'sum_reduce', 'weight_method', 'map_method', 'method_for']
+           'grad_times', 'sum_reduce', 'weight_method', 'map_method', 'method_for']
 
 # %% ../../nbs/engine/08_method.ipynb #ca5e8335
 from fastai.vision.all import *
@@ -94,9 +94,10 @@ class Pass:
         return rows if self.rows is None else self.rows[rows]
 
     def on_grid(self, o):
-        "`o`, laid out as what the layer gives, as float32 `(batch, channels, *grid)` of this pass's items and cells"
+        "`o`, laid out as what the layer gives, as float32 `(batch, channels, *grid)` of this pass's items and cells; an input that is complex stays so"
         o = self.lay.to_grid(o)
-        return torch.as_subclass(o if self.rows is None else o[self.rows][...,self.real], Tensor).float()
+        o = torch.as_subclass(o if self.rows is None else o[self.rows][...,self.real], Tensor)
+        return o if o.is_complex() else o.float()
 
     def once(self, f, *key):
         "What `f()` gives, made once for all columns"
@@ -545,6 +546,13 @@ def kpca_reduce(
     return _agree((vec[...,-1]*val[:,-1:].clamp(min=0).sqrt()).float(), wa)
 
 # %% ../../nbs/engine/08_method.ipynb #fb57e8e8
+def grad_times(
+    g, # Gradients
+    a # What they are gradients at, of the same shape
+) -> Tensor:
+    "`g*a`; 0 where `a` is NaN and nothing depends on it, as in padding that the model itself leaves out"
+    return torch.where(a.isnan() & (g==0), 0, g*a)
+
 def sum_reduce(
     wa # Weighted activations (batch, channels, *grid)
 ) -> Tensor: # (batch, *grid)

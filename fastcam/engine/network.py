@@ -19,6 +19,7 @@ from types import FunctionType
 # %% ../../nbs/engine/10_network.ipynb #8e43df2f
 def _from_input(o, x):
     "The input `x` as a leaf, and the sum of the scores with a graph from there; which input that is was asked before anything was hooked"
+    check_floats([x])
     with torch.enable_grad(), o.ruled():
         x = x.detach().clone().requires_grad_()
         return x,o.score(o.model(*o.with_x(x*1))).sum()
@@ -246,7 +247,7 @@ def _fullgrad(o):
     with _hooked(o.model, conv_types+_norms, keep): x,s = _from_input(o, x)
     gx,*gs = _from_score(o, s, x, *[t for _,t in outs])
     size = _plain(x).shape[2:]
-    res = _scaled_sum(_plain(x)*_plain(gx)).unflatten(1, size)
+    res = _scaled_sum(grad_times(_plain(gx), _plain(x))).unflatten(1, size)
     for (m,_),g in zip(outs, gs):
         if g is None: continue
         if g.ndim<nd+2: g = rows.to_items(g)                         # a row for each part of an item

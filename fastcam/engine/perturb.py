@@ -88,12 +88,13 @@ def _masked(o, n, bs, eigen, vary):
     def seen(f, x, m): return (x*f(m)).to(x.dtype)
     def ask(f, rows, chs): return o.seeing(seen(f, x[rows], _masks(a[rows,chs][:,None], x.shape[2:])), rows)
     s = (sum(asked(o, own, bs, partial(ask, f), i) for i,f in enumerate(vary))/len(vary)).gather(1, twin)
-    none = sum(o.once(lambda: o.scores(o.seeing(seen(f, x, torch.zeros_like(x[:,:1]).float()))).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
+    none = sum(o.once(lambda: o.scores(o.seeing(seen(f, x, torch.zeros_like(x[:,:1], dtype=torch.float)))).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)
 
 def noise_like(shape, sigma, like, seed=0):
     "Seeded noise of `shape` with standard deviation `sigma`, of the type and on the device of `like`"
-    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed))*sigma).to(like)
+    dtype = like.dtype if like.is_complex() else None
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)*sigma).to(like)
 
 # %% ../../nbs/engine/09_perturb.ipynb #cbdc5733
 @register_method('scorecam', paper='1910.01279', passes='channels')

@@ -36,6 +36,7 @@ def resized(
     "`x` interpolated linearly (`align_corners=False`); pictures are made smaller without aliasing"
     size,nd = tuple(size),x.ndim-2
     if tuple(x.shape[2:])==size: return x
+    if x.is_complex(): return torch.complex(*[resized(p, size) for p in (x.real, x.imag)])
     if nd not in _modes: raise ValueError(f"An input of {nd} dimensions has no other size: expected a signal, a picture or a volume")
     smaller = nd==2 and any(n<o for n,o in zip(size, x.shape[2:]))
     res = F.interpolate(x.as_subclass(Tensor).float(), size=size, mode=_modes[nd], align_corners=False, antialias=smaller)

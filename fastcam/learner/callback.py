@@ -270,7 +270,7 @@ class _Given:
 
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,_block,_watched,given,seen,name = 1000,None,None,None,None,None,'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,_watched,given,seen,_batches,rows,name = 1000,None,None,None,None,None,(),(),'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`

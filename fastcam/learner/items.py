@@ -375,8 +375,12 @@ def _rows_of_list(o, rows, bs):
     res = [o[r] for r in rows]
     return torch.stack(res) if _are_pictures(res) and len({t.shape for t in res})==1 else res
 
+_one_tuple = ("The model takes one tuple, a {0} of {1} tensors: expected a tensor for each input. Make an item of {1} inputs, with a block for each and `n_inp={1}`, and put a "
+              "module around the model that makes the tuple of them: `def forward(self, *xs): return self.model(xs)`")
+
 def _of_one_size(b, rows):
     "The batch `b` of items `rows`; of a list of pictures, as detectors take it, batches with pictures of one size each"
+    if isinstance(b[0], fastuple) and _are_pictures(b[0]): raise TypeError(_one_tuple.format(type(b[0]).__name__, len(b[0])))
     if not _are_pictures(b[0]):
         yield b,rows
         return

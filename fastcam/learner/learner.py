@@ -121,6 +121,9 @@ def take_part(
 _whose = ("The loader left items out when it made batches, as a `collate_fn` may, and there is no telling which: what the target says of each item by its position would go to others. "
           "Give a loader of what is left, such as `DataLoader(Subset(ds, indices))`")
 
+_cancelled = ("Nothing was predicted: a callback cancels validation before it begins (`CancelValidException`). Set its `run_valid = False`, or explain without it: "
+              "`with learn.removed_cbs(cbs): learn.cam(...)`")
+
 def _predict(learn, read, cb):
     "fastai's loop over the batches of `read`, with `cb`; gives the inputs where they cannot be read again"
     with learn.no_bar() if len(read)<2 else nullcontext():
@@ -164,7 +167,8 @@ def cam(self:Learner,
             cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), rule=rule, shares=shares, **kwargs)
             cb.seen = Seen(cb.explainer.keywords['n_items']) if read.again else None
             xb = _predict(learn, read, cb)
-        if read.some_left_out and cb.explain.target.by_position: raise ValueError(_whose)
+        if cb.rows and read.some_left_out and cb.explain.target.by_position: raise ValueError(_whose)
+        if not hasattr(cb, 'explain'): raise ValueError(_cancelled)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
         return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, cb.seen)

@@ -8,6 +8,7 @@ __all__ = ['join_tokens', 'TextCAMs', 'TextCAMItem']
 # %% ../../nbs/learner/04_text.ipynb #1ea00003
 from fastai.vision.all import *
 from ..draw import *
+from ..engine.dry import *
 from .calls import *
 from .items import *
 from .cams import *
@@ -62,11 +63,13 @@ class _Names:
         self.pads = ['xxpad', *([self.hf.pad_token] if self.hf else [])]
     @property
     def special(self): return self.hf.all_special_tokens if self.hf else ()
-    def __call__(self, ids):
-        "The tokens of these numbers, without padding"
+    @property
+    def pad(self): return self.num.o2i.get('xxpad') if self.num else getattr(self.hf, 'pad_token_id', None)
+    def __call__(self, ids, whole=False):
+        "The tokens of these numbers, without padding; with all that are named so if `whole`, as where a text's end is what pads it"
         if self.num: res = [self.num.vocab[j] for j in ids]
         else: res = self.hf.convert_ids_to_tokens(ids) if self.hf else [str(j) for j in ids]
-        return [o for o in res if o not in self.pads]
+        return res if whole else [o for o in res if o not in self.pads]
     def is_reversed(self, written, ids):
         "Was the text given to the model from its end?"
         return bool(written and self.num) and [self.num.o2i.get(t, 0) for t in written]==ids[::-1]!=ids
@@ -91,15 +94,29 @@ class TextCAMs(CAMs):
             if is_listy(o) and all(isinstance(t, str) for t in o): written = list(o)
         return o,written
 
+    def _real(self, i, ids, pad):
+        "Those of the tokens `ids` (tokens,) of text `i` that a mask among its inputs says are real; None where there is no mask"
+        if self.xb is None and getattr(self.dl, 'n_inp', 2)<2: return None
+        xs = [x[i] for x in self.xb if len(x)>i] if self.xb is not None else self.dl.dataset[self.rows[i]]
+        if self.xb is None: xs = tuplify(xs)[:self._n_inp(tuplify(xs))]
+        gone = left_out(ids, [x for x in xs if isinstance(x, Tensor) and not torch.equal(x, ids)], ifnone(pad, pad_of(self.dl)))
+        return None if gone is None else ids[~gone].tolist()
+
+    def _named(self, i, ids, names_of):
+        "The tokens `ids` of text `i` by name, without padding"
+        real,ids = self._real(i, ids, names_of.pad),ids.tolist()
+        read = names_of(ids if real is None else real, real is not None)
+        return names_of(ids, True) if len(read)<self._maps[i].shape[-1]==len(ids) else read            # the loader pads with a token of the text
+
     def _read(self, i):
         "Tokens of text `i`: as they were written and as the model read them, in the model's order; the special ones; and what joins subwords"
         tl = first_list(self.dl)
         fs = [] if tl is None else list(tl.tfms.fs)
         names_of = _Names(fs)
         ids,written = self._ids(i, fs)
-        ids = tensor(ids).flatten().tolist()
-        read = names_of(ids)
-        if names_of.is_reversed(written, ids): written = written[::-1]
+        ids = tensor(ids).flatten()
+        read = self._named(i, ids, names_of)
+        if names_of.is_reversed(written, ids.tolist()): written = written[::-1]
         if len(read)<self._maps[i].shape[-1]:
             raise ValueError(f"Item {self.rows[i]} has {len(read)} tokens and {self._maps[i].shape[-1]} values: where its padding is cannot be told. Give the model's embedding "
                              "its `padding_idx`, or pad with fastai's `Pad_Chunk`")
