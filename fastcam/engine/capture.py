@@ -383,12 +383,9 @@ def grads(self:Capture,
 ) -> dict: # Layer name -> gradients (k, batch, channels, *grid)
     "Gradients of the numbers that each column of `which` picks, at every captured layer"
     acts = list(self.acts.values())
-    if any(a.is_complex() for a in acts): check_floats(acts)
-    if not any(t.requires_grad for t in tensors_in(self.pred)): raise ValueError(_in_int8(self.model) or _no_gradient)
-    if not numbers.requires_grad: raise ValueError(_in_int8(self.model) or _off_path(self.acts))
+    self._check_asked(acts, numbers)
     if which is None: which = torch.arange(numbers.shape[1], device=numbers.device).expand(len(numbers), -1)
     k = which.shape[1]
-    check_floats(acts)
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
     ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1 or self.has_company, create_graph=create_graph, allow_unused=True)
     with self.untracked.again(), nullcontext() if self.rule is None else self.rule():      # what checkpointing computes anew is computed as in the call
@@ -398,6 +395,14 @@ def grads(self:Capture,
     return {n: _columns_on_grid(self.layers[n], g, k) for n,g in zip(self.acts, gs)}
 
 # %% ../../nbs/engine/05_capture.ipynb #666d5920
+@patch
+def _check_asked(self:Capture, acts, numbers):
+    "ValueError where no gradient leads from these numbers to the activations, or no maps are made of it"
+    if any(a.is_complex() for a in acts): check_floats(acts)
+    if not any(t.requires_grad for t in tensors_in(self.pred)): raise ValueError(_in_int8(self.model) or _no_gradient)
+    if not numbers.requires_grad: raise ValueError(_in_int8(self.model) or _off_path(self.acts))
+    check_floats(acts)
+
 _no_gradient = "No gradient leads from the model's prediction to any of its layers: does `forward` end in `detach`, `argmax` or `torch.no_grad()`?"
 
 def check_floats(

@@ -483,7 +483,8 @@ def _holds_grid(o, rows=()): return isinstance(o, Tensor) and o.is_floating_poin
 _mapped = ("Layer {!r} is called within `torch.func.vmap`, or another of torch's transforms of functions, where it gives one item at a time and no gradient can be asked for. Call the model "
            "with the whole batch instead")
 _wrapped = getattr(torch._C._functorch, 'is_functorch_wrapped_tensor', lambda _: False)
-def _in_vmap(o): return isinstance(o, Tensor) and _wrapped(o)
+def _check_mapped(name, o):
+    if isinstance(o, Tensor) and _wrapped(o): raise ValueError(_mapped.format(name))
 
 _writers = weakref.WeakSet()
 
@@ -564,7 +565,7 @@ class DryPass:
             if not p._backward_hooks: p._backward_hooks = None       # as it was
 
     def _keep(self, name, m, i, o):
-        if _in_vmap(main_output(o)): raise ValueError(_mapped.format(name))
+        _check_mapped(name, main_output(o))
         if self.done or depth_of(self.model)>self.depth: return      # checkpointing calls modules again in the backward pass, and hooks of others may explain the model
         out,o,mask = o,main_output(o),output_mask(o)
         whole = isinstance(o, Tensor) and o.is_quantized             # in whole numbers, which have no gradients
@@ -660,11 +661,14 @@ def _grads(score, outs):
 _complex = ("The model's prediction is complex, and what is explained is a real number of it. Put a module around the model that gives one, such as "
             "`model(x).abs()`, or `torch.view_as_real(model(x))`")
 
-def ask_gradients(dry, asked):
-    "The gradients of the tensors `asked` of the prediction at all that was seen, and of the others; returns whether there is any gradient"
-    preds = tensors_in(dry.pred) or asked
+def _check_asked(asked):
     if any(p.is_complex() for p in asked): raise ValueError(_complex)
     if not asked: raise ValueError("The model's prediction holds no floating point tensor: there is nothing to take a gradient of")
+
+def ask_gradients(dry, asked):
+    "The gradients of the tensors `asked` of the prediction at all that was seen, and of the others; returns whether there is any gradient"
+    _check_asked(asked)
+    preds = tensors_in(dry.pred) or asked
     rng,ids = torch.Generator().manual_seed(0),{id(p) for p in asked}
     score,rest = [],[]
     for p in preds: (score if id(p) in ids else rest).append((p*torch.randn(p.shape, generator=rng).to(p)).sum())

@@ -573,13 +573,14 @@ class Found:
 
     def _layer(self, i, seen):
         "The `GridLayer` of a call; None, and the reason by its name, if it is none"
-        if seen.beside and not (self.graded and seen.grad is None and seen.other is None): self.beside[seen.name] = self._new(i, seen, seen.beside)
+        dead = self.graded and seen.grad is None and seen.other is None
+        if seen.beside and not dead: self.beside[seen.name] = self._new(i, seen, seen.beside)
         if not seen.layouts: return self._none(seen, self._why_no_grid(seen))
         if self.moved_tokens: return self._none(seen, _moved_tokens)
         layout = seen.layouts[0]
         if isinstance(seen.module, _pools) and layout.grid not in self.grids: self.pooled.add(layout.grid)
         self.grids.append(layout.grid)
-        if self.graded and seen.grad is None and seen.other is None: return self._none(seen, _off)
+        if dead: return self._none(seen, _off)
         new = self._new(i, seen, seen.layouts)
         new.spare = isinstance(seen.module, _pools) or layout.grid in self.pooled
         new.moved = i>=self.moved
@@ -723,8 +724,13 @@ def _settle(self:Found, lay, o, inputs):
         look = self._probe(lay, o, inputs, list(lay.shares))
         if look is None or self._is_doubtful(lay, look): look = self._last_resort(lay, o, inputs, look)
         if look is not None and self._take(lay, o, look, inputs): return
-    whole = not self.graded and o is not None and not o.requires_grad and lay.kind=='NC*'          # in whole numbers, as a convolution of int8
-    if not lay.moved and (lay.place=='plain' or self.text or whole or self._is_halved(lay)): lay.place = 'not proven'
+    if not lay.moved and self._may_stay(lay, o): lay.place = 'not proven'
+
+@patch
+def _may_stay(self:Found, lay, o):
+    "Is a layer whose place is not proven shown as such? Maps of convolutions are, also those in whole numbers (int8), rows of texts, and tokens halved as LeViT's"
+    whole = not self.graded and o is not None and not o.requires_grad and lay.kind=='NC*'
+    return lay.place=='plain' or self.text or whole or self._is_halved(lay)
 
 def _beside_itself(model, xb, names, rows):
     "What these layers give for an item beside itself, by module call; nothing where rows are items, or the model takes one item"
