@@ -458,6 +458,20 @@ def test_random_items_of_many(kept, monkeypatch):
     cams.show(max_n=2)
     plt.close('all')
 
+class _Drops:
+    "A batch sampler of the user's own, which leaves items out"
+    def __iter__(self): return iter([[0,2,4],[9,5],[7]])
+    def __len__(self): return 3
+
+def test_own_batch_sampler():
+    "Its items are those of the loader, in its order; classes item by item are one for each of these, or are refused"
+    learn = small_learner()
+    x = torch.randn(10,3,32,32)
+    dl = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, torch.arange(10)%2), batch_sampler=_Drops())
+    cams,order = learn.cam(dl=dl, target=PerItem([0,1,0,1,0,1])),[0,2,4,9,5,7]
+    for m,i,c in zip(cams.maps, order, itertools.cycle([0,1])): assert torch.allclose(m.as_subclass(Tensor), cam_maps(learn.model, x[i:i+1], c)[0].as_subclass(Tensor), atol=1e-6)
+    with pytest.raises(ValueError, match='10 targets for 6 items'): learn.cam(dl=dl, target=PerItem([0,1]*5))
+
 def test_few_are_kept(monkeypatch):
     "What is kept does not grow with the set: known before, where its length is, or found on the way"
     import fastcam.learner.items as its

@@ -168,6 +168,7 @@ def cam(self:Learner,
             cb.seen = Seen(cb.explainer.keywords['n_items']) if read.again else None
             xb = _predict(learn, read, cb)
         if cb.rows and read.some_left_out and cb.explain.target.by_position: raise ValueError(_whose)
+        if cb.rows and n is None and max_n is None: as_target(target, cb.explain.vocab, len(cb.rows))         # whether there is one for each item shows now
         if not hasattr(cb, 'explain'): raise ValueError(_cancelled)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
         dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
