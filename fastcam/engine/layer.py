@@ -763,18 +763,23 @@ def _clear(o, inputs, layouts):
     best = best_look(_looks(o, inputs, likely, 12))
     return best if best and best.n>6 and best.correlation>.98 and best.error<.03 else None
 
+def _rounds(lay, o, layouts):
+    "How many cells are asked about, round by round; and how many must have been before layouts are given up as far from right"
+    few,dear = 8 if o.ndim==3 else 4,any(len(l.grid)==3 for l in layouts)          # of a clip each gradient takes as long as two passes
+    if lay.place=='plain': return (few,),0
+    return ((few,12,48),12 if dear else 0) if dear or lay.rows is not None else ((12,48),0)
+
 @patch
 def _probe(self:Found, lay, o, inputs, layouts):
     "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
     if lay.rows is None and (clear := _clear(o, inputs, layouts)): return clear
-    few = 8 if o.ndim==3 else 4
-    dear = any(len(l.grid)==3 for l in layouts)                      # of a clip each gradient takes as long as two passes
-    for n in (few,) if lay.place=='plain' else (12,48) if lay.rows is None and not dear else (few,12,48):
+    rounds,least = _rounds(lay, o, layouts)
+    for n in rounds:
         looks = _looks(o, inputs, layouts, n)
         best = best_look(looks)
         if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
-        if not any(l.correlation>.3 for l in looks): break           # far from what a right one has
+        if n>=least and not any(l.correlation>.3 for l in looks): break             # far from what a right one has
     lay.looks += looks
     return best
 

@@ -270,7 +270,7 @@ class _Given:
 
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
-    order,_learn,_block,_watched,given,seen,_batches,rows,name = 1000,None,None,None,None,None,(),(),'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
+    order,_learn,_block,_watched,given,seen,read,_batches,rows,name = 1000,None,None,None,None,None,(),(),(),'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
     def __init__(self,
         target=None, # What is explained, see `as_target`; what the task asks for if None, see `task_target`
         layer=None, # Where, see `find_layers`
@@ -308,7 +308,7 @@ class CAMCallback(HookCallback):
 
     def _settle(self):
         "What the model keeps of the batches that were explained is as it was before the first"
-        self.given = None
+        self.given,self.read = None,()
         block,self._block = self._block,None
         if block is not None: block.close()
 
@@ -334,7 +334,9 @@ class CAMCallback(HookCallback):
     def _names(self): return ' or '.join(type(o).__name__ for o in self._others() or self._changing()) or 'a callback'
 
     def _noted(self, cbs, b):
-        "Batch `b` on the model's device; notes what it is before `cbs` see it"
+        "Batch `b`, noted as the loader gave it, with its types; and on the model's device, if `cbs` may change it"
+        self.read = b
+        if not cbs: return b
         b = self.learn._set_device(b)
         self.given = _Given(self.learn, cbs, b)
         return b
@@ -347,12 +349,13 @@ class CAMCallback(HookCallback):
         self.explain = self.explainer(asked_target(self.learn, self.target), vocab=names_of(self.learn))
         self.rows,self._batches = [],[]
         if not isinstance(self.dl, Batches): self.learn.dl = Batches(self.dl)
-        if cbs := self._others(): self.learn.dl = Changed(self.dl, partial(self._noted, cbs))
+        if (cbs := self._others()) or self.seen is not None: self.learn.dl = Changed(self.dl, partial(self._noted, cbs))
 
     def before_batch(self):
         if self.explains:
-            o = ifnone(self.given, self.learn)
-            read,self.learn.xb = (o.xb,o.yb),as_pictures(self.xb)
+            k,o = len(self.xb),self.given
+            read = (self.read[:k],self.read[k:]) if o is None else (o.xb,o.yb)
+            self.learn.xb = as_pictures(self.xb)
             self._check_rows()
             if self.given is not None and self.given.moved(self.xb): raise ValueError(_moves.format(self._names()))
             if self.seen is not None: self.seen.add(self.dl.rows, *read)
