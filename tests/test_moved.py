@@ -43,7 +43,7 @@ def test_patch(name):
     model,x = Net(moves[name]).eval(),torch.rand(1,3,64,64)*.02
     x[...,8:16,44:52] += 2
     m = cam_maps(model, x, target=0).as_subclass(Tensor)[0,0]
-    at = [(i+.5)/n*64 for i,n in zip(np.unravel_index(m.argmax(), m.shape), m.shape)]
+    at = [(i+.5)/n*64 for i,n in zip(np.unravel_index(m.argmax().item(), m.shape), m.shape)]
     assert 6<=at[0]<=18 and 42<=at[1]<=54, at                           # half a cell of 4 pixels around the patch
 
 def test_shifts_and_small_crops_stay():
@@ -124,7 +124,7 @@ def test_parts_in_a_loop():
     x[:,1,:,8:16,20:28] += 2
     folded.load_state_dict(loop.state_dict())
     with pytest.warns(UserWarning, match="called 5 times.*layer='body@4'"): m = cam_maps(loop, x, 0)
-    t,i,j = np.unravel_index(m[0,0].argmax(), m.shape[2:])
+    t,i,j = np.unravel_index(m[0,0].argmax().item(), m.shape[2:])
     assert m.shape==(2,1,*x.shape[1:2],*x.shape[3:]) and t==1 and 6<=i<=18 and 18<=j<=30
     close(cam_maps(folded, x, 0, method='occlusion'), m)
     whole = cam_maps(folded, x, 0)

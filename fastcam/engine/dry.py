@@ -7,8 +7,9 @@ __all__ = ['conv_types', 'batchnorms', 'by_element', 'Call', 'all_modules', 'eva
            'own_random', 'main_output', 'with_main', 'output_mask', 'is_tokens', 'is_mask', 'is_text', 'token_ids',
            'left_out', 'padding_of', 'main_input', 'n_items', 'rows_of', 'put_input', 'pad_index', 'fields_of',
            'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path', 'shared_inputs', 'Standing', 'Untracked',
-           'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen', 'writes_input', 'DryPass', 'ask_gradients',
-           'node_of', 'graph_of', 'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages', 'answer_path']
+           'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen', 'writes_input', 'DryPass', 'mixture_of',
+           'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred',
+           'are_stages', 'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -343,14 +344,15 @@ class _NotZero(Standing):
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.n_convs += func in _conv_functions
-        self.reorders = self.reorders or _may_reorder(getattr(func, '__name__', ''), *args, **(kwargs or {}))
+        name,is_conv = getattr(func, '__name__', ''),func in _conv_functions
+        self.n_convs += is_conv
+        self.reorders = self.reorders or _may_reorder(name, *args, **(kwargs or {}))
         res = super().__torch_function__(func, types, args, kwargs)
-        if func in _conv_functions: self.grids.add(res.shape[2:])
-        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', getattr(func, '__name__', '')):
+        if is_conv: self.grids.add(res.shape[2:])
+        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', name):
             self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
-            if func.__name__!='pad': self.grids.add(res.shape[2:])
-        if self.moved==math.inf and getattr(func, '__name__', '') in self.movers and args: self._note_move(func, args[0], args[1:], kwargs or {}, res)
+            if name!='pad': self.grids.add(res.shape[2:])
+        if self.moved==math.inf and name in self.movers and args: self._note_move(func, args[0], args[1:], kwargs or {}, res)
         return res
     def _note_move(self, func, x, args, kwargs, res):
         with suppress(Exception):                                    # of other types, or by what the numbers are
@@ -664,6 +666,12 @@ _complex = ("The model's prediction is complex, and what is explained is a real 
 def _check_asked(asked):
     if any(p.is_complex() for p in asked): raise ValueError(_complex)
     if not asked: raise ValueError("The model's prediction holds no floating point tensor: there is nothing to take a gradient of")
+
+def mixture_of(
+    t # A tensor
+) -> Tensor: # A scalar, with its graph
+    "The sum of the numbers of `t` with random weights, which are the same each time: what depends on any of them depends on it"
+    return (t*torch.randn(t.shape, generator=torch.Generator().manual_seed(0)).to(t)).sum()
 
 def ask_gradients(dry, asked):
     "The gradients of the tensors `asked` of the prediction at all that was seen, and of the others; returns whether there is any gradient"

@@ -859,7 +859,7 @@ def _source(dry, lay, main):
     "Number of the input that layer `lay` reads: `main` if that is among those that its gradient leads to"
     out,inputs = first(s.out for s in dry.outs if s.key==(lay.name,lay.call)),dry.inputs()
     if out is None or not out.requires_grad or not inputs: return main
-    grads = _at_inputs((out*torch.randn(out.shape, generator=torch.Generator().manual_seed(0)).to(out)).sum()[None], inputs)
+    grads = _at_inputs(mixture_of(out)[None], inputs)
     read = [i for (i,_,x),g in zip(inputs, grads) if g.any() and x.ndim>len(lay.grid)]
     return main if main in read else ifnone(first(read), main)
 
@@ -1107,7 +1107,7 @@ def _reads_a_part(model, xb, lay):
     with DryPass(model, xb, {lay.name}) as dry:
         outs,inputs = [s.out for s in dry.outs if s.name==lay.name and s.out is not None and s.out.requires_grad],dry.inputs()
         if len(outs)<2 or not inputs: return False
-        one,two = ([g.any(0) for g in _at_inputs((o*torch.randn(o.shape, generator=torch.Generator().manual_seed(0)).to(o)).sum()[None], inputs)] for o in (outs[0],outs[-1]))
+        one,two = ([g.any(0) for g in _at_inputs(mixture_of(o)[None], inputs)] for o in (outs[0],outs[-1]))
     return all(a.any()==b.any() and not (a&b).any() for a,b in zip(one, two)) and any(a.any() for a in one)
 
 def _stage_at(layers, i):

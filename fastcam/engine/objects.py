@@ -346,8 +346,7 @@ def _detections(pred, k):
 # %% ../../nbs/engine/14_objects.ipynb #f4fd13c4
 def _slopes(t, outs):
     "Gradients of a random mixture of `t` at each of `outs`, None where there is none"
-    s = (t*torch.randn(t.shape, generator=torch.Generator().manual_seed(0)).to(t)).sum()
-    return torch.autograd.grad(s, outs, retain_graph=True, allow_unused=True)
+    return torch.autograd.grad(mixture_of(t), outs, retain_graph=True, allow_unused=True)
 
 def _nearest(ends, stops, graph):
     "The first of `stops`, layers by node, on each way of the graph from `ends`"

@@ -341,6 +341,12 @@ class CAMCallback(HookCallback):
         self.given = _Given(self.learn, cbs, b)
         return b
 
+    def _as_read(self):
+        "The inputs and true values of the batch, as the loader gave them"
+        if self.given is not None: return self.given.xb,self.given.yb
+        n = len(self.xb)
+        return self.read[:n],self.read[n:]
+
     def before_validate(self):
         if not self.explains: return
         self._settle()                                          # of a call that failed
@@ -353,12 +359,10 @@ class CAMCallback(HookCallback):
 
     def before_batch(self):
         if self.explains:
-            k,o = len(self.xb),self.given
-            read = (self.read[:k],self.read[k:]) if o is None else (o.xb,o.yb)
             self.learn.xb = as_pictures(self.xb)
             self._check_rows()
             if self.given is not None and self.given.moved(self.xb): raise ValueError(_moves.format(self._names()))
-            if self.seen is not None: self.seen.add(self.dl.rows, *read)
+            if self.seen is not None: self.seen.add(self.dl.rows, *self._as_read())
             self.hooks = self.explain.capture(unwrap(self.model), self.xb, pad_of(self.dl)).__enter__()
         elif self.training and self.train_iter%self.every==0:
             if self.names is None:

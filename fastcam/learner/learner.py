@@ -164,8 +164,9 @@ def cam(self:Learner,
         n = _n_items(read)
         target = _embedded(learn, target)
         with keywords_of(Learner.cam):                                # the default method, and what it takes, follows from what the model is given
-            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n if None in (n,max_n) else min(n, max_n), rule=rule, shares=shares, **kwargs)
-            cb.seen = Seen(cb.explainer.keywords['n_items']) if read.again else None
+            n_items = n if None in (n,max_n) else min(n, max_n)
+            cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n_items, rule=rule, shares=shares, **kwargs)
+            cb.seen = Seen(n_items) if read.again else None
             xb = _predict(learn, read, cb)
         if cb.rows and read.some_left_out and cb.explain.target.by_position: raise ValueError(_whose)
         if cb.rows and n is None and max_n is None: as_target(target, cb.explain.vocab, len(cb.rows))         # whether there is one for each item shows now
