@@ -283,18 +283,6 @@ def inputs(name, bs):
     equal = lambda: {n: (off(ways[n](), ways[f'{n} floor']()), 1e-3) for n in names}
     return Case(ways, 'inputxgradient floor', {n: (f'{n} floor', 1.05) for n in names}, few=() if bs==1 else ways, equal=equal)
 
-def rise(n=1000):
-    "1,000 masks of 16 pictures beside as many bare passes and making the masks"
-    from fastcam.engine.explain import cam_maps
-    from fastcam.engine.perturb import fitting
-    m,x = model('efficientnet_lite0'),picture(16)
-    def floor():
-        coarse,bs = (torch.rand(n, 1, 9, 9)<.5).float(),fitting(x)
-        for i in range(0, 16*n, bs):
-            up = nn.functional.interpolate(coarse[torch.arange(i, i+bs)%n], (252,252), mode='bilinear')[...,:224,:224]
-            forward(m, x[torch.arange(i, i+bs)//n%16]*up)
-    return Case({'floor': floor, 'rise': lambda: cam_maps(m, x, 0, method='rise', n=n)}, 'floor', {'rise': ('floor', 1.05)}, few=('floor','rise'))
-
 # ---- objects of a detector
 def objects(k=5, size=320):
     "RetinaNet: `k` objects, each its own map at the levels of the pyramid; the floor is one pass and one batched gradient"
@@ -328,5 +316,5 @@ cases = {f'gradcam/{n}/{w}/{bs}': partial(gradcam, n, w, bs) for n in layers for
 cases |= {f'classes/{n}/{k}': partial(classes, n, k) for n,k in [('resnet34',37),('efficientnet_lite0',37),('vit_tiny',37),('resnet34',1000),('efficientnet_lite0',1000)]}
 cases |= {'ablation/resnet34/layer4': partial(ablation, 'resnet34', 'layer4', 1.4), 'ablation/efficientnet_lite0/bn2': partial(ablation, 'efficientnet_lite0', 'bn2', 1.4),
           'ablation/resnet34/layer3': partial(ablation, 'resnet34', 'layer3')}
-cases |= {f'inputs/{n}/{bs}': partial(inputs, n, bs) for n in layers for bs in (1,16)} | dict(rise=rise)
+cases |= {f'inputs/{n}/{bs}': partial(inputs, n, bs) for n in layers for bs in (1,16)}
 cases |= {'objects/retinanet/5': objects} | dict(scorecam=scorecam, learner=learner, show=show)

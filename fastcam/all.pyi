@@ -476,7 +476,7 @@ cams = load_cams('maps')                              # needs no learner
         - show_n: Keep maps of so many items for `SanityCheck.show`
         - bs: Items that are held at once
         - rule: How the backward pass is made, see `Learner.cam`"""
-    def class_sensitivity(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, share: Any = 0.1, max_n: Any = 32, bs: Any = 16, **kwargs) -> DataFrame: r"""Which methods answer another class with another map? How far the hottest cells for the first and the second class are the same (2506.07327)
+    def class_sensitivity(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, methods: Any = ..., layers: Any = None, share: Any = 0.1, head: Any = None, max_n: Any = 32, bs: Any = 16, **kwargs) -> DataFrame: r"""Which methods answer another class with another map? How far the hottest cells for the first and the second class are the same (2506.07327)
         
         - items: See `Learner.cam`
         - dl: See `Learner.cam`
@@ -484,6 +484,7 @@ cams = load_cams('maps')                              # needs no learner
         - methods: Names of methods, or functions
         - layers: Layers, see `find_layers`, 'input' is the input itself; if None the last two stages, for methods of the input the input
         - share: Of a map's cells, so many are hot, 0..1
+        - head: Number of the head whose classes are compared, of a model with several
         - max_n: At most so many items, drawn with a fixed seed; None for all
         - bs: Items that are held at once"""
     def cam_summary(self, items: Any = None, dl: Any = None, ds_idx: Any = 1, truth: Any = None, original: Any = True, border: Any = 0.1, max_n: Any = None, *, target: Any = None, layer: Any = None, method: Any = None, fuse: Any = 'mean', smooth: Any = None, with_preds: Any = True, rule: Any = None, shares: Any = False, size: Any = None) -> CAMSummary: r"""Where do the maps of a set lie: the mean map of each class, shares at the border and outside the object, distances from the mean
@@ -724,9 +725,10 @@ class TensorCAM(_TensorCAM):
         - scale: 'image': each map by its own largest value; 'shared': all maps here by the largest of all, so that they compare
         - relu: Keep only what speaks for the target (0..1); False keeps the sign (-1..1)
         - clip: What becomes 1: the largest value, or a quantile of the values, beyond which all are 1"""
-    def resize(self, size): r"""The maps interpolated linearly to `size` (`align_corners=False`), as floats
+    def resize(self, size): r"""The maps interpolated linearly to `size` (`align_corners=False`), over all of the input, as floats
         
         - size: Size of the new grid, such as the picture's (height, width); an int is used for every dimension"""
+    def whole(self): r"""The maps on a grid that covers all of the input: themselves, or where theirs covers a part, interpolated"""
     def mask(self, thresh: Any = 0.2, size: Any = None, components: Any = 'all'): r"""`TensorMask` (..., *size) of ones where the map is hot; zeros where nothing speaks for the target
         
         - thresh: What is hot: a share of the map's largest value, 0..1; 'otsu', the value that parts the map best in two; or a percentile of its values, such as 'p90' for the hottest tenth
@@ -737,7 +739,7 @@ class TensorCAM(_TensorCAM):
         - thresh: What is hot, see `TensorCAM.mask`
         - size: Size of the picture (height, width); the map's own grid if None
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def scaled_for_show(self, scale: Any = 'image', relu: Any = True, clip: Any = None): r"""The numbers of the one map that is drawn
+    def scaled_for_show(self, scale: Any = 'image', relu: Any = True, clip: Any = None): r"""The numbers of the one map that is drawn, over all of its input
         
         - scale: See `TensorCAM.normalize`; None leaves the numbers as they are
         - relu: Keep only what speaks for the target

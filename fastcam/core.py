@@ -17,6 +17,7 @@ _modes = {1:'linear', 2:'bilinear', 3:'trilinear'}
 class TensorCAM(TensorBase):
     "Raw maps `(..., *grid)`, signed; the last `nd` dimensions are the grid (2 for pictures, 1 for signals, 3 for volumes)"
     nd,_show_args = 2,dict(cmap='magma', alpha='heat', interpolation='bilinear')
+    span = None                                                      # the part of the input that the grid covers: (start, end) along each axis, as shares; None is all of it
 
     @property
     def grid(self):
@@ -42,16 +43,33 @@ def normalize(self:TensorCAM,
     return (x / (top.reshape(*top.shape, *[1]*self.nd) if scale=='image' else top)).clamp(-1,1)
 
 # %% ../nbs/00_core.ipynb #858c3fc5
+def _interpolated(x, size, span):
+    "`x` (maps, 1, *grid), which covers the part `span` of an input, between the middles of its cells; beyond that part it fades within a cell"
+    for axis,(n,(start,end)) in enumerate(zip(size, span), 2):
+        cells,column = x.shape[axis],(-1, *[1]*(x.ndim-1-axis))
+        at = ((torch.arange(n, device=x.device)+.5)/n-start)/(end-start)*cells-.5
+        beyond,at = torch.maximum(-.5-at, at-cells+.5),at.clamp(0, cells-1)
+        before = at.floor().long()
+        x = torch.lerp(x.index_select(axis, before), x.index_select(axis, (before+1).clamp(max=cells-1)), (at-before).reshape(column))
+        x = x*(1-beyond.clamp(0, 1)).reshape(column)
+    return x
+
 @patch
 def resize(self:TensorCAM,
     size # Size of the new grid, such as the picture's (height, width); an int is used for every dimension
 ):
-    "The maps interpolated linearly to `size` (`align_corners=False`), as floats"
+    "The maps interpolated linearly to `size` (`align_corners=False`), over all of the input, as floats"
     size = (size,)*self.nd if isinstance(size,int) else tuple(size)
     if len(size)!=self.nd: raise ValueError(f"`size` is {size}, but these maps have a grid of {self.nd} dimensions: {self.grid}")
     x = self.as_subclass(Tensor).float().reshape(-1, 1, *self.grid)
-    x = F.interpolate(x, size=size, mode=_modes[self.nd], align_corners=False)
+    x = F.interpolate(x, size=size, mode=_modes[self.nd], align_corners=False) if self.span is None else _interpolated(x, size, self.span)
     return TensorCAM(x.reshape(*self.shape[:-self.nd], *size), nd=self.nd)
+
+@patch
+def whole(self:TensorCAM):
+    "The maps on a grid that covers all of the input: themselves, or where theirs covers a part, interpolated"
+    if self.span is None: return self
+    return self.resize([max(64, round(n/(end-start))) for n,(start,end) in zip(self.grid, self.span)])
 
 # %% ../nbs/00_core.ipynb #1f8a9030
 def _otsu(x):

@@ -164,10 +164,11 @@ def scaled_for_show(self:TensorCAM,
     relu=True, # Keep only what speaks for the target
     clip=None # See `TensorCAM.show`
 ) -> Tensor: # (*grid)
-    "The numbers of the one map that is drawn"
+    "The numbers of the one map that is drawn, over all of its input"
     if self.numel() != np.prod(self.grid): raise ValueError(f"`show` draws one map, this has shape {tuple(self.shape)}: index it first")
     x = self if scale is None else self.normalize(scale, relu, ifnone(clip, .99 if np.prod(self.grid)>64*64 else 1.))
-    return x.as_subclass(Tensor).detach().cpu().float().reshape(self.grid)
+    x = x.whole()
+    return x.as_subclass(Tensor).detach().cpu().float().reshape(x.grid)
 
 def faded(
     cmap, # Name of a color map, or one

@@ -116,8 +116,9 @@ def _thumb(pic):
     return _data_uri(im, quality=80)
 
 def _packed(m):
-    "A map (*grid) as the page takes it: its size, and its values, float32, in base64"
+    "A map (*grid) as the page takes it, over all of the picture: its size, and its values, float32, in base64"
     if m.ndim!=2: raise TypeError(f"The page shows maps of pictures, and this map has the grid {tuple(m.shape)}: `learn.show_cam(items)` draws it")
+    m = m.whole()
     return dict(grid=list(m.shape), map=b64encode(m.as_subclass(Tensor).float().contiguous().numpy().tobytes()).decode())
 
 # %% ../../nbs/apps/03_explore.ipynb #68711ff2

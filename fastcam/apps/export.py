@@ -341,7 +341,8 @@ def _table(
 ):
     "A row for each item and target"
     pa = _arrow()
-    cam,peak = _saved_maps([m for ms in cams._maps for m in ms], schema.field('cam').type.value_type.to_pandas_dtype())
+    whole = cams._maps.map(TensorCAM.whole)
+    cam,peak = _saved_maps([m for ms in whole for m in ms], schema.field('cam').type.value_type.to_pandas_dtype())
     counts = cams._maps.map(len)
     each = lambda vals: [v for v,n in zip(vals, counts) for _ in range(n)]
     cols = dict(
@@ -354,7 +355,7 @@ def _table(
         predicted=each(cams.predicted),
         actual=each(ifnone(cams.actuals, [None]*len(counts))),
         health=cams.health.concat(),
-        grid=each([list(m.grid) for m in cams._maps]),
+        grid=each([list(m.grid) for m in whole]),
         peak=peak,
         object=[None]*sum(counts) if cams.boxes is None else [b.tolist() for o in cams.boxes for b in o],
         **{name: each([None if v is None else col(v) for v in views]) for name,col in _view_cols.items()})

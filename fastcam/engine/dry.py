@@ -20,7 +20,6 @@ from contextlib import ExitStack, suppress
 from copy import copy, deepcopy
 from dataclasses import fields, is_dataclass
 from functools import cache
-from operator import attrgetter
 from fastcore.basics import AttrDict
 from types import MethodType
 import itertools, re, threading, weakref
@@ -30,11 +29,11 @@ def all_modules(model):
     "Each module of `model` once, as `modules()` gives them, but level by level and in a fraction of the time, since it is asked for in each call; and those in training mode"
     res,train = [model],[]
     for m in res:
-        if m.training: train.append(m)
+        if getattr(m, 'training', False): train.append(m)            # frozen TorchScript has none
         if m._modules: res += [o for o in m._modules.values() if o is not None]
     return list(dict.fromkeys(res)),train
 
-_training = attrgetter('training')
+def _training(m): return getattr(m, 'training', False)
 
 def _evaluate(model, train):
     try: model.eval()
@@ -331,6 +330,14 @@ def _moves(func, x, args, kwargs, res, axes):
         if (starts-.5).abs()>.1 and far>.04 and far*x.shape[d]>1.5: return True
     return False
 
+def _strides(name, args, kwargs, nd):
+    "The strides of a convolution or pooling, by axis; 1 of a padding"
+    if name=='pad': return (1,)*nd
+    def asked(k, i, else_): return kwargs.get(k, args[i] if len(args)>i else else_)
+    s = asked('stride', 3, 1) if 'conv' in name else asked('stride', 2, None) or asked('kernel_size', 1, 1)
+    s = tuple(s) if is_listy(s) else (s,)
+    return s*nd if len(s)==1 else s
+
 class _NotZero(Standing):
     "Small random numbers stand in for the parameters of `model` that are zero throughout; notes convolutions, poolings and paddings, with or without a module, whether something may put items in another order, and whether it moves places"
     def __init__(self, model, outs, xb):
@@ -338,8 +345,9 @@ class _NotZero(Standing):
         text = token_ids(xb) is not None
         axes = slice(1, 2) if text else slice(2, None)               # of places, as layers of tokens and of maps have them; texts are cut to be read piece by piece
         self.movers,self.grids = _turners if text else _turners|_cutters,{x.shape[axes] for x in xb if isinstance(x, Tensor)}         # grids of inputs, and of what convolutions and poolings give
-        self.n_convs,self.resized,self.reorders = 0,[],False
+        self.n_convs,self.resized,self.reorders,self.steps = 0,[],False,set()      # `steps` are the grids that convolutions, poolings, paddings and cuts were given and made, and their strides
         self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
+        self.cut = False                                             # was anything cut off behind? That moves no places
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
@@ -348,15 +356,23 @@ class _NotZero(Standing):
         self.n_convs += is_conv
         self.reorders = self.reorders or _may_reorder(name, *args, **(kwargs or {}))
         res = super().__torch_function__(func, types, args, kwargs)
-        if is_conv: self.grids.add(res.shape[2:])
-        if isinstance(res, Tensor) and res.ndim>2 and args and isinstance(args[0], Tensor) and re.search('pool|interpolate|^pad$', name):
-            self.resized.append((tuple(args[0].shape[2:]), tuple(res.shape[2:])))
-            if name!='pad': self.grids.add(res.shape[2:])
+        if is_conv or re.search('pool|interpolate|^pad$', name): self._note_step(name, is_conv, args, kwargs or {}, res)
         if self.moved==math.inf and name in self.movers and args: self._note_move(func, args[0], args[1:], kwargs or {}, res)
         return res
+    def _note_step(self, name, is_conv, args, kwargs, res):
+        if not isinstance(res, Tensor) or res.ndim<3 or not args or not isinstance(args[0], Tensor): return
+        a,b = tuple(args[0].shape[2:]),tuple(res.shape[2:])
+        if name!='pad': self.grids.add(res.shape[2:])
+        if not is_conv: self.resized.append((a,b))
+        if len(a)==len(b): self.steps.add((a, b, tuple(n/m for n,m in zip(a, b)) if re.search('adaptive|transpose|interpolate', name) else _strides(name, args, kwargs, len(a))))
     def _note_move(self, func, x, args, kwargs, res):
         with suppress(Exception):                                    # of other types, or by what the numbers are
-            if x.shape[self.axes] in self.grids and _moves(func, x, args, kwargs, res, self.axes): self.moved = len(self.outs)
+            if x.shape[self.axes] not in self.grids: return
+            if _moves(func, x, args, kwargs, res, self.axes): self.moved = len(self.outs)
+            elif self.axes.start==2 and res.ndim==x.ndim and res.shape[2:]!=x.shape[2:]:
+                self.cut = True
+                self.steps.add((tuple(x.shape[2:]), tuple(res.shape[2:]), (1,)*(x.ndim-2)))
+                self.grids.add(res.shape[2:])
 
 # %% ../../nbs/engine/02_dry.ipynb #85c8d774
 class Behind(nn.Identity): "In a traced model, stands behind a function that makes features, such as a sum: it is watched as modules are"
@@ -642,13 +658,27 @@ def _is_same(a, b):
     rest = a-b@torch.linalg.lstsq(b, a).solution
     return bool((rest.norm(dim=0)<=.03*(a-a.mean(0)).norm(dim=0)+1e-9).all())
 
+def _told_apart(x):
+    "The picture `x`, with noise where it is plain, or nearly the same when mirrored or turned: of such a one nobody can tell what a model does to it, and what is found out is kept for others"
+    axes = range(2, x.ndim) if x.ndim>3 else [x.ndim-1]
+    size = (x.amax()-x.amin()).item() if x.numel() else 0.
+    def alike(y): return y.shape==x.shape and (x-y).abs().amax().item()<=.05*size
+    if not x.numel() or not any(alike(x.flip(i)) for i in axes) and not any(alike(x.transpose(i, j)) for i,j in itertools.combinations(axes, 2)): return x
+    noise = torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)          # the same for an item that is there twice
+    return x+noise*(.25*max(size, x.abs().amax().item()) or 1.)
+
+def _as_leaf(x):
+    "An input that takes gradients"
+    x.nan_to_num_(0., 0., 0.)
+    return (_told_apart(x) if x.ndim>2 and not x.is_complex() else x).requires_grad_()
+
 def _one_item(model, xb, floats=False, n=1):
     "The first item of a batch `n` times, as leaves that take gradients; of texts the longest; with `floats`, pictures in whole numbers as floating point numbers"
     ids = token_ids(xb)
     i = 0 if ids is None else padding_of(ids, tuplify(xb), pad_index(model)).sum(1).argmin().item()        # padding would hide cells
     xb = [x.detach().clone() if isinstance(x, Tensor) else x for x in rows_of(xb, slice(i, i+1) if n==1 else [i]*n, shared_inputs(model, xb))]
     if floats: xb = [x.float() if isinstance(x, Tensor) and x.ndim>2 else x for x in xb]
-    return [x.nan_to_num_(0., 0., 0.).requires_grad_() if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()) else x for x in xb]
+    return [_as_leaf(x) if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()) else x for x in xb]
 
 # %% ../../nbs/engine/02_dry.ipynb #ebb47225
 def _grads(score, outs):

@@ -289,7 +289,7 @@ class Explainer:
             only = lambda ts: L(_asked_for(ts, keep))
             preds,true = self._predicted(q, cap.answer, act),self._true(yb)
             shares = () if self.shares is False else only(shares_of(o, None if self.shares is True else self.shares).unbind())
-            return Explained({n: only([TensorCAM(m, nd=ms.nd) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
+            return Explained({n: only([TensorCAM(m, nd=ms.nd, span=ms.span) for m in ms.as_subclass(Tensor).unbind()] if isinstance(ms, Tensor) else ms) for n,ms in maps.items()},
                 {n: L([h for h,k in zip(*o) if k] for o in zip(hs, keep.tolist())) for n,hs in health.items()},
                 only(q.idx.unbind()), L(q.labels(self.vocab)), L(() if preds is None else preds.unbind()), L(() if true is None else true.unbind()), L(shares), L(ifnone(q.objects(cap.xb[main_input(cap.xb)].shape[2:]), ())))
 
@@ -373,7 +373,7 @@ class Explainer:
         if m.is_complex(): check_floats([m])
         m = torch.as_subclass(m.detach(), Tensor).float()
         res = torch.as_subclass(m.unsqueeze(1) if n==1 else m.unflatten(0, (-1,bs)).transpose(0,1).contiguous(), TensorCAM)
-        res.nd = m.ndim-1
+        res.nd,res.span = m.ndim-1,o.span_of(m.shape[1:])
         return res
 
 class NanPrediction(ValueError):

@@ -6,9 +6,9 @@
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio', 'halved', 'all_halves', 'factor_grids',
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
            'Amid', 'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed',
-           'contrast', 'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'judge', 'best_look',
-           'local', 'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows',
-           'reads_own_part', 'rows_in_order']
+           'contrast', 'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'reach', 'judge',
+           'best_look', 'measured_span', 'local', 'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows',
+           'row_gradients', 'reading_rows', 'reads_own_part', 'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -306,9 +306,10 @@ class Picks:
     def __init__(self,
         o, # What the layer gives for one item
         layouts, # That it may have
-        n=8 # Cells of each layout
+        n=8, # Cells of each layout
+        spans=None # Which part of the input grids cover, where that is not all of it, see `measured_span`
     ):
-        self.o,self.layouts,self.cells,self.number = o,layouts,[],{}
+        self.o,self.layouts,self.cells,self.number,self.spans = o,layouts,[],{},spans or {}
         number = torch.arange(o.numel()).reshape(o.shape)
         self.at = {l: l.to_grid(number)[0].flatten(1) for l in layouts}                    # (channels, cells) as numbers of `o`
         self.names = {l: list(zip(at[0].tolist(), at[-1].tolist())) for l,at in self.at.items()}
@@ -478,44 +479,80 @@ def widths(
     "How wide each cell looks along each axis: its standard deviation, as a share of the axis"
     return torch.stack([(along*(steps-c[:,None]).square()).sum(1).sqrt() for (along,steps),c in zip(_along(d), center.T)], 1)
 
-def _hit(d, cells, grid, reach=0):
-    "How much of what each cell looks at lies in its own patch of the input, or up to `reach` cells beside it, in the median"
-    def patch(i, n, g): return slice(max(0, int((i-reach)*n/g)), max(int(i*n/g)+1, -int(-(i+1+reach)*n//g)))
-    def own(e, c): return e[tuple(patch(i, n, g) for i,n,g in zip(c, e.shape, grid))].sum()
+def reach(
+    g, # Gradients (picks, *shape) at an input
+    axis # Of an input of that shape
+) -> tuple: # Two tensors (picks,), as shares of the axis
+    "Where along the `axis` each gradient begins and ends to be more than a thousandth of its largest value; both at 0 if it is 0"
+    size = g.flatten(1).abs().amax(1).clamp(min=1e-30).reshape(-1, *[1]*(g.ndim-1))
+    on = (g.abs()>1e-3*size).movedim(axis+1, 1).flatten(2).any(2).double()
+    return on.argmax(1)/on.shape[1],(1-on.flip(1).argmax(1)/on.shape[1])*on.any(1)
+
+def _hit(d, cells, grid, more=0, span=None):
+    "How much of what each cell looks at lies in its own patch of the input, or up to `more` cells beside it, in the median"
+    def begins(i, n, g, ends): return (ends[0]*g+(ends[1]-ends[0])*i)*n/g
+    def patch(i, *way): return slice(max(0, int(begins(i-more, *way))), max(int(begins(i, *way))+1, math.ceil(begins(i+1+more, *way)), 0))
+    def own(e, c): return e[tuple(map(patch, c, e.shape, grid, ifnone(span, [(0,1)]*len(grid))))].sum()
     return torch.stack([own(e, c) for e,c in zip(d, cells)]).median().item()
 
-def _stretched(seen, said, grid):
-    "'cropped' or 'padded' where the places seen follow those said on a line so closely that its slope is known, and at the ends of an axis lie more than a cell away; else ''"
-    for p,q,n in zip(seen.T, said.T, grid):
+def _stretched(seen, said, grid, ends):
+    """'cropped' or 'padded' where the places seen follow those said on a line so closely that its slope is known, and at the ends of an axis lie more than a cell away; else ''.
+    `ends` are what the cells look at, first to last, along each axis: what is cropped is never looked at, and cells deep in a network look at all of it, more at the middle"""
+    for p,q,n,(begin,end) in zip(seen.T, said.T, grid, ends):
         if q.std()<1e-6: continue
         slope,start = line(p, q)
-        if (p-start-slope*q).abs().max()*n<.5 and abs(slope-1)*n/2>1: return 'cropped' if slope<1 else 'padded'
+        if (p-start-slope*q).abs().max()*n>=.5 or abs(slope-1)*n/2<=1: continue
+        if slope>1 or begin>.5/n or end<1-.5/n: return 'cropped' if slope<1 else 'padded'
     return ''
 
 _Way = collections.namedtuple('_Way', 'source axes apart flat grads seen center width live')    # `seen` is where the picks look and others do not, `live` which of them look at anything
 
+def _ends(g, axis):
+    "Where along `axis` gradients (picks, *shape) begin and end, all together"
+    begin,end = reach(g.abs().amax(0, keepdim=True).cpu(), axis)
+    return begin.item(),end.item()
+
+def _said(cells, grid, span):
+    "The middles of `cells` of a grid that covers the part `span` of an input: (cells, axes), as shares"
+    at = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(grid)
+    return at if span is None else torch.stack([start+(end-start)*s for s,(start,end) in zip(at.T, span)], 1)
+
+def _confined(said, asked):
+    "Do all places `said` lie in a part of those `asked`, and not here and there among them?"
+    def extent(o): return o.amax(0)-o.amin(0)
+    return bool((extent(said)<.8*extent(asked)).any())
+
+def _within(said): return bool(((said>0)&(said<1)).all())
+
+def _judged(l, way, nums, said, dead):
+    "How well the live picks `nums` follow the places `said`; no proof if they do so on the picture cropped or padded"
+    row,center = len(l.grid)==1,way.center[nums]
+    seen = (_compare_row if row else compare)(center, said)
+    n = len(middle(said[:,0])) if row else len(nums)
+    res = Look(l, *seen, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
+    if row: return res
+    if not res.passed: res.moved = how_moved(center, said)
+    elif moved := _stretched(center, said, l.grid, [_ends(way.grads[nums], axis) for axis in way.axes]): return Look(l, moved=moved)
+    return res
+
 def _look(l, picks, way):
     "What is seen of layout `l` one way"
-    cells = picks.where(l)
-    where = [(i,c) for i,c in cells if way.live[i]]
-    dead = len(cells)-len(where)
-    if len(way.axes)!=len(l.grid) or len(where)<min(4, .7*len(cells)): return Look(l)
-    many = len(cells)
+    span = picks.spans.get(l.grid)
+    asked = [(i,c) for i,c in picks.where(l) if span is None or _within(_said([c], l.grid, span))]
+    where = [(i,c) for i,c in asked if way.live[i]]
+    if len(way.axes)!=len(l.grid) or len(where)<min(4, .7*len(asked)): return Look(l)
     nums,cells = map(list, zip(*where))
-    said = (torch.tensor(np.array(cells)).double()+.5)/torch.tensor(l.grid)
-    if len(where)<.7*many: return Look(l, moved=how_moved(way.center[nums], said))                # as of a picture with a wide border
-    row = len(l.grid)==1
-    judged = (_compare_row if row else compare)(way.center[nums], said)
-    n = len(middle(said[:,0])) if row else len(nums)
-    res = Look(l, *judged, way.source, way.axes, way.width[nums].median(0).values.min().item(), way.apart, n, dead=dead, flat=row and way.flat)
-    if not res.passed and not row: res.moved = how_moved(way.center[nums], said)
-    if not res.passed: return res
-    if not row and (moved := _stretched(way.center[nums], said, l.grid)): return Look(l, moved=moved)
-    res.hit = _hit(way.seen[nums], cells, l.grid)
-    if row:
+    said = _said(cells, l.grid, span)
+    if len(where)<.7*len(asked) and _confined(said, _said([c for _,c in asked], l.grid, span)):
+        return Look(l, moved=how_moved(way.center[nums], said))                # as of a picture with a wide border
+    res = _judged(l, way, nums, said, len(asked)-len(where))
+    if not res.passed or res.moved: return res
+    hit = partial(_hit, cells=cells, grid=l.grid, span=span)
+    res.hit = hit(way.seen[nums])
+    if len(l.grid)==1:
         chance = 1/l.grid[0]
-        res.own = (_hit(placed(way.grads[nums].double(), way.axes).cpu(), cells, l.grid)-chance)/(1-chance)
-    return res if _hit(way.seen[nums], cells, l.grid, 1)>1e-6 else Look(l)      # they follow, but none looks near its own place
+        res.own = (hit(placed(way.grads[nums].double(), way.axes).cpu())-chance)/(1-chance)
+    return res if hit(way.seen[nums], more=1)>1e-6 else Look(l)                # they follow, but none looks near its own place
 
 def judge(
     picks:Picks, # Of one layer
@@ -552,6 +589,22 @@ def best_look(
     # along two axes of a signal that a residual hands on: features are mixed throughout, and steps less
     by_axis = most==1 and len({(o.source,o.axes) for o in plain or near})>1
     return max(plain or near, key=lambda o: (-o.dead, o.own if by_axis else o.hit), default=None)
+
+# %% ../../nbs/engine/01_grid.ipynb #61676fd5
+def measured_span(
+    g, # Gradients (picks, *shape) at an input, of cells along one axis of a grid
+    at, # (picks,) number of each cell along that axis
+    cells, # How many there are
+    axis # Of an input of that shape, along which they lie
+) -> tuple: # None where that cannot be told
+    "Where along the `axis` of an input the cells of a grid begin and end, as shares"
+    begin,end = (o.double() for o in reach(g, axis))
+    keep = end-begin>=(end-begin).max()*.9-1e-9                               # others are cut off at an edge
+    middle,said = ((begin+end)/2)[keep],((at.double()+.5)/cells)[keep]
+    if len(said.unique())<3 and said.max()-said.min()<.3: return None
+    slope,start = line(middle, said)
+    off = (middle-start-slope*said).abs().max().item()
+    return (start,start+slope) if slope>.1 and off<max(.3*slope/cells, 1/g.shape[axis+1]) else None
 
 # %% ../../nbs/engine/01_grid.ipynb #0e636b34
 def local(
@@ -615,9 +668,11 @@ def extra_ends(
     n = l.grid[0]
     told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<n-m<=min(16, n/3)]
     best,known = told.ranked(totals)[0],n in lengths
+    if known and not totals: return l
     if usual<1.5: return None
-    if not sum(best) or known and not (totals and told.is_sure(best, True)): return l
-    if known or usual<3 or sum(best)>n/3 or not told.is_sure(best, bool(totals)): return None
+    if known: return None if sum(best) and told.is_sure(best, True) else l
+    if not sum(best): return None if totals else l                     # convolutions gave a few cells less: which tokens are the others?
+    if usual<3 or sum(best)>n/3 or not told.is_sure(best, bool(totals)): return None
     cls = StepsFirst if l.batch_dim else Flattened if l.kind=='NC*' else Tokens
     return cls((n-sum(best),), *best)
 

@@ -97,6 +97,8 @@ class GridLayer:
         self.reorders,self.known = False,False
         # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows? Has the model moved places before, so that they are to be proven?
         self.plain,self.moved = False,False
+        # which part of the input each grid covers that it may have, None for all of it, see `measured_span`
+        self.spans = {}
     @property
     def module(self): return None if self._module is None else self._module()
     @module.setter
@@ -114,6 +116,7 @@ class GridLayer:
     cls = property(lambda self: type(self.module))
     grid = property(lambda self: self.layout.grid if self.rows is None else (self.rows.n, *self.layout.grid))
     kind = property(lambda self: self.layout.kind)
+    span = property(lambda self: self.spans.get(self.layout.grid))
     front = property(lambda self: self.layout.front)
     back = property(lambda self: self.layout.back)
     batch_dim = property(lambda self: self.layout.batch_dim)
@@ -562,11 +565,12 @@ class Found:
         self.wide = list(itertools.accumulate(numbers, max))[::-1]
         self.twins = sum(isinstance(x, Tensor) and x.ndim==self.x.ndim for x in dry.xb)
         # shapes of what is plain so far; what was pooled from which grid to which
+        self.steps,self.known_spans,self.cuts = dry.mode.steps,{},dry.mode.cut or dry.mode.moved<math.inf
         self.row = self.x if not self.rows else first(self.rows.values()).parts.of_first(dry.given)             # what a row is made of
         self.reorders,self.moved = dry.mode.reorders,dry.mode.moved
         self.moved_tokens = self.text and self.moved<=dry.looks_up<math.inf
         self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:]),*([dry.read] if dry.straight else [])],list(dict.fromkeys(dry.mode.resized))
-        self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3} | set(self.x.shape[1:])
+        self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3}
 
     # one body for several inputs
     def _is_twin(self, seen): return 1<self.calls[seen.name]==self.twins and seen.call>0
@@ -680,6 +684,66 @@ def _rare_layouts(lay, places):
     amid = [Amid(l.grid) for l in lay.shares if type(l) is Tokens and l.front+l.back==1 and len(l.grid)>1]
     return [l for l in dict.fromkeys(amid+_in_windows(lay, places)+_across(lay)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
 
+def _left_out(steps, grid, i):
+    "How much of axis `i` of an input convolutions and poolings without padding leave out before `grid`, as a share; less than 0 where there is more padding than that"
+    before = [(a[i],b[i],s[i]) for a,b,s in steps if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid))]
+    return sum(1-b*s/a for a,b,s in before)
+
+def _cross(grid, most=8):
+    "For each axis of `grid` some cells along it, by their numbers there, in the middle of the others"
+    for i,n in enumerate(grid):
+        yield [tuple(c if i==j else g//2 for j,g in enumerate(grid)) for c in torch.linspace(0, n-1, min(n, most)).round().long().tolist()]
+
+def _noise_like(x, seed):
+    values = x.detach().float()
+    return (torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(values)*values.std().clamp(min=1e-3)+values.mean()).to(x)
+
+@patch
+def _first_of(self:Found, lay, grid):
+    "The first maps of `grid`, whose cells look at the least; where the model moves places, those of layer `lay` alone, since others may be maps of another part"
+    maps = [lay] if self.cuts else [o for o in self.by_name.values() if isinstance(o, GridLayer)]
+    return min((o for o in maps if o.kind=='NC*' and o.layout.grid==grid), key=lambda o: o.nth, default=None)
+
+def _spans_along(axes, parts, crosses, grid):
+    "The span of each axis of `grid`, from the gradients in `parts` of the cells in `crosses`; None where it cannot be told"
+    return tuple(measured_span(g, tensor([c[i] for c in cross]), grid[i], axes[i]) for i,(g,cross) in enumerate(zip(parts, crosses)))
+
+@patch
+def _span(self:Found, model, xb, lay, at):
+    "Which part of the input the cells of the maps `at` cover, on the way to layer `lay`. Asked of noise, of which no place is blank"
+    source,grid = ifnone(lay.source, self.main),at.layout.grid
+    if not xb[source].is_floating_point(): return None
+    ways = place_axes(xb[source].shape[1:], len(grid)) if lay.axes is None else [lay.axes]
+    crosses,asked = list(_cross(grid)),partial(_reaching, model, xb, source, at)
+    middle = asked([tuple(n//2 for n in grid)])
+    if not any(end-begin<=.7 for axis in {a for axes in ways for a in axes} for begin,end in [reach(middle, axis)]): return None
+    parts = sum(asked([c for cross in crosses for c in cross], seed) for seed in range(3)).split([len(c) for c in crosses])
+    return first(span for axes in ways if None not in (span := _spans_along(axes, parts, crosses, grid)))
+
+def _reaching(model, xb, source, at, cells, seed=0):
+    "How large the gradient of a mixture of the channels of the maps `at` at each of these cells is at input `source`, (cells, *shape), where that is noise"
+    with DryPass(model, put_input(xb, source, _noise_like(xb[source], seed)), {at.name}) as dry:
+        a,inputs = first(at.to_grid(s.out)[0] for s in dry.outs if s.key==(at.name,at.call)),dry.inputs()
+        mix = torch.randn(len(a), generator=torch.Generator().manual_seed(0)).to(a)
+        numbers = torch.stack([mix@a[(slice(None),*c)] for c in cells])
+        return _at_inputs(numbers, inputs)[[i for i,_,_ in inputs].index(source)][:,0].abs().cpu()
+
+def _is_off(span, grid):
+    "Do cells spread over all of the input lie half a cell off, or more, at an end?"
+    return any(abs(start+(end-start)*s-s)*n>.5 for (start,end),n in zip(span, grid) for s in (.5/n,1-.5/n))
+
+@patch
+def measure_spans(self:Found, model, xb, lay):
+    "Measure which part of the input the grids that layer `lay` may have cover, where convolutions without padding may have left out half a cell, or the model cuts its picture; remembered by the maps that tell"
+    for grid in {lay.layout.grid, *(l.grid for l in lay.shares)}-set(lay.spans):
+        lay.spans[grid] = None
+        if self.text or self.rows or self.moved==math.inf and not any(abs(_left_out(self.steps, grid, i))*n>1 for i,n in enumerate(grid)): continue
+        if (at := self._first_of(lay, grid)) is None: continue
+        if at.key not in self.known_spans:
+            self.known_spans[at.key] = None
+            with suppress(Exception): self.known_spans[at.key] = self._span(model, xb, lay, at)              # a model may not take noise
+        if (span := self.known_spans[at.key]) and _is_off(span, grid): lay.spans[grid] = span
+
 @patch
 def prove(self:Found,
     model, # That was looked at
@@ -691,6 +755,7 @@ def prove(self:Found,
     for rows in dict.fromkeys(o.rows for o in layers):
         some,ask = [o for o in layers if o.rows is rows],partial(DryPass, model, xb, names, **_of_rows(rows))
         self.beside_itself = _beside_itself(model, xb, names, rows)
+        for lay in some: self.measure_spans(model, xb, lay)
         try: self._prove(some, ask())
         except _NoGradient:
             with suppress(Exception): self._prove(some, ask(floats=True))          # what looks numbers up takes no floats
@@ -751,16 +816,16 @@ def _settle_rows(self:Found, lay, o, dry):
     else: self._settle(lay, o[i:i+1], [(parts.sources[0], [piece], piece)])
     if lay.place=='proven': lay.axes = parts.axes_of(lay.axes)
 
-def _looks(o, inputs, layouts, n):
+def _looks(o, inputs, layouts, n, spans):
     "What `n` cells of each of these layouts say, which `o` may have"
-    picks = Picks(o, layouts, n)
+    picks = Picks(o, layouts, n, spans)
     return judge(picks, _at_inputs(picks.numbers(), inputs))
 
-def _clear(o, inputs, layouts):
+def _clear(o, inputs, layouts, spans):
     "The best of the likeliest kind, if it leaves nothing open: then channels are not asked whether they are cells, of which there may be hundreds of ways. Not of rows, where steps and features are soon taken for each other"
     likely = [l for l in layouts if l.kind==layouts[0].kind]
     if len(likely)==len(layouts) or min(len(l.grid) for l in layouts)<2: return None
-    best = best_look(_looks(o, inputs, likely, 12))
+    best = best_look(_looks(o, inputs, likely, 12, spans))
     return best if best and best.n>6 and best.correlation>.98 and best.error<.03 else None
 
 def _rounds(lay, o, layouts):
@@ -773,10 +838,10 @@ def _rounds(lay, o, layouts):
 def _probe(self:Found, lay, o, inputs, layouts):
     "The best of these layouts; a few cells are asked about first, and many where these do not decide"
     if not layouts: return None
-    if lay.rows is None and (clear := _clear(o, inputs, layouts)): return clear
+    if lay.rows is None and (clear := _clear(o, inputs, layouts, lay.spans)): return clear
     rounds,least = _rounds(lay, o, layouts)
     for n in rounds:
-        looks = _looks(o, inputs, layouts, n)
+        looks = _looks(o, inputs, layouts, n, lay.spans)
         best = best_look(looks)
         if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
         if n>=least and not any(l.correlation>.3 for l in looks): break             # far from what a right one has
@@ -805,14 +870,21 @@ def _take(self:Found, lay, o, look, inputs):
     layout = look.layout
     number,_,x = inputs[look.source]
     if len(layout.grid)==1 and not is_tokens(x) and lay.place!='plain':
+        lengths = self.lengths|{x.shape[look.axes[0]+1]}
+        if layout.grid[0] not in lengths and self._carries(lay): return False
         told = lifts(o, layout, look, lambda numbers: _at_inputs(numbers, inputs)[look.source])
-        layout = extra_ends(layout, *told, self.lengths)
+        layout = extra_ends(layout, *told, lengths)
     if layout is None: return False
     lay.place,lay.axes,lay.source = 'proven',look.axes,number
     self._lay(lay, layout, o.shape)
     for other in self.layers:
         if not other.place and other.shape==lay.shape: self._lay(other, layout, o.shape)
     return True
+
+@patch
+def _carries(self:Found, lay):
+    "Does a recurrent layer lie before? It carries what a step reads on to tokens without a place, which then look like places"
+    return any(isinstance(r(), nn.RNNBase) for r in self.order[:lay.nth+1])
 
 @patch
 def _lay(self:Found, lay, layout, shape):
@@ -880,10 +952,12 @@ def _usual_axes(x):
     "The axes of places in what is laid out as is usual; of a clip those of more than a few entries"
     return place_axes(x.shape[1:], 3)[0] if x.ndim==5 else _trailing(x, max(x.ndim-2, 1))
 
-def _reads_by_shape(xb):
-    "`Reads` of the main input, laid out as is usual: a guess"
+def _reads_by_shape(model, xb):
+    "`Reads` of the main input, laid out as is usual, or for a recurrent layer: a guess"
     i = ifnone(main_input(xb), 0)
-    return Reads(i, _usual_axes(xb[i]), is_tokens(xb[i]))
+    x = xb[i]
+    steps_first = x.ndim==3 and any(isinstance(m, (nn.RNNBase,nn.RNNCellBase)) and m.input_size==x.shape[-1] for m in model.modules())
+    return Reads(i, (0,) if steps_first else _usual_axes(x), is_tokens(x))
 
 def reads_of(
     model:nn.Module, # Any model
@@ -897,7 +971,7 @@ def reads_of(
         mods = all_modules(model)[0]
         if lay is not None: return _look_up(model, xb, mods).reads(model, xb, lay)
         try: res = _look_up(model, xb, mods).reads(model, xb, first(find_layers(model, xb, mods=mods).values()))
-        except Exception: return _reads_by_shape(xb)                 # methods that ask no layer do without one
+        except Exception: return _reads_by_shape(model, xb)          # methods that ask no layer do without one
     usual = _usual_axes(xb[res.source])
     return res if len(res.axes)>=len(usual) else Reads(res.source, usual, res.tokens)
 
@@ -1154,6 +1228,11 @@ def _look_up_for(ask, model, xb, mods):
 
 def _one_layer(model, xb, layer, mods, ask=None):
     found = _look_up_for(ask, model, xb, mods)
+    lay = _asked_layer(found, model, xb, layer)
+    if lay.layout.grid not in lay.spans: found.measure_spans(model, xb, lay)
+    return lay
+
+def _asked_layer(found, model, xb, layer):
     if layer is None: return found.settled_at(None, model, xb)
     if isinstance(layer, numbers.Integral) and not isinstance(layer, bool): return found.settled_at(int(layer), model, xb)
     if isinstance(layer, nn.Module): name = first(n for n,m in model.named_modules() if m is layer)

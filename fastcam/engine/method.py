@@ -77,6 +77,12 @@ class Pass:
         "The `GridLayer`"
         return self.cap.layers[self._name]
 
+    def span_of(self,
+        grid # Of a map
+    ): # None for all of it
+        "Which part of the input the cells of a map cover: that of the layer's, if it has its grid"
+        return self.lay.span if self.layer is not None and tuple(grid)==self.lay.grid else None
+
     def alike(self):
         "This pass; where texts are padded, one for each set of items whose tokens have the same places, without the padding"
         if self.layer is None or (real := self.cap.real(self.layer)) is None: return [self]
@@ -273,7 +279,9 @@ class Pass:
     ) -> tuple:
         "The model's inputs with `x` in place of the one that the layer reads"
         if writes_input(self.model): x = x.clone()
-        return self.reads.put(self.xb if rows is None else rows_of(self.xb, rows, self.shared), x)
+        if rows is None: return self.reads.put(self.xb, x)
+        own = self.shared if self.reads.parts else {*self.shared, self.reads.source}               # what `x` replaces need not be copied
+        return self.reads.put(rows_of(self.xb, rows, own), x)
 
     @property
     def at_input(self):

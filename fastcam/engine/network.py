@@ -100,7 +100,8 @@ def _guidedbackprop(o):
 def _guidedgradcam(o):
     "Grad-CAM's place with guided backprop's detail; the input's size"
     m = _guidedbackprop(o)
-    return TensorCAM(as_method('gradcam')(o), nd=m.ndim-1).relu().resize(m.shape[1:]).as_subclass(Tensor)*m
+    where = as_method('gradcam')(o)
+    return TensorCAM(where, nd=m.ndim-1, span=o.span_of(where.shape[1:])).relu().resize(m.shape[1:]).as_subclass(Tensor)*m
 
 # %% ../../nbs/engine/10_network.ipynb #3c067344
 def _constant(t): return t.detach() if isinstance(t, Tensor) else t

@@ -61,9 +61,9 @@ def _ablationcam(o,
     return _weigh(torch.where(which, (y[:,None]-without)/y.abs().clamp(min=1e-8)[:,None], 0.), a, eigen)
 
 # %% ../../nbs/engine/09_perturb.ipynb #e23f5c8b
-def _masks(a, size):
-    "Channels enlarged to `size`, each scaled to 0..1"
-    m = TensorCAM(a, nd=a.ndim-2).resize(size).as_subclass(Tensor)
+def _masks(a, size, span=None):
+    "Channels, which cover the part `span` of the input, enlarged to `size`, each scaled to 0..1"
+    m = TensorCAM(a, nd=a.ndim-2, span=span).resize(size).as_subclass(Tensor)
     lo,hi = m.flatten(2).min(2).values,m.flatten(2).max(2).values
     lo,hi = (t.reshape(*t.shape, *[1]*(m.ndim-2)) for t in (lo,hi))
     return (m-lo)/(hi-lo).clamp(min=1e-8)
@@ -86,7 +86,7 @@ def _masked(o, n, bs, eigen, vary):
     twin = _twins((flat-lo[...,None])/(hi-lo)[...,None], live)
     own,bs = live & (twin==torch.arange(a.shape[1], device=a.device)),ifnone(bs, fitting(x))
     def seen(f, x, m): return (x*f(m)).to(x.dtype)
-    def ask(f, rows, chs): return o.seeing(seen(f, x[rows], _masks(a[rows,chs][:,None], x.shape[2:])), rows)
+    def ask(f, rows, chs): return o.seeing(seen(f, x[rows], _masks(a[rows,chs][:,None], x.shape[2:], o.span_of(a.shape[2:]))), rows)
     s = (sum(asked(o, own, bs, partial(ask, f), i) for i,f in enumerate(vary))/len(vary)).gather(1, twin)
     none = sum(o.once(lambda: o.scores(o.seeing(seen(f, x, torch.zeros_like(x[:,:1], dtype=torch.float)))).float(), 'none', i)[:,o.j] for i,f in enumerate(vary))/len(vary)
     return _weigh(torch.where(live, s, none[:,None]).masked_fill(~which, -torch.inf).softmax(1), a, eigen)
@@ -160,6 +160,17 @@ def _noisy(method, o,
     x = o.x
     return sum(method(o.near(x+noise_like((1,*x.shape[1:]), sigma, x, i))) for i in range(samples))/samples
 
+def _on_input(o, m):
+    "What a method gave for a pass, as a map that knows which part of the input it covers"
+    nd = o.x.ndim-2
+    return TensorCAM(m, nd=nd, span=o.span_of(m.shape[-nd:]))
+
+def _mirrored(m):
+    "The maps of mirrored pictures the right way round again"
+    res = m.flip(-1)
+    if res.span: res.span = (*res.span[:-1], tuple(1-o for o in reversed(res.span[-1])))
+    return res
+
 @register_smooth('scales', plain=True)
 def _scales(method, o,
     scales=(1., 9/7, 11/7), # Sizes of the input, as multiples of its own
@@ -168,11 +179,15 @@ def _scales(method, o,
     size,ms = tuple(o.reads.of(o.xb).shape[2:]),[]
     for s in scales:
         xb = o.xb if s==1 else inputs_at(o.model, o.xb, tuple(round(n*s) for n in size), o.reads)
-        ms.append(method(o if s==1 else o.again(*xb)))
-        if flips: ms.append(method(o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)), part=_flipped(o.reads.of(xb)))).flip(-1))
-    grid = max((m.shape[1:] for m in ms), key=math.prod)
-    def dense(m): return TensorCAM(m, nd=len(grid)).resize(grid).as_subclass(Tensor)*(m[0].numel()/math.prod(grid))
-    return sum(m if m.shape[1:]==grid else dense(m) for m in ms)/len(ms)
+        p = o if s==1 else o.again(*xb)
+        ms.append(_on_input(p, method(p)))
+        if not flips: continue
+        p = o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)), part=_flipped(o.reads.of(xb)))
+        ms.append(_mirrored(_on_input(p, method(p))))
+    grid = max((m.grid for m in ms), key=math.prod)
+    whole = o.span_of(grid) is None                                  # then the sum covers all of the input
+    def on_grid(m): return m if m.grid==grid and not (whole and m.span) else m.resize(grid)*(m[0].numel()/math.prod(grid))
+    return sum(on_grid(m).as_subclass(Tensor) for m in ms)/len(ms)
 
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
 
@@ -199,7 +214,7 @@ def _windows(method, o,
         for at in itertools.product(*[_starts(b, s) for b,s in zip(big,size)]):
             win = (...,*[slice(a,a+s) for a,s in zip(at,size)])
             p = o.near(xs[win], [(a/b,(a+s)/b) for a,s,b in zip(at, size, big)])
-            seen.append((big, win, TensorCAM(method(p), nd=len(size)).normalize(), p.chances(p.pred)[:,p.j].float()))
+            seen.append((big, win, _on_input(p, method(p)).normalize(), p.chances(p.pred)[:,p.j].float()))
     top = torch.stack([p for *_,p in seen]).amax(0).clamp(min=1e-8)
     one = seen[0][2].shape[:-len(size)]                              # of maps by channel, each channel
     total,count = (torch.zeros(*one, *size, device=x.device) for _ in range(2))

@@ -164,6 +164,7 @@ def _by_number(c, names):
         return c
     if is_listy(c): raise ValueError(f"The class is a list, {c!r}: for classes item by item give `PerItem([...])`, or a tensor of indices (n,k)")
     if not names: raise ValueError(f"The class {c!r} is given by name, but there is no vocab: give its index")
+    if (said := [i for i,o in enumerate(names) if str(o)==c]) and len(said)==1: return said[0]          # as labels and titles say it
     raise ValueError(f"There is no class {c!r}. {close_matches(c, names)}")
 
 # %% ../../nbs/engine/04_target.ipynb #95a4b04e
@@ -711,11 +712,14 @@ class Versus(_Of):
     name = '{} rather than {}'
     def __init__(self,
         target=None, # The classes, the predicted one if None
-        rivals=3, # How many other classes, those with the outputs nearest to the class's own, at least 1; or these classes themselves, a name or a list of them
+        rivals=None, # How many other classes, those with the outputs nearest to the class's own, at least 1, three if None; or these classes themselves, a name or a list of names or indices
         alpha=1., # How much of the rivals' output is taken away: 0 is the class alone, 1 the whole difference
         weigh=True # Of several rivals: the mean weighed by their probabilities (2501.11309, as the authors' code and pytorch-grad-cam), or the plain mean if False (as torchcam, with alpha .6)
     ):
         rivals = as_plain(rivals)
+        if isinstance(rivals, int) and isinstance(as_plain(target), int):
+            raise ValueError(f"`Versus({target!r}, {rivals!r})`: is {rivals} a class, or how many there are? Expected a list for the class, `Versus({target!r}, [{rivals!r}])`, or one for the first, `Versus([{target!r}], {rivals!r})`, for how many")
+        rivals = ifnone(rivals, 3)
         if isinstance(rivals, int) and rivals<1: raise ValueError(f"`rivals` is {rivals}: at least one other class is needed")
         if not isinstance(rivals, int) and (callable(rivals) or isinstance(rivals, (Target,float)) or is_listy(rivals) and not len(rivals)):
             raise TypeError(f"`rivals` is {rivals!r}: expected how many of the nearest classes, or the classes themselves, a name or a list such as ['lynx']")
@@ -818,6 +822,13 @@ def bound_target(
     ts,called = zip(*[bound_target(t, model) for t in target])
     return list(ts),first(o for o in called if o is not model) or model
 
+def _no_target(target):
+    "What is wrong with what others have made, or nobody yet; '' if it may be a target"
+    if isinstance(target, Transform): return f"`target` is fastai's transform {type(target).__name__}: did you mean `Versus`?"
+    if type(target).__module__=='fastcore.xml':
+        return "`target` is a tag of HTML: fastai's star imports hold fastcore's `Head`, which takes the place of fastcam's. Import fastcam after them, or say `fastcam.all.Head`"
+    return f"`target` is the class {target.__name__}: write {target.__name__}(...)" if isinstance(target, type) and issubclass(target, Target) else ''
+
 def as_target(
     target=None, # None: the predicted class; a class or index; a list of them; a tensor or array of indices (n,) or (n,k); a `Target`; a function of the prediction
     vocab=None, # The classes, if they have names
@@ -827,8 +838,7 @@ def as_target(
     target = as_plain(target)
     if target is None: t = TopK()
     elif isinstance(target, Target): t = target
-    elif isinstance(target, Transform): raise TypeError(f"`target` is fastai's transform {type(target).__name__}: did you mean `Versus`?")
-    elif isinstance(target, type) and issubclass(target, Target): raise TypeError(f"`target` is the class {target.__name__}: write {target.__name__}(...)")
+    elif why := _no_target(target): raise TypeError(why)
     elif isinstance(target, (Tensor,np.ndarray)): t = _per_item(target)
     elif is_listy(target):
         if not len(target): raise ValueError("`target` is an empty list; None is the predicted class")

@@ -300,7 +300,7 @@ def own_quarter(
     maps # `TensorCAM` (n, 4, *grid): of the class of each of the four pictures of a collage
 ) -> Tensor: # (n, 4)
     "Share of the positive part of each map that lies in its own quarter; 0 where nothing is positive"
-    m = maps.as_subclass(Tensor).cpu().relu()
+    m = maps.whole().as_subclass(Tensor).cpu().relu()
     if any(s%2 for s in m.shape[2:]): m = F.interpolate(m, [2*s for s in m.shape[2:]], mode='nearest')
     h,w = m.shape[2]//2,m.shape[3]//2
     quarters = torch.stack([m[:,i,(i//2)*h:(i//2+1)*h,(i%2)*w:(i%2+1)*w].sum((1,2)) for i in range(4)], 1)

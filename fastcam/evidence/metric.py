@@ -45,6 +45,8 @@ class _One(Target):
     def measured(self, pred, act, rows=slice(None)): return self._of(self.q.measured, pred, rows, act)
     def chances(self, pred, rows=slice(None)): return self._of(self.q.chances, pred, rows)
 
+def _span_of(maps): return getattr(maps, 'span', None)
+
 def _probs(pred): return pred.softmax(1) if pred.ndim>1 and pred.shape[1]>1 else pred.sigmoid()
 
 # %% ../../nbs/evidence/00_metric.ipynb #3f37847d
@@ -84,7 +86,7 @@ class Scorer:
             raise ValueError(f"`maps` has shape {tuple(maps.shape)}, expected (batch, *grid) or (batch, k, *grid) for inputs {tuple(self.x.shape)}")
         self.shape = maps.shape[:-nd]
         k = self.shape.numel()//n
-        self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd)
+        self.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(self.x.device).reshape(-1, *maps.shape[-nd:]), nd=nd, span=_span_of(maps))
         with _asking(self.model): self.pred = joined_preds([self._ask(r) for r in torch.arange(n).split(bs)])
         self.pred = with_answers(self.model, self.xb, self.pred)
         q = as_target(target, n=n).ask(self.pred, range(n))
@@ -99,7 +101,7 @@ class Scorer:
         "The same question, of other maps"
         res = copy.copy(self)
         if layer is not None: res._read(layer)
-        res.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(res.x.device), nd=res.x.ndim-2)
+        res.maps = TensorCAM(maps.detach().as_subclass(Tensor).float().to(res.x.device), nd=res.x.ndim-2, span=_span_of(maps))
         return res
 
     def _read(self, layer):
@@ -163,7 +165,7 @@ class Scorer:
         "Maps of changed inputs that answer the same question"
         ms = [explain(self._inputs(self.at[r], change(self.x[self.at[r]], r)), target=self.q[r])[:,0]
               for r in torch.arange(len(self.maps), device=self.x.device).split(self.bs)]
-        return TensorCAM(torch.cat(ms), nd=len(self.size))
+        return TensorCAM(torch.cat(ms), nd=len(self.size), span=_span_of(ms[0]))
 
     def result(self, v):
         "`v` (rows,) as (batch,), or (batch, k) for several targets; NaN where the map is no number"
@@ -652,7 +654,7 @@ def maps_of_pairs(
     **kwargs # For the methods and `smooth`, see `as_method`
 ) -> tuple: # Two dicts by the names of (method, layer): maps (batch, targets, *grid), and the rows that each asked for besides the pass that all share
     "Maps of many pairs of layer and method: those at single layers share one captured pass"
-    found,more,at = defaultdict(list),Counter(),defaultdict(list)
+    found,more,at,spans = defaultdict(list),Counter(),defaultdict(list),{}
     def note(l, m, f):
         n,key = len(seen),(choice_name(m),choice_name(l))
         found[key].append(f())
@@ -665,11 +667,12 @@ def maps_of_pairs(
         for l,m in at[o.layer]:
             res = note(l, m, partial(as_method(m, **kwargs), o))
             if not isinstance(res, Tensor) or res.ndim<2 or len(res)!=len(o.idx): return res          # `cam_maps` says what is wrong
+            spans[choice_name(m),choice_name(l)] = o.span_of(res.shape[1:])
         return activation_sum(o)
     if at: cam_maps(model, xb, target, list(at), every, None, rule=rule)
     own = {(choice_name(m),choice_name(l)) for l,m in pairs if not shares_pass(l)}
     whole = {k: v[0] if k in own else torch.stack([m.detach().as_subclass(Tensor).float() for m in v], 1) for k,v in found.items()}
-    return {k: TensorCAM(m.as_subclass(Tensor), nd=m.ndim-2) for k,m in whole.items()},more
+    return {k: TensorCAM(m.as_subclass(Tensor), nd=m.ndim-2, span=spans.get(k, _span_of(m))) for k,m in whole.items()},more
 
 # %% ../../nbs/evidence/00_metric.ipynb #6cd17d69
 @patch

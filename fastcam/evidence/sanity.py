@@ -298,6 +298,7 @@ def class_sensitivity(self:Learner,
     methods=usual_methods, # Names of methods, or functions
     layers=None, # Layers, see `find_layers`, 'input' is the input itself; if None the last two stages, for methods of the input the input
     share=.1, # Of a map's cells, so many are hot, 0..1
+    head=None, # Number of the head whose classes are compared, of a model with several
     max_n=32, # At most so many items, drawn with a fixed seed; None for all
     bs=16, # Items that are held at once
     **kwargs # For the methods, `smooth` and `rule`, see `Learner.cam`
@@ -310,12 +311,14 @@ def class_sensitivity(self:Learner,
     found,hot = defaultdict(list),{}
     with as_before(self) as learn, learn.no_bar(), keywords_of(Learner.class_sensitivity):
         dl = sampled_dl(learn, items, dl, ds_idx, max_n, methods=methods, layers=layers or [None], **kwargs)
-        cams = learn.cam(dl=dl, target=TopK(2), layer=first(layers), method=activation_sum, with_preds=False)
-        if any(len(o)!=2 for o in cams._idxs): raise ValueError("There is no second class: class sensitivity is asked of models that choose one of two classes or more")
+        target = TopK(2) if head is None else Head(head, TopK(2))
+        cams = learn.cam(dl=dl, target=target, layer=first(layers), method=activation_sum, with_preds=False)
+        if any(len(o)!=2 for o in cams._idxs):
+            raise ValueError("There is no second class: class sensitivity is asked of models that choose one of two classes or more; of a model with several heads, `head=` says which is meant")
         pairs = list(itertools.product(layers, methods)) if layers else usual_pairs(methods, len(stages(grid_layers(learn.model, cams[:1].inputs))))
         pairs = [(l,m) for l,m in pairs if m in methods]
         for i in progress_of(self)(range(0, len(cams), bs)):
-            xb,two,_ = target_rows(learn, learn.model, cams[i:i+bs], as_target(TopK(2), cams.vocab))
+            xb,two,_ = target_rows(learn, learn.model, cams[i:i+bs], as_target(target, cams.vocab))
             maps,_ = maps_of_pairs(learn.model, xb, pairs, two, **kwargs)
             for k,m in maps.items():
                 m = m[:,0].unflatten(0, (-1,2))

@@ -19,7 +19,7 @@ from .localize import *
 # %% ../../nbs/evidence/03_summary.ipynb #04d33ede
 def _shares(maps, grid):
     "Positive part of maps (k, *grid), at `grid`, each with a sum of 1; NaN where nothing is positive"
-    m = (maps if maps.grid==grid else maps.resize(grid)).relu().as_subclass(Tensor).flatten(1).double()
+    m = (maps if maps.grid==grid and maps.span is None else maps.resize(grid)).relu().as_subclass(Tensor).flatten(1).double()
     return (m/torch.where(m.sum(1)>0, m.sum(1), np.nan)[:,None]).unflatten(1, grid)
 
 def _check_border(border):

@@ -84,7 +84,7 @@ def seen(self:CAMView,
 
 @patch
 def onto(self:CAMView,
-    cam, # `TensorCAM` (..., *grid): its grid covers the view
+    cam, # `TensorCAM` (..., *grid): its grid covers the view, or its `span` of it
     size=None, # (height, width) of the result; that of the original if None
     mode='bilinear' # Between the cells of a map: 'bilinear', 'nearest' or 'bicubic'
 ) -> TensorCAM: # (..., *size)
@@ -92,6 +92,7 @@ def onto(self:CAMView,
     if not isinstance(cam, TensorCAM): cam = TensorCAM(cam)
     if cam.nd!=2: raise ValueError(f"Maps are laid onto pictures; these have a grid of {cam.nd} dimensions")
     uv,seen = self._grid(ifnone(size, self.orig))
+    cam = cam.whole()
     x = cam.as_subclass(Tensor).float().reshape(1, -1, *cam.grid)
     uv = (uv/tensor(self.size[::-1])*2-1).to(x.device)
     res = F.grid_sample(x, uv[None], mode=mode, padding_mode='border', align_corners=False)[0]
