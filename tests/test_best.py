@@ -215,3 +215,21 @@ def test_no_second_class():
     with pytest.raises(ValueError, match='outputs for 1 of 3 classes'): small_learner(net).class_sensitivity(files()[:3])
     dl = torch.utils.data.DataLoader([(o, tensor(0)) for o in torch.rand(3,3,24,24)], batch_size=3)          # whose classes have no names
     with pytest.raises(ValueError, match='no second class'): Learner(DataLoaders(dl, dl), net, loss_func=CrossEntropyLossFlat()).class_sensitivity()
+
+def test_class_sensitivity_of_a_head():
+    "Of a model with a class and a number `head=` says whose classes are compared: as a model of that head alone"
+    torch.manual_seed(0)
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body,self.one,self.two = nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU(), nn.Conv2d(8,8,3,2,1), nn.ReLU()),nn.Linear(8,3),nn.Linear(8,1)
+        def forward(self, x):
+            f = self.body(x).mean((2,3))
+            return self.one(f),self.two(f)
+    fs = drawn_files()[0]
+    dls = DataBlock((ImageBlock,CategoryBlock,RegressionBlock), n_inp=1, get_y=[lambda f: next(k for k in kinds if k in str(f)), lambda f: float(len(f.name))], splitter=RandomSplitter(seed=0)).dataloaders(fs, bs=4, num_workers=0)
+    learn = Learner(dls, Two(), loss_func=lambda o,a,b: F.cross_entropy(o[0], a)+F.mse_loss(o[1][:,0], b.float()))
+    with pytest.raises(ValueError, match='`head=` says which'): learn.class_sensitivity(fs[:6], methods='hirescam', layers=-1)
+    df = learn.class_sensitivity(fs[:6], methods='hirescam', layers=-1, head=0)
+    want = class_overlap(learn.cam(fs[:6], target=Head(0, TopK(2)), method='hirescam', layer=-1).maps)
+    close(df.overlap['hirescam',-1], want.mean().item(), 1e-6)

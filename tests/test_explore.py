@@ -368,3 +368,8 @@ def test_command_warns(tmp_path):
     "The help says what a pickle is, and what letting others in means"
     out,err = command('--help', cwd=tmp_path).communicate(timeout=120)
     assert 'pickle' in out and 'token' in out and not err
+
+def test_versus_of_numbered_classes(ex):
+    "A rival that is a number is a class, not how many there are"
+    ex.vocab = [4,1,6]
+    assert ex.asked({'class':0, 'versus':1})['target'].rivals==[1]

@@ -555,3 +555,28 @@ def test_place_of_heat():
     assert np.mean([math.dist(a, o)<=4 for a,o in zip(at, found)])>.9
     def mean(**kw): return np.mean([energy(m[0], a) for a,m in zip(at, cam_maps(model, xb, target=peak, **kw))])
     assert mean()>=.9 and mean()>=max(mean(method=m) for m in usual)-.01 and mean()>mean(method='gradcam')+.3
+
+def test_versus_numbers():
+    "`Versus(0, 2)` is asked which it means; a list says that it is a class"
+    with pytest.raises(ValueError, match=r'`Versus\(0, 2\)`: is 2 a class, or how many'): Versus(0, 2)
+    logits = torch.randn(3, 5)
+    assert torch.allclose(Versus(0, [2]).setup().ask(logits, range(3)).scores(logits)[:,0], logits[:,0]-logits[:,2])
+    two,three = (Versus([0], n).setup().ask(logits, range(3)).scores(logits) for n in (2,3))
+    assert torch.allclose(three, Versus(0).setup().ask(logits, range(3)).scores(logits)) and not torch.allclose(two, three)
+
+def test_labels_of_whole_numbers():
+    "A label as a title says it stands for the class, if one alone is said so"
+    assert as_target('1', [1,2,3]).setup([1,2,3]).all.tolist()==[0] and as_target(1, [1,2,3]).all.tolist()==[0]
+    with pytest.raises(ValueError, match='There is no class'): as_target('4', [1,2,3])
+    class One:
+        def __str__(self): return '1'
+    with pytest.raises(ValueError, match='There is no class'): as_target('1', [1,One(),2])
+
+def test_head_of_html():
+    "fastai's star imports hold a `Head` of HTML"
+    from fastcore.xml import Head as Tag
+    with pytest.raises(TypeError, match='a tag of HTML'): as_target(Tag(1))
+
+def test_frozen_script():
+    model = torch.jit.freeze(torch.jit.script(nn.Sequential(nn.Conv2d(3,4,3), nn.ReLU()).eval()))
+    with pytest.raises(TypeError, match='TorchScript runs without Python'): cam_maps(model, torch.rand(1,3,8,8))

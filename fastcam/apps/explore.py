@@ -391,7 +391,7 @@ def asked(self:Explorer,
     if method is not None: _one_of('method', method, list(cam_methods().index))
     if layer is not None and layer not in (known := [o['layer'] for o in self.layers()]): raise ValueError(f"There is no layer {layer!r}: expected one of {str(known)[1:-1]}")
     if other is not None and c is None: raise ValueError("`versus` is a class to compare with another one: give `class` too")
-    target = self._prompted(q.get('prompts') or []) if c is None else self._class(c) if other is None else Versus(self._class(c), self._class(other))
+    target = self._prompted(q.get('prompts') or []) if c is None else self._class(c) if other is None else Versus(self._class(c), self._rival(other))
     return dict(target=target, layer=layer, method=method)
 
 @patch
@@ -402,6 +402,12 @@ def _prompted(self:Explorer, more):
     if not isinstance(t, Prompt): raise ValueError("`prompts` are for a page that asks about words: `learn.explore_cams(target=Prompt('a cat', tokenizer=tokenizer))`")
     if not is_listy(more) or len(more)>32 or not all(isinstance(o, str) and 0<len(o.strip())<=200 for o in more): raise ValueError("`prompts` is a list of at most 32 words or phrases, of at most 200 letters each")
     return Prompt(*t.prompts, *(o for o in more if o not in t.prompts), tokenizer=t.tokenizer, templates=t.templates, of=t.of, encoder=t.encoder, scale=t.scale)
+
+@patch
+def _rival(self:Explorer, c):
+    "Class number `c` as `Versus` takes it: a number by itself would be how many there are"
+    name = self._class(c)
+    return [name] if isinstance(name, int) else name
 
 @patch
 def _class(self:Explorer, c):
