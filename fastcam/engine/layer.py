@@ -274,7 +274,8 @@ def _flat_picture(found, dry):
     convs = [s.shape for s in dry.outs if s.is_conv]
     if not convs or not _is_row(found): return None
     return (f"The input is a row of {found.x.shape[1]} numbers, and the model itself makes {tuple(convs[0][2:])} of it: nobody knows which number lies where. "
-            "Give the model pictures (batch, channels, height, width), and flatten them in a module of its own if that is needed.")
+            "Give the model pictures (batch, channels, height, width), and flatten them in a module of its own if that is needed. "
+            "Of a row that is a signal, such as sound, `method='occlusion'` or 'ig' shows the steps.")
 
 def _one_cell(found, dry):
     if not any(s.is_conv and len(s.shape)>2 and s.shape[0]==1 and math.prod(s.shape[2:])==1 for s in dry.outs): return None
