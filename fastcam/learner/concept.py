@@ -57,7 +57,8 @@ def concepts(self:Learner,
         a,o = torch.cat(acts),passes[0]
         nmf = NMF(k, init='nndsvda', random_state=0, max_iter=500, tol=1e-3)
         w = tensor(nmf.fit_transform(a.flatten(2).transpose(1,2).flatten(0,1).numpy())).float()
-        maps,vecs = TensorCAM(w.unflatten(0, (len(a),-1)).transpose(1,2).unflatten(2, a.shape[2:]), nd=a.ndim-2),tensor(nmf.components_).float()
+        maps = TensorCAM(w.unflatten(0, (len(a),-1)).transpose(1,2).unflatten(2, a.shape[2:]), nd=a.ndim-2, span=o.span_of(a.shape[2:]))
+        vecs = tensor(nmf.components_).float()
         whole = (vecs*w.amax(0)[:,None]).reshape(k, -1, *[1]*(a.ndim-2)).expand(-1, -1, *a.shape[2:]).to(o.a.device)
         with evaluating(o.model):
             pred,_ = o.answer(o.tail(whole, torch.zeros(k, dtype=torch.long)), torch.zeros(k, dtype=torch.long))

@@ -29,7 +29,8 @@ class Features:
     ) -> L: # Of `TensorCAM` `(3, *grid)`, 0..1, NaN where the background was left out
         "Red, green and blue of each cell, fit once over all items"
         if self.of!='features': raise ValueError(f"Colors are those of features, and this is {self.of}: ask for `of='features'`")
-        return self.feats.map(FeatureColors(self.feats, background))
+        colors = FeatureColors(self.feats, background)
+        return L(TensorCAM(colors(f), span=m.span) for f,m in zip(self.feats, self.cams._maps))
 
 @patch
 @in_words
@@ -55,8 +56,8 @@ def _painted(pic, m):
     "The colors `m` `(3, *grid)` as a picture as large as `pic`, black where the background was left out"
     size = [*np.array(pic).shape[:2]] if isinstance(pic, Image.Image) else list(pic.shape[-2:])
     back = m.as_subclass(Tensor)[:1].isnan()
-    rgb = TensorCAM(m.as_subclass(Tensor).nan_to_num(0.), nd=2).resize(size).as_subclass(Tensor)
-    there = TensorCAM((~back).float(), nd=2).resize(size).as_subclass(Tensor)
+    rgb = TensorCAM(m.as_subclass(Tensor).nan_to_num(0.), nd=2, span=m.span).resize(size).as_subclass(Tensor)
+    there = TensorCAM((~back).float(), nd=2, span=m.span).resize(size).as_subclass(Tensor)
     return TensorImage(torch.where(there>=.5, rgb/there.clamp(min=.5), 0.).clamp(0,1))
 
 @patch
