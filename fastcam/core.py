@@ -24,6 +24,12 @@ class TensorCAM(TensorBase):
         "Size of the grid, such as (7,7)"
         return tuple(self.shape[-self.nd:])
 
+    def clone(self, **kwargs):
+        "A copy, which knows its grid as well"
+        res = super().clone(**kwargs)
+        res.set_meta(self, as_copy=True)
+        return res
+
 # %% ../nbs/00_core.ipynb #e9a1f1b8
 @patch
 def normalize(self:TensorCAM,

@@ -108,7 +108,7 @@ def test_at_another_size():
     assert m.grid==(8,8) and np.allclose(m.span, [(6/28,22/28)]*2, atol=.01)
     assert big.grid==(22,22) and np.allclose(big.span, [(6/56,50/56)]*2, atol=.01)
     both = cam_maps(net, x, 0, smooth='scales', scales=(1,2), flips=False)[0,0]
-    want = (m.resize(22)*(64/22**2) + big.resize(22))/2
+    want = (m.resize(64)*(64/64**2) + big.resize(64)*(22**2/64**2))/2
     assert both.span is None and torch.allclose(both.as_subclass(Tensor), want.as_subclass(Tensor), atol=1e-6)
 
 def test_measured_span_of_what_is_cut_off():
@@ -184,3 +184,49 @@ def test_steps_of_what_has_no_grid(how):
     x.requires_grad_()
     g, = torch.autograd.grad(model(*(xb if how=='packed' else (x,)))[:,0].sum(), x)
     assert m.shape==(2,1,20) and torch.allclose(m[:,0].as_subclass(Tensor), (g*x).sum(2).detach(), atol=1e-6)
+
+class LeftHalf(nn.Module):
+    "Reads the left half of its picture, and of that what one cell gives"
+    def __init__(self): super().__init__(); self.body = seq(nn.Conv2d(1,6,3,2,1), relu(), nn.Conv2d(6,6,3,2,1), relu())
+    def forward(self, x):
+        a = self.body(x[...,:x.shape[-1]//2])
+        return torch.stack([a[...,4,3].sum(1), a.mean((1,2,3))], 1)
+
+def right_half(m): return (m.resize(64)[...,32:].sum()/m.resize(64).sum()).item()
+
+@pytest.mark.parametrize('smooth', [dict(smooth='tta'), dict(smooth='scales', scales=(1.,)), dict(smooth='scales')], ids=['tta','one scale','scales'])
+def test_mirrored_passes_look_elsewhere(smooth):
+    "Of a model that reads the left half, the mirrored pictures show the right half: maps are added where they look"
+    torch.manual_seed(0)
+    model = LeftHalf().eval()
+    for p in model.parameters(): p.data.abs_() if p.ndim>1 else p.data.zero_()
+    m = cam_maps(model, torch.full((1,1,64,64), .5), 0, method='hirescam')[0,0]
+    assert np.allclose(m.span[1], (0,.5), atol=.05) and right_half(m)<.05
+    assert abs(right_half(cam_maps(model, torch.full((1,1,64,64), .5), 0, method='hirescam', **smooth)[0,0])-.5)<.06
+
+def test_fullgrad_of_unpadded():
+    "The biases of each layer lie where its cells do: at the pixels that a cell reads, and the hottest near their middle"
+    torch.manual_seed(0)
+    model,x = Reads(known['LeNet'][1]().eval(), (0,0), 2),torch.rand(1,1,28,28)
+    m = cam_maps(model, x, 0, method='fullgrad')[0,0].as_subclass(Tensor)
+    y,x = ndimage.center_of_mass(m.numpy())
+    assert abs(y+.5-8)<1 and abs(x+.5-8)<1 and m[20:].abs().max()<1e-6*m.max()
+
+def test_copies_know():
+    m = TensorCAM(torch.rand(2,1,6), nd=1, span=((.2,.8),))
+    for o in (m.clone(), m.detach(), copy(m), m[0], m*2, torch.stack([m,m]), torch.cat([m,m])): assert (o.nd,o.span)==(1,((.2,.8),))
+
+def test_pointing_at_the_cell():
+    "The hottest cell of LeNet's first one is at pixel 8"
+    m = TensorCAM(torch.zeros(2,4,4), span=((6/28,22/28),)*2)
+    m[:,0,0] = 1.
+    near,far = (torch.zeros(28,28) for _ in range(2))
+    near[5:11,5:11] = far[:5,:5] = 1
+    assert pointing_game(m, [near,far]).tolist()==[1.,0.]
+
+def test_odd_sizes_of_resnets_cost_nothing_more():
+    "Strides that round up leave cells within half a cell: nothing is measured"
+    from fastcam.engine.layer import _look_up
+    model,x = torchvision.models.resnet18().eval(),torch.randn(1,3,193,301)
+    find_layers(model, x)
+    assert not _look_up(model, (x,)).known_spans

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Many', 'Reads', 'GridLayer', 'lay_out', 'shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none', 'find_rows',
-           'is_grid_of_answers', 'detached', 'Found', 'reads_of', 'close_names', 'close_matches', 'last_counting',
-           'default_layer', 'stages', 'forget_layers', 'certain_outputs', 'grid_layers', 'answers_are_grid',
-           'find_layers', 'proven_layers']
+           'is_grid_of_answers', 'detached', 'Found', 'spans_of', 'reads_of', 'close_names', 'close_matches',
+           'last_counting', 'default_layer', 'stages', 'forget_layers', 'certain_outputs', 'grid_layers',
+           'answers_are_grid', 'find_layers', 'proven_layers']
 
 # %% ../../nbs/engine/03_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -690,7 +690,7 @@ def _left_out(steps, grid, i):
     before = [(a[i],b[i],s[i]) for a,b,s in steps if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid))]
     return sum(1-b*s/a for a,b,s in before)
 
-def _cross(grid, most=8):
+def _cross(grid, most=7):
     "For each axis of `grid` some cells along it, by their numbers there, in the middle of the others"
     for i,n in enumerate(grid):
         yield [tuple(c if i==j else g//2 for j,g in enumerate(grid)) for c in torch.linspace(0, n-1, min(n, most)).round().long().tolist()]
@@ -718,8 +718,13 @@ def _span(self:Found, model, xb, lay, at):
     crosses,asked = list(_cross(grid)),partial(_reaching, model, xb, source, at)
     middle = asked([tuple(n//2 for n in grid)])
     if not any(end-begin<=.7 for axis in {a for axes in ways for a in axes} for begin,end in [reach(middle, axis)]): return None
-    parts = sum(asked([c for cross in crosses for c in cross], seed) for seed in range(3)).split([len(c) for c in crosses])
-    return first(span for axes in ways if None not in (span := _spans_along(axes, parts, crosses, grid)))
+    whole,res = 0,None
+    for seed in range(3):
+        whole = whole+asked([c for cross in crosses for c in cross], seed)
+        parts = whole.split([len(c) for c in crosses])
+        res = first(span for axes in ways if None not in (span := _spans_along(axes, parts, crosses, grid)))
+        if res is None: break                                        # more noise tells no more: cells look at too much
+    return res
 
 def _reaching(model, xb, source, at, cells, seed=0):
     "How large the gradient of a mixture of the channels of the maps `at` at each of these cells is at input `source`, (cells, *shape), where that is noise"
@@ -730,20 +735,32 @@ def _reaching(model, xb, source, at, cells, seed=0):
         return _at_inputs(numbers, inputs)[[i for i,_,_ in inputs].index(source)][:,0].abs().cpu()
 
 def _is_off(span, grid):
-    "Do cells spread over all of the input lie half a cell off, or more, at an end?"
-    return any(abs(start+(end-start)*s-s)*n>.5 for (start,end),n in zip(span, grid) for s in (.5/n,1-.5/n))
+    "Do cells spread over all of the input lie more than six tenths of a cell off at an end? Half a cell is what strides by themselves make of it"
+    return any(abs(start+(end-start)*s-s)*n>.6 for (start,end),n in zip(span, grid) for s in (.5/n,1-.5/n))
 
 @patch
 def measure_spans(self:Found, model, xb, lay):
     "Measure which part of the input the grids that layer `lay` may have cover, where convolutions without padding may have left out half a cell, or the model cuts its picture; remembered by the maps that tell"
     for grid in {lay.layout.grid, *(l.grid for l in lay.shares)}-set(lay.spans):
         lay.spans[grid] = None
-        if self.text or self.rows or self.moved==math.inf and not any(abs(_left_out(self.steps, grid, i))*n>1 for i,n in enumerate(grid)): continue
+        if self.text or self.rows or self.moved==math.inf and not any(abs(_left_out(self.steps, grid, i))*n>1.2 for i,n in enumerate(grid)): continue
         if (at := self._first_of(lay, grid)) is None: continue
         if at.key not in self.known_spans:
             self.known_spans[at.key] = None
             with suppress(Exception): self.known_spans[at.key] = self._span(model, xb, lay, at)              # a model may not take noise
         if (span := self.known_spans[at.key]) and _is_off(span, grid): lay.spans[grid] = span
+
+def spans_of(
+    model:nn.Module, # Any model
+    xb, # Its inputs
+    mods # Modules of it
+) -> dict: # By module
+    "Which part of the input the maps of each module cover, where that is not all of it"
+    with alone(model):
+        found,names = _look_up(model, xb),{m:n for n,m in model.named_modules()}
+        layers = {m:lay for m in mods if isinstance(lay := found.by_name.get(names.get(m)), GridLayer)}
+        for lay in layers.values(): found.measure_spans(model, xb, lay)
+    return {m:lay.span for m,lay in layers.items() if lay.span}
 
 @patch
 def prove(self:Found,

@@ -10,6 +10,7 @@ from fastai.vision.all import *
 from ..core import *
 from .trace import *
 from .dry import *
+from .layer import *
 from .capture import *
 from .method import *
 from contextlib import nullcontext
@@ -249,11 +250,12 @@ def _fullgrad(o):
     gx,*gs = _from_score(o, s, x, *[t for _,t in outs])
     size = _plain(x).shape[2:]
     res = _scaled_sum(grad_times(_plain(gx), _plain(x))).unflatten(1, size)
+    spans = {} if rows else spans_of(o.model, o.xb, [m for m,_ in outs])
     for (m,_),g in zip(outs, gs):
         if g is None: continue
         if g.ndim<nd+2: g = rows.to_items(g)                         # a row for each part of an item
         terms = _scaled_sum(_plain(g)*_bias(m).detach().float().reshape(-1, *[1]*nd)).unflatten(1, g.shape[2:])
-        res = res + TensorCAM(terms, nd=nd).resize(size).as_subclass(Tensor)
+        res = res + TensorCAM(terms, nd=nd, span=spans.get(m)).resize(size).as_subclass(Tensor)
     return res
 
 # %% ../../nbs/engine/10_network.ipynb #1d021c6a
@@ -303,7 +305,11 @@ def _blocks(o):
     with own_hooks(hooks, here=True), att: x,s = _from_input(o, x)
     if lay.kind not in ('NLC','LNC') or not att.seen or any(t.shape[-1]!=n or t.shape[0]%_n_rows(o) for t in att.seen): raise ValueError(_no_attention(o, n, att.seen))
     att.keeps = False
-    with att: yield s,att.seen,outs,[t for t in att.pools if t.shape[-1]==n]
+    with att: yield s,att.seen,outs,[t for t in att.pools if t.shape[-1]==n and _counts(o, s, t)]
+
+def _counts(o, s, t):
+    "Do the scores depend on `t`? A pooling may be there that nobody reads"
+    return t.requires_grad and _grad(o, s, t, retain_graph=True, allow_unused=True)[0] is not None
 
 def _no_attention(o, n, seen):
     "Why attention is not read"

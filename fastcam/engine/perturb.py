@@ -142,24 +142,6 @@ def _smoothgradcampp(o,
     return (pca_reduce if eigen else sum_reduce)(grid_sum(torch.where(den!=0, g2/torch.where(den!=0, den, torch.ones_like(den)), torch.zeros_like(g2))*g1)*a)
 
 # %% ../../nbs/engine/09_perturb.ipynb #c3081857
-def _flipped(x): return [(0.,1.)]*(x.ndim-3)+[(1.,0.)]
-
-@register_smooth('tta', plain=True)
-def _tta(method, o,
-    gains=(.9, 1., 1.1) # Factors on the input
-):
-    x = o.x
-    m = [method(o) if g==1 else method(o.near(x*g)) for g in gains] + [method(o.near(x.flip(-1)*g, _flipped(x))).flip(-1) for g in gains]
-    return sum(m)/len(m)
-
-@register_smooth('noise', plain=True)
-def _noisy(method, o,
-    samples=8, # Noisy inputs
-    sigma=.3 # Standard deviation of the noise, in units of the normalized input
-):
-    x = o.x
-    return sum(method(o.near(x+noise_like((1,*x.shape[1:]), sigma, x, i))) for i in range(samples))/samples
-
 def _on_input(o, m):
     "What a method gave for a pass, as a map that knows which part of the input it covers"
     nd = o.x.ndim-2
@@ -170,6 +152,31 @@ def _mirrored(m):
     res = m.flip(-1)
     if res.span: res.span = (*res.span[:-1], tuple(1-o for o in reversed(res.span[-1])))
     return res
+
+def _mean_on_input(o, ms):
+    "The mean of maps of the input, on the finest of their grids; where they cover different parts of it, on a finer one over all of it"
+    grid = max((m.grid for m in ms), key=math.prod)
+    if len({(m.grid,m.span) for m in ms}|{(grid,o.span_of(grid))})>1 and any(m.span for m in ms): grid = tuple(max(64, n+1) for n in grid)      # no layer's own
+    def on_grid(m): return m if m.grid==grid else m.resize(grid)*(m[0].numel()/math.prod(grid))
+    return sum(on_grid(m).as_subclass(Tensor) for m in ms)/len(ms)
+
+def _flipped(x): return [(0.,1.)]*(x.ndim-3)+[(1.,0.)]
+
+@register_smooth('tta', plain=True)
+def _tta(method, o,
+    gains=(.9, 1., 1.1) # Factors on the input
+):
+    x = o.x
+    plain,turned = [o if g==1 else o.near(x*g) for g in gains],[o.near(x.flip(-1)*g, _flipped(x)) for g in gains]
+    return _mean_on_input(o, [_on_input(p, method(p)) for p in plain] + [_mirrored(_on_input(p, method(p))) for p in turned])
+
+@register_smooth('noise', plain=True)
+def _noisy(method, o,
+    samples=8, # Noisy inputs
+    sigma=.3 # Standard deviation of the noise, in units of the normalized input
+):
+    x = o.x
+    return sum(method(o.near(x+noise_like((1,*x.shape[1:]), sigma, x, i))) for i in range(samples))/samples
 
 @register_smooth('scales', plain=True)
 def _scales(method, o,
@@ -184,10 +191,7 @@ def _scales(method, o,
         if not flips: continue
         p = o.again(*o.reads.put(xb, o.reads.of(xb).flip(-1)), part=_flipped(o.reads.of(xb)))
         ms.append(_mirrored(_on_input(p, method(p))))
-    grid = max((m.grid for m in ms), key=math.prod)
-    whole = o.span_of(grid) is None                                  # then the sum covers all of the input
-    def on_grid(m): return m if m.grid==grid and not (whole and m.span) else m.resize(grid)*(m[0].numel()/math.prod(grid))
-    return sum(on_grid(m).as_subclass(Tensor) for m in ms)/len(ms)
+    return _mean_on_input(o, ms)
 
 def _starts(n, win): return list(range(0, n-win, win)) + [n-win]
 

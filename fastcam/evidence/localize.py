@@ -89,10 +89,12 @@ def pointing_game(
 ) -> Tensor: # (n,)
     "Does the hottest place lie on the object? 0..1, higher is better: where several places are the hottest, the share of them that do (1608.00507)"
     def hit(m, t, size, l):
-        m,t = m[0].as_subclass(Tensor).cpu().numpy(),object_mask(t, size, l).numpy()
+        span,m,t = m.span,m[0].as_subclass(Tensor).cpu().numpy(),object_mask(t, size, l).numpy()
         if not t.any() or np.isnan(m).all(): return np.nan
         top = np.nanmax(m)
-        at = tuple(((np.nonzero(m>=top-1e-6*abs(top))+.5*np.ones(1))*(np.array(size)/m.shape)[:,None]).astype(int))
+        at = (np.nonzero(m>=top-1e-6*abs(top))+.5*np.ones(1))*(np.array(size)/m.shape)[:,None]
+        if span: at = np.array([(start*n+(end-start)*o).clip(0, n-1) for o,n,(start,end) in zip(at, size, span)])
+        at = tuple(at.astype(int))
         return (ndimage.distance_transform_edt(~t)[at]<=tol*max(size)).mean()
     return tensor([hit(*o) for o in _paired(maps, truth, size, label)]).float()
 

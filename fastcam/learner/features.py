@@ -68,7 +68,8 @@ def panels(self:Features,
     "Each item, and beside it its colors, or a panel for each head"
     if background and self.of!='features': raise ValueError(f"`background` is left out of colors, and this is {self.of}")
     pics = self.cams[:max_n].pictures()
-    if self.of=='attention': return [p for pic,f in zip(pics, self.feats) for p in (Panel(pic), *[Panel(pic, TensorCAM(m, nd=f.ndim-1), f'head {j}') for j,m in enumerate(f)])]
+    if self.of=='attention':
+        return [p for pic,f,c in zip(pics, self.feats, self.cams._maps) for p in (Panel(pic), *[Panel(pic, TensorCAM(m, nd=f.ndim-1, span=c.span), f'head {j}') for j,m in enumerate(f)])]
     if self.feats[0].ndim!=3: raise ValueError(f"Colors are drawn of pictures, and these features lie on a grid {tuple(self.feats[0].shape[1:])}: see the numbers in `feats` and `colors()`")
     return [p for pic,m in zip(pics, self.colors(background)) for p in (Panel(pic), Panel(_painted(pic, m)))]
 
