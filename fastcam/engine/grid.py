@@ -599,7 +599,8 @@ def measured_span(
 ) -> tuple: # None where that cannot be told
     "Where along the `axis` of an input the cells of a grid begin and end, as shares"
     begin,end = (o.double() for o in reach(g, axis))
-    keep = end-begin>=(end-begin).max()*.9-1e-9                               # others are cut off at an edge
+    wide = end-begin
+    keep = (wide>0)&(wide>=.9*wide.max()-1.01/g.shape[axis+1])                # others are cut off at an edge, by more than a pixel
     middle,said = ((begin+end)/2)[keep],((at.double()+.5)/cells)[keep]
     if len(said.unique())<3 and said.max()-said.min()<.3: return None
     slope,start = line(middle, said)

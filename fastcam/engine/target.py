@@ -719,14 +719,14 @@ class Versus(_Of):
         rivals = as_plain(rivals)
         if isinstance(rivals, int) and isinstance(as_plain(target), int):
             raise ValueError(f"`Versus({target!r}, {rivals!r})`: is {rivals} a class, or how many there are? Expected a list for the class, `Versus({target!r}, [{rivals!r}])`, or one for the first, `Versus([{target!r}], {rivals!r})`, for how many")
-        rivals = ifnone(rivals, 3)
         if isinstance(rivals, int) and rivals<1: raise ValueError(f"`rivals` is {rivals}: at least one other class is needed")
-        if not isinstance(rivals, int) and (callable(rivals) or isinstance(rivals, (Target,float)) or is_listy(rivals) and not len(rivals)):
+        if not isinstance(rivals, (int,NoneType)) and (callable(rivals) or isinstance(rivals, (Target,float)) or is_listy(rivals) and not len(rivals)):
             raise TypeError(f"`rivals` is {rivals!r}: expected how many of the nearest classes, or the classes themselves, a name or a list such as ['lynx']")
         store_attr()
+        self.many = ifnone(rivals, 3)
     def setup(self, vocab=None, n=None):
         super().setup(vocab, n)
-        named = None if isinstance(self.rivals, int) else list(self.rivals) if is_listy(self.rivals) else [self.rivals]
+        named = None if isinstance(self.many, int) else list(self.rivals) if is_listy(self.rivals) else [self.rivals]
         self.others = None if named is None else tensor(_indices(named, vocab))
         self.versus = 'its rivals' if named is None else ', '.join(map(str, named))
         if named and isinstance(self.of, Classes) and (both := set(self.of.all.tolist()) & set(self.others.tolist())):
@@ -750,8 +750,8 @@ class Versus(_Of):
         "Of classes `idx` (batch, k), which others they are compared with, (batch, k, rivals), and which of these count: those of the same head; None where all do"
         if self.others is not None: return _check(self.others, pred).expand(*idx.shape, -1),None
         dist = (pred[:,None]-pred.gather(1, idx)[...,None]).abs().detach().scatter(2, idx[...,None], float('inf'))
-        if self.heads is None: return dist.topk(min(self.rivals, pred.shape[1]-1), dim=2, largest=False).indices,None
-        far,d = dist.masked_fill(self.heads.strangers(idx), float('inf')).topk(min(self.rivals, max(self.heads.sizes)-1), dim=2, largest=False)
+        if self.heads is None: return dist.topk(min(self.many, pred.shape[1]-1), dim=2, largest=False).indices,None
+        far,d = dist.masked_fill(self.heads.strangers(idx), float('inf')).topk(min(self.many, max(self.heads.sizes)-1), dim=2, largest=False)
         return d,far.isfinite()
     def scores(self, pred, rows=slice(None)):
         pred,idx = self.read(pred),self.idx[rows].clamp(min=0)
