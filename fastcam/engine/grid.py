@@ -543,7 +543,7 @@ def _look(l, picks, way):
     if len(way.axes)!=len(l.grid) or len(where)<min(4, .7*len(asked)): return Look(l)
     nums,cells = map(list, zip(*where))
     said = _said(cells, l.grid, span)
-    if len(where)<.7*len(asked) and _confined(said, _said([c for _,c in asked], l.grid, span)):
+    if len(where)<.7*len(asked) and (type(l) is not Maps or _confined(said, _said([c for _,c in asked], l.grid, span))):          # maps may be 0 here and there
         return Look(l, moved=how_moved(way.center[nums], said))                # as of a picture with a wide border
     res = _judged(l, way, nums, said, len(asked)-len(where))
     if not res.passed or res.moved: return res
