@@ -669,8 +669,8 @@ def extra_ends(
     n = l.grid[0]
     told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<n-m<=min(16, n/3)]
     best,known = told.ranked(totals)[0],n in lengths
-    if known and not totals: return l
     if usual<1.5: return None
+    if known and not totals: return l
     if known: return None if sum(best) and told.is_sure(best, True) else l
     if not sum(best): return None if totals else l                     # convolutions gave a few cells less: which tokens are the others?
     if usual<3 or sum(best)>n/3 or not told.is_sure(best, bool(totals)): return None
