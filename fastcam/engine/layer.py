@@ -740,7 +740,7 @@ def _is_off(span, grid):
 
 @patch
 def measure_spans(self:Found, model, xb, lay):
-    "Measure which part of the input the grids that layer `lay` may have cover, where convolutions without padding may have left out half a cell, or the model cuts its picture; remembered by the maps that tell"
+    "Measure which part of the input the grids that layer `lay` may have cover, where convolutions without padding may have left out more than half a cell, or the model cuts its picture; remembered by the maps that tell"
     for grid in {lay.layout.grid, *(l.grid for l in lay.shares)}-set(lay.spans):
         lay.spans[grid] = None
         if self.text or self.rows or self.moved==math.inf and not any(abs(_left_out(self.steps, grid, i))*n>1.2 for i,n in enumerate(grid)): continue
