@@ -176,7 +176,7 @@ class Steps(nn.Module):
 
 @pytest.mark.parametrize('how', ['loop','turned','packed'])
 def test_steps_of_what_has_no_grid(how):
-    "Maps lie along the steps, not the features, and Integrated Gradients are those by hand"
+    "Maps lie along the steps, not the features, and input times gradient is that by hand"
     torch.manual_seed(0)
     model,x = Steps(how).eval(),torch.randn(2,20,6)
     xb = (x,tensor([20,20])) if how=='packed' else x

@@ -739,12 +739,17 @@ def _is_off(span, grid):
     return any(abs(start+(end-start)*s-s)*n>.6 for (start,end),n in zip(span, grid) for s in (.5/n,1-.5/n))
 
 @patch
+def _may_cover_a_part(self:Found, grid):
+    "May `grid` cover a part of the input only, since the model moves places, or leaves out more than half a cell at the edges? Not of texts, nor of rows that are parts of items"
+    if self.text or self.rows: return False
+    return self.moved<math.inf or any(abs(_left_out(self.steps, grid, i))*n>1.2 for i,n in enumerate(grid))
+
+@patch
 def measure_spans(self:Found, model, xb, lay):
     "Measure which part of the input the grids that layer `lay` may have cover, where convolutions without padding may have left out more than half a cell, or the model cuts its picture; remembered by the maps that tell"
     for grid in {lay.layout.grid, *(l.grid for l in lay.shares)}-set(lay.spans):
         lay.spans[grid] = None
-        if self.text or self.rows or self.moved==math.inf and not any(abs(_left_out(self.steps, grid, i))*n>1.2 for i,n in enumerate(grid)): continue
-        if (at := self._first_of(lay, grid)) is None: continue
+        if not self._may_cover_a_part(grid) or (at := self._first_of(lay, grid)) is None: continue
         if at.key not in self.known_spans:
             self.known_spans[at.key] = None
             with suppress(Exception): self.known_spans[at.key] = self._span(model, xb, lay, at)              # a model may not take noise
