@@ -230,3 +230,39 @@ def test_odd_sizes_of_resnets_cost_nothing_more():
     model,x = torchvision.models.resnet18().eval(),torch.randn(1,3,193,301)
     find_layers(model, x)
     assert not _look_up(model, (x,)).known_spans
+
+def test_every_layer_of_a_valid_unet():
+    "Maps that a transposed convolution gave, and those behind a cut connection, lie where the arithmetic of their windows says: so many pixels are left out at each side. A pooling takes one of two pixels, so within 1.5"
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            def twice(a, b): return seq(nn.Conv2d(a, b, 3), relu(), nn.Conv2d(b, b, 3), relu())
+            self.down1,self.down2,self.down3,self.pool = twice(3, 16),twice(16, 32),twice(32, 64),nn.MaxPool2d(2)
+            self.grow2,self.grow1,self.up2,self.up1 = nn.ConvTranspose2d(64, 32, 2, 2),nn.ConvTranspose2d(32, 16, 2, 2),twice(64, 32),twice(32, 16)
+            self.head = nn.Conv2d(16, 2, 1)
+        def forward(self, x):
+            def beside(a, b):
+                i = (b.shape[2]-a.shape[2])//2
+                return torch.cat([a, b[:,:,i:i+a.shape[2],i:i+a.shape[2]]], 1)
+            a = self.down1(x)
+            b = self.down2(self.pool(a))
+            c = self.up2(beside(self.grow2(self.down3(self.pool(b))), b))
+            return self.head(self.up1(beside(self.grow1(c), a)))
+    torch.manual_seed(0)
+    m,x,n = UNet().eval(),torch.randn(1,3,140,140),140
+    assert m(x).shape==(1,2,100,100)
+    assert first(find_layers(m, x))=='down3'
+    left_out = {'down1':2, 'down2':6, 'down3':14, 'grow2':14, 'up2.0':16, 'up2':18, 'grow1':18, 'up1':20, 'head':20}
+    for name,k in left_out.items():
+        span = first(find_layers(m, x, name).values()).span
+        assert np.allclose(ifnone(span, [(0,1)]*2), [(k/n,1-k/n)]*2, atol=1.5/n), (name, span, k/n)
+
+@pytest.mark.parametrize('size', [(224,224), (230,230), (224,230), (225,239)])
+def test_padded_at_one_side(size):
+    "A ViT that pads its picture to whole patches, at the right and below only: the last patches lie partly beside the picture. The last patch is seen as far as the picture goes, so within half a pixel"
+    torch.manual_seed(0)
+    m = timm.create_model('vit_tiny_patch16_224', depth=2, dynamic_img_pad=True, dynamic_img_size=True).eval()
+    lay = first(find_layers(m, torch.randn(1, 3, *size)).values())
+    want = [(0,math.ceil(s/16)*16/s) for s in size]
+    if max(end for _,end in want)<1.04: assert lay.span is None
+    else: assert np.allclose(lay.span, want, atol=.5/min(size)), (lay.span, want)

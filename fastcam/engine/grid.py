@@ -19,6 +19,7 @@ import itertools
 class Layout:
     "Where the cells of a grid are in what a layer gives; a subclass for each way in which layers lay them out"
     kind,batch_dim,reads = '',0,None                                 # what it reads, where that belongs to the layout
+    channel_dim = None                                               # of what a layer gives, where the channels are one axis of it, and which of the rest are cells follows from `front` and `back`
     def __init__(self,
         grid, # Size of the grid
         front=0, # Tokens before those of the grid, such as a class token
@@ -126,7 +127,7 @@ class Places:
 @register_layout
 class Maps(Layout):
     "(batch, channels, *grid), as a convolution gives it"
-    kind = 'NC*'
+    kind,channel_dim = 'NC*',1
     @classmethod
     def fits(cls, shape, places):
         if len(shape)!=places.nd+2: return []
@@ -139,7 +140,7 @@ class Maps(Layout):
 @register_layout
 class ChannelsAtEnd(Layout):
     "(batch, *grid, channels), as Swin, recurrent layers and transformers over steps give it"
-    kind = 'N*C'
+    kind,channel_dim = 'N*C',-1
     @classmethod
     def fits(cls, shape, places):
         if len(shape)!=places.nd+2: return []
@@ -156,7 +157,7 @@ def ends(extra):
 @register_layout
 class Tokens(Layout):
     "(batch, tokens, channels), with tokens that have no place in front or behind"
-    kind = 'NLC'
+    kind,channel_dim = 'NLC',-1
     @classmethod
     def fits(cls, shape, places):
         if len(shape)!=3 or places.nd==1: return []
@@ -182,7 +183,7 @@ class StepsFirst(Tokens):
 @register_layout
 class Flattened(Layout):
     "(batch, channels, cells): maps whose grid was flattened; there may be cells that have no place in front or behind"
-    kind = 'NCL'
+    kind,channel_dim = 'NCL',1
     @classmethod
     def fits(cls, shape, places):
         if len(shape)!=3 or places.nd==1: return []
@@ -235,7 +236,7 @@ def _nested(t, units):
 @register_layout
 class Windows(Layout):
     "Tokens in the order of windows or mask units"
-    kind = 'NWC'
+    kind,channel_dim = 'NWC',-1
     def __init__(self,
         row, # The layout of the row: `Tokens` or `StepsFirst`
         order, # For each cell of the grid, row by row, the number of its token
@@ -260,7 +261,7 @@ class Windows(Layout):
 @register_layout
 class Amid(Layout):
     "Tokens with one amid them that has no place, as Vision Mamba has its class token (2401.09417)"
-    kind = 'NMC'
+    kind,channel_dim = 'NMC',-1
     def to_grid(self, o):
         at = math.prod(self.grid)//2
         return torch.cat([o[:,:at], o[:,at+1:]], 1).transpose(1, 2).unflatten(2, self.grid)
@@ -313,10 +314,13 @@ class Picks:
         number = torch.arange(o.numel()).reshape(o.shape)
         self.at = {l: l.to_grid(number)[0].flatten(1) for l in layouts}                    # (channels, cells) as numbers of `o`
         self.names = {l: list(zip(at[0].tolist(), at[-1].tolist())) for l,at in self.at.items()}
+        turned = set()
         for l in layouts:
             known = sum(name in self.number for name in self.names[l])
             if known<min(n-2, len(self.names[l])): self.add(l, spread(l.grid, n))
-            if l.front+l.back and len(l.grid)>1: self.add(l, turns(l.grid))
+            alike = (l.grid, l.front+l.back)                        # of a clip each gradient takes as long as two passes: those of one tell of others
+            if l.front+l.back and len(l.grid)>1 and (len(l.grid)<3 or alike not in turned): self.add(l, turns(l.grid))
+            turned.add(alike)
 
     def add(self, l, cells):
         "Pick these cells of layout `l`, too"
@@ -338,8 +342,14 @@ class Picks:
         return [(self.number[o], np.unravel_index(c, l.grid)) for c,o in enumerate(self.names[l]) if o in self.number]
 
 # %% ../../nbs/engine/01_grid.ipynb #57c20584
-def gradients(numbers, inputs):
+def gradients(
+    numbers, # Scalars that were computed from the inputs, as a tensor (numbers,)
+    inputs, # Tensors
+    most=2**24 # So many numbers of an input are asked at once: each number asked needs as much memory as a backward pass
+):
     "Gradient of each of `numbers` at each of `inputs`: `(numbers, *shape)`, zero where there is none"
+    parts = numbers.split(max(4, most//max([1, *(x.numel() for x in inputs)])))
+    if len(parts)>1: return [torch.cat(g) for g in zip(*[gradients(part, inputs) for part in parts])]
     ask = partial(torch.autograd.grad, numbers, inputs, retain_graph=True, allow_unused=True)
     eye = torch.eye(len(numbers)).to(numbers)
     with warnings.catch_warnings():
@@ -605,7 +615,8 @@ def measured_span(
     if len(said.unique())<3 and said.max()-said.min()<.3: return None
     slope,start = line(middle, said)
     off = (middle-start-slope*said).abs().max().item()
-    return (start,start+slope) if slope>.1 and off<max(.3*slope/cells, 1/g.shape[axis+1]) else None
+    # a transposed convolution gives cells beside each other that look at the same
+    return (start,start+slope) if slope>.1 and off<max(.3*slope/cells, 1.6/g.shape[axis+1]) else None
 
 # %% ../../nbs/engine/01_grid.ipynb #0e636b34
 def local(

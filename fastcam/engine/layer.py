@@ -175,7 +175,8 @@ def _places(x, outs, dense, nd):
     "`Places` of input `x`, of which the modules gave `outs`, for grids of `nd` axes"
     sizes = [tuple(x.shape[a+1] for a in axes) for axes in place_axes(x.shape[1:], nd)]
     if not sizes: return Places(nd, [])
-    shapes = [tuple(o.out.shape[2:]) for o in outs if o.is_conv and o.out is not None and o.out.ndim==nd+2]
+    tells = [o for o in outs if o.is_conv or dense and isinstance(o.module, transposed_types)]
+    shapes = [tuple(o.out.shape[2:]) for o in tells if o.out is not None and o.out.ndim==nd+2]
     size = first(s for s in sizes if all(a<=b for g in shapes for a,b in zip(g, s))) or sizes[0]
     return Places(nd, [size, *[s for s in sizes if s!=size]], _conv_grids(shapes, size, dense))
 
@@ -236,10 +237,14 @@ def shares(
     "Second pass: the share of cells that the prediction depends on, in each of the layouts that fit"
     g = seen.other if seen.grad is None else seen.grad
     if g is None: return {l: 1. for l in layouts}                    # a model without gradients
+    some = g!=0
+    along = {dim: some if dim is None else some.any(dim, keepdim=True) for dim in {l.channel_dim for l in layouts}}
     def share(l):
-        live = (l.to_grid(g)!=0).any(1).float()
+        live = l.to_grid(along[l.channel_dim]).any(1).float()
         return 0. if text and live.sum()<2 else live.mean().item()        # one token, such as the class token or the last: no map of a text
-    return {l: share(l) for l in layouts}
+    def alike(l): return l if l.channel_dim is None else (type(l), l.front, l.back)
+    known = {k: share(same[0]) for k,same in groupby(layouts, alike).items()}          # there may be hundreds of layouts
+    return {l: known[alike(l)] for l in layouts}
 
 # %% ../../nbs/engine/03_layer.ipynb #10c1f776
 _ask_none = "Methods that need no layer may do: 'occlusion', 'ig', 'fullgrad'"
@@ -472,7 +477,7 @@ class Found:
         self.dense = self.pred.ndim==max(self.x.ndim-2, 1)+2 and self.answers and self.pred.shape[2:].numel()>1
         self._lay_out(dry)
         self._modules(dry)
-        made = [(seen,new) for i,seen in enumerate(dry.outs) if (new := self._layer(i, seen)) is not None]
+        with without_modes(): made = [(seen,new) for i,seen in enumerate(dry.outs) if (new := self._layer(i, seen)) is not None]
         found,linear,handed = self._sorted(made, _linear_names(dry.outs))
         self._spare_class_maps(found, set() if self.staged else self._answers_among(made))
         self._spare_gates(found.values())
@@ -685,10 +690,10 @@ def _rare_layouts(lay, places):
     amid = [Amid(l.grid) for l in lay.shares if type(l) is Tokens and l.front+l.back==1 and len(l.grid)>1]
     return [l for l in dict.fromkeys(amid+_in_windows(lay, places)+_across(lay)+_along_one_axis(lay, places)+_of_any_proportions(lay, places)) if l not in lay.shares]
 
-def _left_out(steps, grid, i):
-    "How much of axis `i` of an input convolutions and poolings without padding leave out before `grid`, as a share; less than 0 where there is more padding than that"
-    before = [(a[i],b[i],s[i]) for a,b,s in steps if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid))]
-    return sum(1-b*s/a for a,b,s in before)
+def _off_by(steps, grid, i):
+    "How far the ends of axis `i` of `grid` may lie from those of an input: what convolutions and poolings without padding leave out there, or paddings add, and how much more at one end; as a share"
+    before = [(a[i],b[i],stride[i],lean[i]) for a,b,stride,lean in steps if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid))]
+    return (abs(sum(1-b*s/a for a,b,s,_ in before))+abs(sum(lean/a for a,_,_,lean in before)))/2
 
 def _cross(grid, most=7):
     "For each axis of `grid` some cells along it, by their numbers there, in the middle of the others"
@@ -742,7 +747,7 @@ def _is_off(span, grid):
 def _may_cover_a_part(self:Found, grid):
     "May `grid` cover a part of the input only, since the model moves places, or leaves out more than half a cell at the edges? Not of texts, nor of rows that are parts of items"
     if self.text or self.rows: return False
-    return self.moved<math.inf or any(abs(_left_out(self.steps, grid, i))*n>1.2 for i,n in enumerate(grid))
+    return self.moved<math.inf or any(_off_by(self.steps, grid, i)*n>.6 for i,n in enumerate(grid))
 
 @patch
 def measure_spans(self:Found, model, xb, lay):
@@ -841,19 +846,25 @@ def _settle_rows(self:Found, lay, o, dry):
 
 def _looks(o, inputs, layouts, n, spans):
     "What `n` cells of each of these layouts say, which `o` may have"
-    picks = Picks(o, layouts, n, spans)
-    return judge(picks, _at_inputs(picks.numbers(), inputs))
+    with without_modes(): picks = Picks(o, layouts, n, spans)
+    grads = _at_inputs(picks.numbers(), inputs)
+    with without_modes(): return judge(picks, grads)
 
 def _clear(o, inputs, layouts, spans):
     "The best of the likeliest kind, if it leaves nothing open: then channels are not asked whether they are cells, of which there may be hundreds of ways. Not of rows, where steps and features are soon taken for each other"
     likely = [l for l in layouts if l.kind==layouts[0].kind]
     if len(likely)==len(layouts) or min(len(l.grid) for l in layouts)<2: return None
-    best = best_look(_looks(o, inputs, likely, 12, spans))
-    return best if best and best.n>6 and best.correlation>.98 and best.error<.03 else None
+    clip = len(likely[0].grid)==3
+    best = best_look(_looks(o, inputs, likely, _few(o, likely) if clip else 12, spans))
+    return best if best and best.n>6 and best.correlation>.98 and best.error<(.1 if clip else .03) else None
+
+def _few(o, layouts):
+    "With how many cells to begin; where there are tokens without a place some come besides, see `turns`"
+    return 4 if o.ndim>3 or len(layouts[0].grid)==3 and layouts[0].front+layouts[0].back else 8
 
 def _rounds(lay, o, layouts):
     "How many cells are asked about, round by round; and how many must have been before layouts are given up as far from right"
-    few,dear = 8 if o.ndim==3 else 4,any(len(l.grid)==3 for l in layouts)          # of a clip each gradient takes as long as two passes
+    few,dear = _few(o, layouts),any(len(l.grid)==3 for l in layouts)          # of a clip each gradient takes as long as two passes
     if lay.place=='plain': return (few,),0
     return ((few,12,48),12 if dear else 0) if dear or lay.rows is not None else ((12,48),0)
 
@@ -866,7 +877,7 @@ def _probe(self:Found, lay, o, inputs, layouts):
     for n in rounds:
         looks = _looks(o, inputs, layouts, n, lay.spans)
         best = best_look(looks)
-        if best and all(l is best or l.error>2*best.error+.03 for l in looks): break
+        if best and (all(l is best or l.error>2*best.error+.03 for l in looks) or best.correlation>.98 and len(best.layout.grid)==3): break
         if n>=least and not any(l.correlation>.3 for l in looks): break             # far from what a right one has
     lay.looks += looks
     return best
@@ -875,8 +886,8 @@ def _probe(self:Found, lay, o, inputs, layouts):
 def _is_doubtful(self:Found, lay, look):
     "May another order of the tokens say more than this `look`?"
     fewer_axes = any(len(l.grid)>len(look.layout.grid) for l in lay.shares)
-    one_extra = look.layout.front+look.layout.back==1
-    return fewer_axes or look.error>(.02 if one_extra else .05) and isinstance(look.layout, Tokens)
+    one_extra,clip = look.layout.front+look.layout.back==1,len(look.layout.grid)==3
+    return fewer_axes or look.error>(.1 if clip else .02 if one_extra else .05) and isinstance(look.layout, Tokens)
 
 @patch
 def _last_resort(self:Found, lay, o, inputs, look):
