@@ -501,6 +501,7 @@ class Seen:
         self.beside = []                                             # layouts that fit other inputs than the main one
         self.behind,self.plain = None,False                          # the call that an activation function takes the output of; is this plain?
         self.is_conv = isinstance(module, conv_types) or _gave(module, out, 'Convolution')
+        self.tells_grid = self.is_conv or isinstance(module, transposed_types)
         self.own_maps = self.is_conv or isinstance(module, batchnorms) or _gave(module, out, 'NativeBatchNorm', 'CudnnBatchNorm')
     key = property(lambda self: (self.name,self.call))
     @property

@@ -175,8 +175,7 @@ def _places(x, outs, dense, nd):
     "`Places` of input `x`, of which the modules gave `outs`, for grids of `nd` axes"
     sizes = [tuple(x.shape[a+1] for a in axes) for axes in place_axes(x.shape[1:], nd)]
     if not sizes: return Places(nd, [])
-    tells = [o for o in outs if o.is_conv or isinstance(o.module, transposed_types)]
-    shapes = [tuple(o.out.shape[2:]) for o in tells if o.out is not None and o.out.ndim==nd+2]
+    shapes = [tuple(o.out.shape[2:]) for o in outs if o.tells_grid and o.out is not None and o.out.ndim==nd+2]
     size = first(s for s in sizes if all(a<=b for g in shapes for a,b in zip(g, s))) or sizes[0]
     return Places(nd, [size, *[s for s in sizes if s!=size]], _conv_grids(shapes, size, dense))
 
