@@ -26,6 +26,17 @@ def test_never_silently_wrong(seed):
     d,res = answers(seed)
     assert not said(d, 'wrong')
 
+@pytest.mark.parametrize('seed', [839,843,1441])
+def test_row_of_extra_tokens(seed):
+    "Tokens without a place that look at nothing, and that would fill a whole row or column more of the grid, are no part of it"
+    assert not said(Drawn(seed), 'wrong')
+    assert answers(seed)[1][None][0]=='right'
+
+@pytest.mark.parametrize('seed,name', [(215,'parts.conv_0'), (223,'parts.conv_1.act')])
+def test_maps_that_are_zero_here_and_there(seed, name):
+    "Steps that an activation function made zero say nothing of where their row begins and ends"
+    assert ask(Drawn(seed), name, Drawn(seed).truth())[0]=='right'
+
 def test_seldom_refused():
     "At most 5 % of the default layers, and of all layers"
     res = [(layer,v) for seed in range(n_models) for layer,(v,_) in answers(seed)[1].items()]

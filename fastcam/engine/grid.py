@@ -545,6 +545,13 @@ def _judged(l, way, nums, said, dead):
     elif moved := _stretched(center, said, l.grid, [_ends(way.grads[nums], axis) for axis in way.axes]): return Look(l, moved=moved)
     return res
 
+def _ends_are_dead(l, picks, asked, live):
+    "Are those of the cells `asked` that look at nothing all at the ends of a row of tokens? These have no place, though they may fill a whole column of a grid"
+    if picks.o.ndim!=3 or len(l.grid)<2: return False
+    token = picks.at[l][0][[np.ravel_multi_index(c, l.grid).item() for _,c in asked]]
+    on = live[[i for i,_ in asked]]
+    return not on.all() and bool(((token[~on]<token[on].min())|(token[~on]>token[on].max())).all())
+
 def _look(l, picks, way):
     "What is seen of layout `l` one way"
     span = picks.spans.get(l.grid)
@@ -557,6 +564,7 @@ def _look(l, picks, way):
         return Look(l, moved=how_moved(way.center[nums], said))                # as of a picture with a wide border
     res = _judged(l, way, nums, said, len(asked)-len(where))
     if not res.passed or res.moved: return res
+    if _ends_are_dead(l, picks, asked, way.live): return Look(l)
     hit = partial(_hit, cells=cells, grid=l.grid, span=span)
     res.hit = hit(way.seen[nums])
     if len(l.grid)==1:

@@ -691,7 +691,7 @@ def _rare_layouts(lay, places):
 
 def _off_by(steps, grid, i):
     "How far the ends of axis `i` of `grid` may lie from those of an input: what convolutions and poolings without padding leave out there, or paddings add, and how much more at one end; as a share"
-    before = [(a[i],b[i],stride[i],lean[i]) for a,b,stride,lean in steps if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid))]
+    before = [(a[i],b[i],stride[i],lean[i]) for a,b,stride,lean in steps if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid)) and (a!=grid or b==grid)]
     return (abs(sum(1-b*s/a for a,b,s,_ in before))+abs(sum(lean/a for a,_,_,lean in before)))/2
 
 def _cross(grid, most=7):
