@@ -345,7 +345,7 @@ class Picks:
 def gradients(
     numbers, # Scalars that were computed from the inputs, as a tensor (numbers,)
     inputs, # Tensors
-    most=2**24 # So many numbers of an input are asked at once: each number asked needs as much memory as a backward pass
+    most=2**24 # Entries of gradients that are asked for at once, but at least four gradients: each needs the memory of a backward pass
 ):
     "Gradient of each of `numbers` at each of `inputs`: `(numbers, *shape)`, zero where there is none"
     parts = numbers.split(max(4, most//max([1, *(x.numel() for x in inputs)])))
