@@ -32,6 +32,11 @@ def test_row_of_extra_tokens(seed):
     assert not said(Drawn(seed), 'wrong')
     assert answers(seed)[1][None][0]=='right'
 
+@pytest.mark.parametrize('seed', [47,1091])
+def test_class_token_of_flat_maps(seed):
+    "One token without a place in front of flattened maps, which looks at nothing while all others do"
+    assert answers(seed)[1][None][0]=='right'
+
 @pytest.mark.parametrize('seed,name', [(215,'parts.conv_0'), (223,'parts.conv_1.act')])
 def test_maps_that_are_zero_here_and_there(seed, name):
     "Steps that an activation function made zero say nothing of where their row begins and ends"

@@ -655,7 +655,8 @@ def lifts(
     g = ask(picks.numbers())[:,0].double()
     nums,cells = zip(*[(i,c[0].item()) for i,c in picks.where(l)])
     live = g.flatten(1).any(1).cpu()[list(nums)]
-    if isinstance(l, Maps) and live.sum()>3:                         # maps may be 0 here and there, which says nothing of their ends
+    among = live[middle((torch.tensor(cells)+.5)/n)]
+    if isinstance(l, Maps) and not among.all() and among.sum()>3:    # maps that are 0 here and there, which says nothing of their ends
         nums,cells = zip(*[(i,c) for i,c,on in zip(nums, cells, live) if on])
     said = (torch.tensor(cells).double()+.5)/n
     center = centers(contrast(g, look.axes, look.apart).cpu())[list(nums),0]
