@@ -316,3 +316,39 @@ def test_two_branches_of_signals(at):
     other = x.clone(); other[...,at] += 20
     changed = (cam_maps(model, other, 0, method='hirescam')-cam_maps(model, x, 0, method='hirescam'))[0,0].abs().as_subclass(Tensor)
     assert changed.argmax() in range(at-8, at+9) and changed[(torch.arange(40)-at).abs()>8].max()==0           # two convolutions of 9 steps reach 8 steps far
+
+class SignalViT(nn.Module):
+    "Patches of a signal, and a class token that alone is read"
+    def __init__(self, blocks=3, norm=False, behind=False):
+        super().__init__()
+        self.patches,self.cls,self.pos = nn.Conv1d(2, 24, 16, 16),nn.Parameter(torch.randn(1,1,24)),nn.Parameter(torch.randn(1,33,24)*.1)
+        self.blocks = nn.TransformerEncoder(nn.TransformerEncoderLayer(24, 2, 48, batch_first=True), blocks)
+        self.norm,self.head,self.behind = nn.LayerNorm(24) if norm else nn.Identity(),nn.Linear(24, 3),behind
+    def forward(self, x):
+        t,cls = self.patches(x).transpose(1, 2),self.cls.expand(len(x), -1, -1)
+        t = torch.cat([t,cls] if self.behind else [cls,t], 1)
+        return self.head(self.norm(self.blocks(t+self.pos))[:,-1 if self.behind else 0])
+
+@pytest.mark.parametrize('blocks,norm,behind', [(3,False,False), (2,False,False), (2,True,False), (3,True,True), (1,True,False)])
+def test_class_token_of_a_signal(blocks, norm, behind):
+    "The last layer at which steps count is the default: of the last block nothing but the class token is read. The map is that of plain autograd"
+    torch.manual_seed(0)
+    m,x = SignalViT(blocks, norm, behind).eval(),torch.randn(2,2,512)
+    (name,lay), = find_layers(m, x).items()
+    assert name==(f'blocks.layers.{blocks-2}' if blocks>1 else 'patches') and lay.share==1 and lay.grid==(32,)
+    acts = []
+    h = m.get_submodule(name).register_forward_hook(lambda m, i, o: acts.append(o))
+    top = m(x).max(1).values.sum()
+    h.remove()
+    a,g = acts[0],torch.autograd.grad(top, acts[0])[0]
+    by_hand = (a*g).sum(2)[:,:-1] if behind else (a*g).sum(2)[:,1:]
+    if blocks==1: by_hand = (a*g).sum(1)
+    assert torch.allclose(cam_maps(m, x, method='hirescam')[:,0].as_subclass(Tensor), by_hand, atol=1e-5*by_hand.abs().max().item())
+
+@pytest.mark.parametrize('arch,size,name', [('resnetblur18',(64,64),'layer4'), ('resnetblur18',(96,128),'layer4'), ('efficientnet_blur_b0',(96,96),'bn2')])
+def test_blur_pooling(arch, size, name):
+    "Maps behind a pooling with a fixed kernel are a convolution's own, as those behind other poolings"
+    timm = pytest.importorskip('timm')
+    torch.manual_seed(3)
+    lay = first(find_layers(timm.create_model(arch, num_classes=3).eval(), torch.randn(1,3,*size)).values())
+    assert (lay.name,lay.place)==(name,'plain')

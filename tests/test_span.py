@@ -266,3 +266,39 @@ def test_padded_at_one_side(size):
     want = [(0,math.ceil(s/16)*16/s) for s in size]
     if max(end for _,end in want)<1.04: assert lay.span is None
     else: assert np.allclose(lay.span, want, atol=.5/min(size)), (lay.span, want)
+
+class Causal(nn.Module):
+    "Convolutions that look back only: padded in front, or at both ends and cut behind"
+    def __init__(self, dilations, nd=1, k=3, cut=False):
+        super().__init__()
+        conv,self.fronts,self.cut,self.nd = nn.Conv1d if nd==1 else nn.Conv2d,[(k-1)*d for d in dilations],cut,nd
+        self.convs = nn.ModuleList([conv(3 if i==0 else 8, 8, k, dilation=d, padding=(k-1)*d if cut else 0) for i,d in enumerate(dilations)])
+        self.head = nn.Linear(8, 3)
+    def forward(self, x):
+        for conv,n in zip(self.convs, self.fronts): x = F.leaky_relu(conv(x)[...,:-n] if self.cut else conv(F.pad(x, (n,0)*self.nd)))
+        return self.head(x.flatten(2).mean(2))
+
+@pytest.mark.parametrize('dilations,nd,k,cut,size', [((1,2,4),1,3,False,256), ((1,2,4,8),1,3,False,512), ((1,)*4,1,9,False,256), ((1,2,4),1,3,True,256), ((1,2,4,8),1,3,True,512), ((1,)*8,2,2,False,32)])
+def test_causal_convolutions(dilations, nd, k, cut, size):
+    "A cell lies at the middle of what it looks at, which autograd by hand says, at whatever depth and however the model pads"
+    torch.manual_seed(0)
+    m,x = Causal(dilations, nd, k, cut).eval(),torch.randn(1, 3, *(size,)*nd, requires_grad=True)
+    for i in range(len(dilations)):
+        acts = []
+        h = m.convs[i].register_forward_hook(lambda m, i, o: acts.append(o))
+        m(x)
+        h.remove()
+        n = acts[0].shape[2]
+        at = n*3//4
+        g, = torch.autograd.grad(acts[0][(0,slice(None),*(at,)*nd)].sum(), x)
+        looks = g[0].abs().sum(0).nonzero()[:,0]
+        middle = (looks.min()+looks.max()+1).item()/2
+        begin,end = ifnone(first(find_layers(m, x.detach(), f'convs.{i}').values()).span, [(0,1)])[0]
+        assert abs((begin+(at+.5)/n*(end-begin))*size-middle)<=.61, (i, begin*size, (end-1)*size)
+
+def test_padding_for_a_coarser_grid_moves_nothing(monkeypatch):
+    "TensorFlow's padding is one pixel more behind at each stride: half a cell at the end, and nothing is measured at any stage, which would take seconds"
+    torch.manual_seed(0)
+    asked = []
+    monkeypatch.setattr(Found, '_span', lambda *args: asked.append(args))
+    assert len(stages(proven_layers(timm.create_model('tf_efficientnet_lite0').eval(), torch.randn(1,3,224,224))))==5 and not asked

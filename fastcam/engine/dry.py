@@ -354,7 +354,7 @@ class _NotZero(Standing):
         text = token_ids(xb) is not None
         axes = slice(1, 2) if text else slice(2, None)               # of places, as layers of tokens and of maps have them; texts are cut to be read piece by piece
         self.movers,self.grids = _turners if text else _turners|_cutters,{x.shape[axes] for x in xb if isinstance(x, Tensor)}         # grids of inputs, and of what convolutions and poolings give
-        self.n_convs,self.resized,self.reorders,self.steps = 0,[],False,set()      # `steps` are the grids that convolutions, poolings, paddings and cuts were given and made, their strides, and what is padded more behind
+        self.n_convs,self.resized,self.reorders,self.steps = 0,[],False,collections.Counter()      # `steps` are the grids that convolutions, poolings, paddings and cuts were given and made, their strides, and what is padded more behind; and how often
         self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
         self.cut = False                                             # was anything cut off behind? That moves no places
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
@@ -366,24 +366,25 @@ class _NotZero(Standing):
         self.reorders = self.reorders or _may_reorder(name, *args, **(kwargs or {}))
         res = super().__torch_function__(func, types, args, kwargs)
         if is_conv or re.search('pool|interpolate|^pad$', name): self._note_step(name, is_conv, args, kwargs or {}, res)
-        if self.moved==math.inf and name in self.movers and args: self._note_move(func, args[0], args[1:], kwargs or {}, res)
+        if self.moved==math.inf and args and (name in self.movers or name=='pad' and 'circular' in (*args, *(kwargs or {}).values())): self._note_move(func, args[0], args[1:], kwargs or {}, res)
         return res
     def _note_step(self, name, is_conv, args, kwargs, res):
         if not isinstance(res, Tensor) or res.ndim<3 or not args or not isinstance(args[0], Tensor): return
         a,b = tuple(args[0].shape[2:]),tuple(res.shape[2:])
         if name!='pad': self.grids.add(res.shape[2:])
-        if not is_conv: self.resized.append((a,b))
+        if not is_conv or len(args)>1 and not isinstance(args[1], nn.Parameter): self.resized.append((a,b))          # a fixed kernel, as that of BlurPool, pools
         if len(a)!=len(b): return
         even = re.search('adaptive|transpose|interpolate', name)
         strides = tuple(n/m for n,m in zip(a, b)) if even else _strides(name, args, kwargs, len(a))
-        self.steps.add((a, b, strides, _lean(name, args, kwargs, len(a))))
+        self.steps[a, b, strides, _lean(name, args, kwargs, len(a))] += 1
     def _note_move(self, func, x, args, kwargs, res):
         with suppress(Exception):                                    # of other types, or by what the numbers are
             if x.shape[self.axes] not in self.grids: return
             if _moves(func, x, args, kwargs, res, self.axes): self.moved = len(self.outs)
             elif self.axes.start==2 and res.ndim==x.ndim and res.shape[2:]!=x.shape[2:]:
                 self.cut = True
-                self.steps.add((tuple(x.shape[2:]), tuple(res.shape[2:]), (1,)*(x.ndim-2), (0,)*(x.ndim-2)))
+                a,b = tuple(x.shape[2:]),tuple(res.shape[2:])
+                self.steps[a, b, (1,)*len(a), tuple(m-n for n,m in zip(a, b))] += 1
                 self.grids.add(res.shape[2:])
 
 # %% ../../nbs/engine/02_dry.ipynb #85c8d774

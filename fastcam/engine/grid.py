@@ -552,10 +552,14 @@ def _ends_are_dead(l, picks, asked, live):
     on = live[[i for i,_ in asked]]
     return not on.all() and bool(((token[~on]<token[on].min())|(token[~on]>token[on].max())).all())
 
+def _asked(l, picks, span):
+    "`(number of the pick, cell)` of those that lie within the input"
+    return [(i,c) for i,c in picks.where(l) if span is None or _within(_said([c], l.grid, span))]
+
 def _look(l, picks, way):
     "What is seen of layout `l` one way"
     span = picks.spans.get(l.grid)
-    asked = [(i,c) for i,c in picks.where(l) if span is None or _within(_said([c], l.grid, span))]
+    asked = _asked(l, picks, span)
     where = [(i,c) for i,c in asked if way.live[i]]
     if len(way.axes)!=len(l.grid) or len(where)<min(4, .7*len(asked)): return Look(l)
     nums,cells = map(list, zip(*where))
