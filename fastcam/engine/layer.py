@@ -703,9 +703,12 @@ def _rare_layouts(lay, places):
 
 def _off_by(steps, grid, i):
     "How far the ends of axis `i` of `grid` may lie from those of an input: what convolutions and poolings without padding leave out there, or paddings add, and how much more at one end; as a share"
-    back = {a for a,b,*_ in steps if b==grid}                        # what is padded for a coarser grid lies behind
-    before = [(a[i],b[i],stride[i],lean[i],k) for (a,b,stride,lean),k in steps.items() if len(a)==len(grid) and all(n>=m for n,m in zip(b, grid)) and (a!=grid or b in {grid, *back})]
-    return (abs(1-math.prod(b*s/a for a,b,s,_,_ in before))+abs(sum(lean/a*k for a,_,_,lean,k in before)))/2          # what leaves out is there once for branches side by side
+    back = {grid, *(s.given for s in steps if s.made==grid)}         # what is padded for a coarser grid lies behind, and does not come back
+    def is_before(s): return len(s.made)==len(grid) and all(n>=m for n,m in zip(s.made, grid)) and (s.given!=grid or s.made in back)
+    before = [s for s in steps if is_before(s)]
+    left = math.prod(s.made[i]*s.strides[i]/s.given[i] for s in before)                 # once for branches side by side
+    leans = sum(s.lean[i]/s.given[i]*steps[s] for s in before)
+    return (abs(1-left)+abs(leans))/2
 
 def _cross(grid, most=7):
     "For each axis of `grid` some cells along it, by their numbers there, in the middle of the others"
@@ -717,11 +720,11 @@ def _noise_like(x, seed):
     return (torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(values)*values.std().clamp(min=1e-3)+values.mean()).to(x)
 
 @patch
-def _first_of(self:Found, lay, grid):
-    "The first maps of `grid`, whose cells look at the least; where something is padded more at one end, as causal convolutions are, the last up to layer `lay`; where the model moves places, those of `lay` alone, since others may be maps of another part"
+def _maps_that_tell(self:Found, lay, grid):
+    "The maps by which the span of `grid` is measured: the first, whose cells look at the least; where something is padded more at one end, as causal convolutions are, the last up to layer `lay`; where the model moves places, those of `lay` alone, since others may be maps of another part"
     maps = [lay] if self.cuts else [o for o in self.by_name.values() if isinstance(o, GridLayer)]
-    same,leans = [o for o in maps if o.kind=='NC*' and o.layout.grid==grid],any(any(lean) for *_,lean in self.steps)
-    if leans: return max((o for o in same if o.nth<=lay.nth), key=lambda o: o.nth, default=None)
+    same = [o for o in maps if o.kind=='NC*' and o.layout.grid==grid]
+    if any(any(s.lean) for s in self.steps): return max((o for o in same if o.nth<=lay.nth), key=lambda o: o.nth, default=None)
     return min(same, key=lambda o: o.nth, default=None)
 
 def _spans_along(axes, parts, crosses, grid):
@@ -768,7 +771,7 @@ def measure_spans(self:Found, model, xb, lay):
     "Measure which part of the input the grids that layer `lay` may have cover, where convolutions without padding may have left out more than half a cell, or the model cuts its picture; remembered by the maps that tell"
     for grid in {lay.layout.grid, *(l.grid for l in lay.shares)}-set(lay.spans):
         lay.spans[grid] = None
-        if not self._may_cover_a_part(grid) or (at := self._first_of(lay, grid)) is None: continue
+        if not self._may_cover_a_part(grid) or (at := self._maps_that_tell(lay, grid)) is None: continue
         if at.key not in self.known_spans:
             self.known_spans[at.key] = None
             with suppress(Exception): self.known_spans[at.key] = self._span(model, xb, lay, at)              # a model may not take noise
