@@ -352,3 +352,92 @@ def test_blur_pooling(arch, size, name):
     torch.manual_seed(3)
     lay = first(find_layers(timm.create_model(arch, num_classes=3).eval(), torch.randn(1,3,*size)).values())
     assert (lay.name,lay.place)==(name,'plain')
+
+class Recurrent(nn.Module):
+    "A convolutional LSTM, without the cell's own state: frame by frame, (batch, frames, channels, height, width)"
+    def __init__(self, channels=6): super().__init__(); self.conv,self.channels = nn.Conv2d(3+channels, 2*channels, 3, padding=1),channels
+    def forward(self, x):
+        h,res = x.new_zeros(len(x), self.channels, *x.shape[3:]),[]
+        for frame in x.unbind(1):
+            gate,new = self.conv(torch.cat([frame,h], 1)).chunk(2, 1)
+            h = gate.sigmoid()*h+(1-gate.sigmoid())*new.tanh()
+            res.append(h)
+        return torch.stack(res, 1)
+
+class Turned(nn.Module):
+    "A convolution by one filter in four directions: (batch, channels, 4, height, width)"
+    def __init__(self, n_in, n_out): super().__init__(); self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3)*.3)
+    def forward(self, x):
+        x = x if x.ndim<5 else x.mean(2)
+        return torch.stack([F.conv2d(x, self.weight.rot90(k, (2,3)), stride=2, padding=1) for k in range(4)], 2).relu()
+
+class Capsules(nn.Module):
+    "Squashed vectors: (batch, kinds, 8, height, width)"
+    def __init__(self): super().__init__(); self.conv = nn.Conv2d(3, 32, 5, 4, 2)
+    def forward(self, x):
+        v = self.conv(x).unflatten(1, (4,8))
+        n = (v*v).sum(2, keepdim=True)
+        return v*n.sqrt()/(1+n)
+
+class Spectrogram(nn.Module):
+    "Convolutions over the spectrogram of a sound, (batch, channels, frequencies, steps), or turned"
+    def __init__(self, turned):
+        super().__init__()
+        self.turned,self.body = turned,nn.Sequential(nn.Conv2d(1,8,3,2,1), nn.ReLU(), nn.Conv2d(8,16,3,2,1), nn.ReLU())
+        self.register_buffer('window', torch.hann_window(256))
+    def forward(self, x):
+        s = (torch.stft(x.flatten(1), 256, 128, window=self.window, return_complex=True).abs()+1e-3).log()
+        return self.body((s.transpose(1, 2) if self.turned else s)[:,None])
+
+class MeanOf(nn.Module):
+    def __init__(self, body, channels, dim): super().__init__(); self.body,self.head,self.dim = body,nn.Linear(channels, 3),dim
+    def forward(self, x):
+        o = self.body(x)
+        return self.head(o.mean([i for i in range(1, o.ndim) if i!=self.dim]))
+
+@pytest.mark.parametrize('make,size,channels,at,axes', [
+    (Recurrent,                                          (5,3,16,24), 6, 2, (1,3,4)),
+    (lambda: nn.Sequential(Turned(3,8), Turned(8,16)),   (3,32,48),  16, 1, (3,4)),
+    (Capsules,                                           (3,32,48),   8, 2, (3,4)),
+    (lambda: Spectrogram(False),                         (1,8000),   16, 1, (3,)),
+    (lambda: Spectrogram(True),                          (1,8000),   16, 1, (2,)),
+    (lambda: Spectrogram(False),                         (8000,),    16, 1, (3,)),
+], ids=['frames','rotations','capsules','spectrogram','turned','row'])
+def test_more_axes_than_places(make, size, channels, at, axes):
+    "Frequencies, rotations and poses count as channels. Where the cells are, plain autograd tells; the map is that of a plain hook, summed over all other axes"
+    torch.manual_seed(0)
+    m,x = MeanOf(make(), channels, at).eval(),torch.randn(2, *size)
+    lay = first(find_layers(m, x).values())
+    assert (lay.name,lay.place)==('body','proven')
+    acts = []
+    h = lay.module.register_forward_hook(lambda m, i, o: acts.append(o))
+    top = m(x.requires_grad_()).max(1).values.sum()
+    h.remove()
+    a,g = acts[0],torch.autograd.grad(top, acts[0], retain_graph=True)[0]
+    others = [i for i in range(1, a.ndim) if i not in axes]
+    cams = cam_maps(m, x.detach(), method='hirescam')[:,0].as_subclass(Tensor)
+    assert torch.allclose(cams, (a*g).sum(others), atol=1e-5*cams.abs().max().item())
+    for cell in ([0]*len(axes), [a.shape[i]//2 for i in axes], [a.shape[i]-1 for i in axes]):           # a cell of the map, and where it looks
+        one = a[0]
+        for i,c in reversed([*zip(axes, cell)]): one = one.select(i-1, c)
+        seen = torch.autograd.grad(one.square().sum(), x, retain_graph=True)[0][:1].square()
+        along = [i for i in range(seen.ndim) if seen.shape[i]>3][-len(axes):]
+        for i,c,dim in zip(along, cell, axes):
+            share = seen.sum([d for d in range(seen.ndim) if d!=i])
+            center = (share/share.sum()*(torch.arange(len(share))+.5)).sum()/len(share)
+            assert abs(center*a.shape[dim]-c-.5)<1.2                   # in cells: half of one besides at the border, where a cell sees one side
+    assert lay.grid==tuple(a.shape[i] for i in axes) and lay.channels==math.prod(a.shape[i] for i in others)
+
+def test_attention_is_no_layout():
+    "(batch, heads, steps, steps) of attention is not read as steps, (batch, channels, frequencies, steps) is, even if there are as many"
+    class Heads(nn.Module):
+        def forward(self, t): return torch.softmax(torch.stack([t@t.transpose(1, 2)]*2, 1), -1)
+    class Net(nn.Module):
+        def __init__(self): super().__init__(); self.conv,self.heads,self.out = nn.Conv1d(3,8,9,4,4),Heads(),nn.Linear(8,2)
+        def forward(self, x):
+            t = self.conv(x).transpose(1, 2)
+            return self.out((self.heads(t).mean(1)@t).mean(1))
+    torch.manual_seed(0)
+    assert [*find_layers(Net().eval(), torch.randn(1,3,160))]==['conv']
+    layer, = find_layers(MeanOf(Spectrogram(False), 16, 1).eval(), torch.randn(1,1,16384)).values()
+    assert (layer.name,layer.grid,layer.channels)==('body',(33,),16*33)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio', 'halved', 'all_halves', 'factor_grids',
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
-           'Amid', 'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes', 'placed',
-           'contrast', 'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'reach', 'judge',
-           'best_look', 'measured_span', 'local', 'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows',
+           'Amid', 'MoreAxes', 'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes',
+           'placed', 'contrast', 'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'reach',
+           'judge', 'best_look', 'measured_span', 'local', 'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows',
            'row_gradients', 'reading_rows', 'reads_own_part', 'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
@@ -268,6 +268,33 @@ class Amid(Layout):
     def from_grid(self, a, o, rows=slice(None)):
         a,at = a.flatten(2).transpose(1, 2),math.prod(self.grid)//2
         return torch.cat([a[:,:at], o[rows,at:at+1].to(a.dtype), a[:,at:]], 1)
+
+# %% ../../nbs/engine/01_grid.ipynb #d6070156
+@register_layout
+class MoreAxes(Layout):
+    "Some of the axes are those of the grid, and all others channels, as (batch, channels, rotations, *grid) or (batch, frames, channels, height, width)"
+    kind = 'NX*'
+    def __init__(self,
+        grid, # Size of the grid
+        axes # Those of the output that are the grid's, counted with the batch
+    ):
+        super().__init__(grid)
+        self.axes = tuple(axes)
+    __repr__ = basic_repr('grid,axes')
+    def _key(self): return *super()._key(),self.axes
+    @classmethod
+    def of(cls, shape, places):
+        "The ways in which an output of `shape` can hold a grid, the last axes first"
+        n,nd = len(shape),places.nd
+        if n<nd+2+(nd<3): return []
+        ways = [w for w in itertools.combinations(range(1, n), nd) if n>nd+2 or w not in (tuple(range(2, n)),tuple(range(1, n-1)))]
+        def holds(g): return g[0]<=max(s[0] for s in places.sizes) if nd==1 else places.holds(g)
+        return [cls(g, w) for w in reversed(ways) if min(g := tuple(shape[i] for i in w))>1 and holds(g)]
+    def _last(self): return tuple(range(-len(self.axes), 0))
+    def to_grid(self, o): return o.movedim(self.axes, self._last()).flatten(1, -len(self.axes)-1)
+    def from_grid(self, a, o, rows=slice(None)):
+        others = [s for i,s in enumerate(o.shape) if i and i not in self.axes]
+        return a.unflatten(1, others).movedim(self._last(), self.axes)
 
 # %% ../../nbs/engine/01_grid.ipynb #cec874dc
 def fitting_layouts(

@@ -200,6 +200,20 @@ def _of_grid(seen, places, before, grown):
     elif isinstance(seen.module, (nn.Linear,nn.LayerNorm)): res = sorted(res, key=lambda l: l.kind=='NC*')
     return [l for l in res if len(seen.shape)!=4 or l.grid in grown or not _is_attention(l.grid, before)]
 
+def _is_reshaped(x, outs):
+    "Is the input a row of numbers that the model itself lays out as a picture?"
+    return x.ndim==2 and any(s.is_conv and s.fed and len(s.fed)>2 and math.prod(s.fed)==x.shape[1] for s in outs)
+
+def _of_more_axes(dry, x, outs, places, res):
+    "Lay out, in `res`, what fits no other layout and has more axes; where nothing fits at all, as of a sound of which the model makes a spectrogram, with as many as are usual. The `Places` that this takes besides"
+    if _is_reshaped(x, outs): return []
+    more = [] if any(res.values()) else [_places(x, outs, False, nd) for nd in [max(x.ndim-2, 1)] if nd not in [p.nd for p in places]]
+    rows = [l.grid for layouts in res.values() for l in layouts[:1]]
+    for seen in outs:
+        if seen.out is None or res[seen.key] or _is_attention(seen.shape[-2:], rows): continue
+        res[seen.key] = [l for p in more for l in _of_grid(seen, p, [], set())] or [l for p in more or places for l in MoreAxes.of(seen.shape, p)]
+    return more
+
 def lay_out(
     dry, # `DryPass`
     x, # An input
@@ -214,6 +228,7 @@ def lay_out(
         if seen.out is None: continue
         res[seen.key] = layouts = _of_text(seen, x.shape[1]) if text else [l for p in places for l in _of_grid(seen, p, before, grown)]
         if not dense: before += [l.grid for l in layouts[:1]]
+    if not text: places += _of_more_axes(dry, x, outs, places, res)
     return places,res
 
 def _others(dry, main):
