@@ -486,7 +486,7 @@ def how_moved(
     "In words, what a model does to its picture before it looks, where cells follow the places, but lie elsewhere"
     told = said.std(0, correction=0)>1e-6
     if len(said)<4 or not told.all(): return ''
-    def follow(p): return all(abs(_correlation(a, b))>.9 for a,b in zip(p.T, said.T))
+    def follow(p): return all(abs(_correlation(a, b))>.97 for a,b in zip(p.T, said.T))
     if said.shape[1]>1 and follow(seen.flip(1)): return 'transposed or turned by a quarter'
     if not follow(seen): return ''
     slopes = [line(p, q)[0] for p,q in zip(seen.T, said.T)]
