@@ -509,3 +509,76 @@ def test_whole_batches():
     other.remove_cbs(other.cbs.filter(lambda o: o.name=='progress'))
     for kw in (dict(), dict(ds_idx=0), dict(dl=dls.valid), dict(dl=dls.train)): torch.testing.assert_close(other.cam(**kw).maps, want, rtol=1e-4, atol=1e-5)
     with pytest.raises(TypeError, match=r'make whole batches at once.*new_dl'): other.cam(x[0])
+
+# ---- how many parts of an item are inputs, and whose names are whose
+
+class PictureAnd(nn.Module):
+    "Pixels decide: which color has the most, on the second picture if there is one"
+    def __init__(self):
+        super().__init__()
+        self.body,self.head = nn.Sequential(nn.Conv2d(3, 3, 4, 4, bias=False), nn.ReLU()),nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        with torch.no_grad(): self.body[0].weight.copy_((torch.eye(3)*1.5-.5)[:,:,None,None].expand(3,3,4,4))
+    def forward(self, x, other): return self.head(self.body(other if other.ndim==4 else x))
+
+def _patched(color, seed):
+    "A gray picture (PIL) with a patch of a color, 0 to 2, somewhere"
+    rng = random.Random(seed)
+    a = np.full((32,32,3), 60, dtype=np.uint8)
+    y,x = (4*rng.randrange(8) for _ in range(2))
+    a[y:y+4,x:x+4] = np.eye(3)[color]*255
+    return PILImage.create(a)
+
+colors = 'red','green','blue'
+table = pd.DataFrame(dict(at=range(9), site=['north','south','west']*3, size=np.linspace(0, 1, 9), color=[colors[i%3] for i in range(9)]))
+
+def _learner_of(blocks, getters, n_inp=2, loss=None):
+    block = DataBlock(blocks, n_inp=n_inp, getters=getters, splitter=lambda o: (list(range(3,9)), list(range(3))))
+    learn = Learner(block.dataloaders(table, bs=2, num_workers=0), PictureAnd(), loss_func=loss or CrossEntropyLossFlat())
+    learn.remove_cbs(learn.cbs.filter(lambda o: o.name=='progress'))
+    return learn
+
+def of_row(off): return lambda r: _patched(int(r['at']+off)%3, int(r['at']+10*off))
+def value(r): return tensor([r['size'],1.])
+
+@pytest.mark.parametrize('second', [(ImageBlock,of_row(1)), (TransformBlock,value)], ids=['picture','numbers'])
+def test_items_of_several_inputs(second):
+    "fastai's test set counts one input of two, since no target is among them: what items are explained by, and with, is as in the validation set"
+    learn = _learner_of((ImageBlock,second[0],CategoryBlock(list(colors))), [of_row(0),second[1],ColReader('color')])
+    own,given = learn.cam(),learn.cam(table[:3])
+    assert learn.dls.test_dl(table[:3]).n_inp==1 and len(given.inputs)==2
+    assert given.labels==own.labels and torch.equal(given.maps, own.maps) and torch.equal(given.preds, own.preds)
+    assert torch.equal(cam_maps(learn.model, given.inputs), cam_maps(learn.model, own.inputs))
+    for cams in (given,learn.cam(dl=learn.dls.test_dl(table[:3]))): assert [tuple(o.shape) for o in cams.pictures()]==[(3,32,32)]*3
+    learn.fit(1, lr=0., cbs=(film := CAMFilm(table[:3])))
+    assert film.frames[0].labels==own.labels and torch.allclose(film.frames[0].maps, own.maps)
+    assert learn.cam_metrics(table[:3], methods=['gradcam']).loc['gradcam'].notna().any()
+
+def test_two_targets_of_a_training_set():
+    "A training set, read again with its targets, has one input as well"
+    block = DataBlock((ImageBlock,CategoryBlock,CategoryBlock), n_inp=1, getters=[of_row(0),ColReader('color'),ColReader('site')], splitter=lambda o: (list(range(3,9)), list(range(3))))
+    net = nn.Sequential(nn.Conv2d(3,4,4,4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4,6))
+    learn = Learner(block.dataloaders(table, bs=2, num_workers=0), net, loss_func=lambda p,*ys: p.sum())
+    assert isinstance(learn.cam(ds_idx=0).inputs, Tensor)
+
+@pytest.mark.parametrize('target,want', [
+    ((CategoryBlock,ColReader('color')), [[o] for o in colors]),
+    ((TransformBlock(type_tfms=lambda o: torch.tensor(colors.index(o))),ColReader('color')), [['0'],['1'],['2']]),
+], ids=['category','number'])
+def test_names_of_inputs_are_none_of_the_answer(target, want):
+    "An input that is a category has names of its own: those of the answer are those of the target, or numbers"
+    learn = _learner_of((ImageBlock,CategoryBlock,target[0]), [of_row(0),ColReader('site'),target[1]])
+    cams = learn.cam(target=Actual())
+    model_says = learn.get_preds()[0].argmax(1).tolist()
+    names = sorted(colors) if want[0]==['red'] else ['0','1','2']
+    assert learn.cam().labels==[[names[i]] for i in model_says]
+    assert list(cams.actuals)==[o for o, in want]
+    assert not {'north','south','west'} & {o for l in cams.labels for o in l}
+
+def test_tuples_as_items():
+    "Items that are tuples themselves, of which transforms take parts, are items"
+    its = [(drawn,'level') for drawn in files[:6]]
+    block = DataBlock((ImageBlock,CategoryBlock(kinds)), getters=[ItemGetter(0),ItemGetter(1)], splitter=lambda o: (list(range(3)), list(range(3,6))), item_tfms=Resize(32))
+    learn = Learner(block.dataloaders(its, bs=2, num_workers=0), small_net(), loss_func=CrossEntropyLossFlat())
+    want = learn.cam().maps
+    same(learn.cam(its[3:]).maps, want)
+    same(learn.cam(its[4]).maps, want[1:2])

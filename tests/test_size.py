@@ -219,3 +219,13 @@ def test_scales_in_a_learner():
 def test_scales_need_a_size():
     with expect_fail(ValueError, "does not take an input of 96x96"):
         cam_maps(nn.Sequential(nn.Conv2d(3,4,3,2,1), nn.ReLU(), nn.Flatten(), nn.Linear(4*24*24,3)), torch.randn(1,3,48,48), smooth='scales', scales=(1,2))
+
+@pytest.mark.parametrize('net', [None, nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,3))], ids=['own pixels','any'])
+def test_only_so_many(net):
+    "`max_n` holds at another size, too: no other item goes through the model"
+    learn,seen = pic_learner(Resize(48), net=net),[]
+    learn.cam(max_n=1)
+    h = learn.model.register_forward_hook(lambda m, i, o: seen.append(len(o)))
+    for kwargs in (dict(), dict(ds_idx=0), dict(dl=learn.dls.valid), dict(items=big_files()[:6])):
+        assert len(learn.cam(max_n=2, size=80, **kwargs))==2 and max(seen)<=2
+    h.remove()

@@ -61,7 +61,7 @@ def _act(learn, several, i=0):
 
 def task_target(learn:Learner) -> Target:
     "Several labels: every class above the threshold; regression and points: every output; else `TopK`: the predicted class, of several targets that of each, and every value, or in segmentation each class that is predicted"
-    types = types_of(last(learn.dls.loaders))
+    types = target_types(last(learn.dls.loaders))
     loss,thresh = _loss(learn)
     vocab,several = vocab_of(learn.dls),thresh is not None or _is(loss, _logits+_certain)
     if isinstance(vocab, ClassNames): return TopK()
@@ -81,7 +81,7 @@ def _known_act(learn, target, several):
 def names_of(learn:Learner):
     "Names of the classes, as `vocab_of` has them; `ClassNames` also where one output may tell two classes apart"
     vocab,task,thresh = vocab_of(learn.dls),task_target(learn),ifnone(_loss(learn)[1], .5)
-    several = TensorMultiCategory in types_of(last(learn.dls.loaders))
+    several = TensorMultiCategory in target_types(last(learn.dls.loaders))
     heads = vocab.heads if isinstance(vocab, ClassNames) else [vocab]
     if len(heads)==1 and (vocab is None or len(vocab)!=2 or several or isinstance(task, Outputs)): return vocab
     which,values = (vocab.several,vocab.values) if len(heads)>1 else ((),())

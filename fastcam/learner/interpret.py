@@ -95,7 +95,7 @@ def compare_cams(self:Learner,
 def _one_class(self:Interpretation):
     "Is the question, for each item, which one of the classes it is?"
     several = isinstance(v := vocab_of(self.learn.dls), ClassNames) and len(v.heads)>1
-    return TensorCategory in types_of(self.dl) and type(task_target(self.learn)) is TopK and not several
+    return TensorCategory in target_types(self.dl) and type(task_target(self.learn)) is TopK and not several
 
 class _PredictedAndActual(Several):
     "The class predicted, and the actual one; where they are the same, the runner-up"

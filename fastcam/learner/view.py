@@ -489,7 +489,7 @@ def _piped(dl, f):
     def pipe(name):
         was = getattr(dl, name)
         return Pipeline(f(list(was.fs), name), split_idx=was.split_idx)
-    return dl.new(**{name: pipe(name) for name in ('after_item','after_batch')})
+    return dl.new(n=dl.n, **{name: pipe(name) for name in ('after_item','after_batch')})
 
 def _is_same_view(dl, other, inp, i):
     "Do both show the same part of item `i`, to 2 % of it?"
