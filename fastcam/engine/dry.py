@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['without_modes', 'Step', 'conv_types', 'transposed_types', 'batchnorms', 'by_element', 'Call', 'all_modules',
            'evaluating', 'as_written', 'random_states', 'own_random', 'main_output', 'with_main', 'output_mask',
-           'is_tokens', 'is_mask', 'is_text', 'token_ids', 'left_out', 'padding_of', 'main_input', 'n_items', 'rows_of',
-           'put_input', 'pad_index', 'fields_of', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path',
-           'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen',
-           'writes_input', 'DryPass', 'mixture_of', 'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of',
-           'Ways', 'ways_of', 'main_pred', 'are_stages', 'answer_path']
+           'is_tokens', 'is_whole', 'is_mask', 'is_text', 'token_ids', 'left_out', 'padding_of', 'main_input',
+           'n_items', 'rows_of', 'put_input', 'pad_index', 'fields_of', 'tensors_in', 'tensors_by_path', 'at_path',
+           'with_at_path', 'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched',
+           'in_order', 'Seen', 'writes_input', 'DryPass', 'mixture_of', 'ask_gradients', 'node_of', 'graph_of',
+           'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages', 'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -119,6 +119,10 @@ def output_mask(o):
 def is_tokens(x):
     "Is `x` token numbers `(batch, tokens)`?"
     return isinstance(x, Tensor) and x.ndim==2 and not x.is_floating_point() and not x.is_complex() and x.dtype!=torch.bool
+
+def is_whole(x):
+    "Is `x` whole numbers `(batch, ...)`, for each of which a model may look something up?"
+    return isinstance(x, Tensor) and x.ndim>1 and not x.is_floating_point() and not x.is_complex()
 
 def _is_0_or_1(x): return bool(((x==0) | (x==1)).all())
 
@@ -504,7 +508,7 @@ class Seen:
         # gradients at `out` of the first prediction, of the others, and of one class; the layouts that fit; shape of what it was given
         self.grad,self.other,self.cls,self.layouts,self.fed = None,None,None,[],None
         self.beside = []                                             # layouts that fit other inputs than the main one
-        self.behind,self.plain = None,False                          # the call that an activation function takes the output of; is this plain?
+        self.behind,self.plain = None,False                          # the call that an activation function takes the output of, or that gave the very same tensor within this; is this plain?
         self.is_conv = isinstance(module, conv_types) or _gave(module, out, 'Convolution')
         self.tells_grid = self.is_conv or isinstance(module, transposed_types)
         self.own_maps = self.is_conv or isinstance(module, batchnorms) or _gave(module, out, 'NativeBatchNorm', 'CudnnBatchNorm')
@@ -621,7 +625,7 @@ class DryPass:
     def _note(self, name, m, i, o, grid, mask):
         seen = Seen(name, m, self.calls[name], o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, mask is not None, self.cut)
         self.calls[name] += 1
-        if type(m) in by_element and i: seen.behind = first(s for s in self.outs[-1:] if s.out is i[0])
+        if i: seen.behind = first(s for s in self.outs[-1:] if s.out is o or type(m) in by_element and s.out is i[0])
         self.outs.append(seen)
         if not i or not isinstance(i[0], Tensor): return
         seen.fed = tuple(i[0].shape[1:])
@@ -635,7 +639,7 @@ class DryPass:
 
     def _root(self, o):
         for x,root in zip(self.given, self.roots):
-            if not isinstance(x, Tensor) or x.is_floating_point() or x.is_complex() or not x.ndim>1: continue
+            if not is_whole(x): continue
             known = sum(r.shape[1] for r in root)
             if o.shape[2:x.ndim]==x.shape[2:] and o.ndim==x.ndim+1 and known+o.shape[1]<=x.shape[1] and (not root or root[0].shape[-1]==o.shape[-1]):
                 root.append(o)
@@ -863,6 +867,11 @@ class Ways:
         "Does none of these nodes lead to another of them?"
         return not any(self._among(nodes)[0].values())
 
+    def beside(self, node, nodes):
+        "Those of `nodes` that lie beside `node`: neither leads to the other"
+        leads,marks = self._among([node, *nodes])
+        return {n for n in marks if n!=node and not (leads[n]&marks[node] or leads[node]&marks[n])}
+
     def in_line(self, nodes):
         "Those of `nodes` beside which no other lies: of any two one leads to the other"
         leads,marks = self._among(nodes)
@@ -886,7 +895,6 @@ def ways_of(
         if not (ways := Ways(asked, [[node_of(t) for t in ts] for ts in ends])).ends: continue
         ways.calls = [Call(s.name, type(s.module), n) for s in dry.outs if (n := ways.of(s.out)) is not None]
         return ways
-
 
 # %% ../../nbs/engine/02_dry.ipynb #7be20c12
 def _has(o, k):

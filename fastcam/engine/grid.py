@@ -491,7 +491,8 @@ def how_moved(
     if not follow(seen): return ''
     slopes = [line(p, q)[0] for p,q in zip(seen.T, said.T)]
     if min(slopes)<0: return 'flipped'
-    return 'cropped' if min(slopes)<.8 else 'padded' if max(slopes)>1.25 else 'shifted'
+    if min(slopes)<.8 or max(slopes)>1.25: return 'cropped' if min(slopes)<.8 else 'padded'
+    return 'shifted' if (seen-said).mean(0).abs().max()>.1 else ''
 
 def middle(
     said # (picks,) places of the picks in a row, as shares

@@ -97,6 +97,8 @@ class GridLayer:
         self.reorders,self.known = False,False
         # of several rows: are these a convolution's own maps, so that nobody need ask about more than the rows? Has the model moved places before, so that they are to be proven?
         self.plain,self.moved = False,False
+        # how much it counts for the prediction, where others lie beside it; None where nobody needs to know
+        self.weight = None
         # which part of the input each grid covers that it may have, None for all of it, see `measured_span`
         self.spans = {}
     @property
@@ -443,6 +445,10 @@ def _detached_mapping(pred):
     for k,o in pred.items(): res[k] = detached(o)
     return res
 
+def _weight(seen):
+    "How much a layer counts: activation times gradient, summed up"
+    return 0. if seen.grad is None else (seen.out.detach()*seen.grad).abs().sum().item()
+
 Many = collections.namedtuple('Many', 'key rows')                   # which call of a module was the first that gave so many rows for an item
 
 _moved_tokens = ("holds tokens in another order: the model itself turns or shifts their numbers before it looks them up. Do that in a transform, and give the model what it reads, "
@@ -508,6 +514,7 @@ class Found:
         if self.rows: found,linear,handed = self._of_parts(found, linear, handed)
         self.layers = L(found.values()) if found else L(linear) or L(self.beside.values())
         if found and self.ways: self._keep_to_the_way(dry, [o for o in handed if id(dry.outs[o.nth].out) not in found])
+        if len(self.layers): self._weigh_branches(dry)
 
     def _answers_among(self, made):
         "What calls gave that is the answer itself"
@@ -536,6 +543,14 @@ class Found:
         if self.dense or all(end.on_way or self._cells_go_through(dry, end) for end in self._ends()):
             for o in every: o.on_way = True
         else: self.layers = L(sorted([*self.layers, *[o for o in handed if o.on_way]], key=lambda o: o.nth))
+
+    def _weigh_branches(self, dry):
+        "How much the default layer counts for what is asked, and each layer on a way beside it, as of two bodies side by side"
+        end = default_layer(self.layers)
+        if end.dense or end.node is None or end.calls>1 or self.ways is None: return
+        beside = self.ways.beside(end.node, [o.node for o in self.layers])
+        for o in self.layers:
+            if beside and (o is end or o.node in beside and o.calls==1): o.weight = _weight(dry.outs[o.nth])
 
     def _ends(self):
         "The last layer that counts; where no convolution has told its grid, and it may be refused, also that of the others, and so on"
@@ -567,7 +582,7 @@ class Found:
             layouts.update(of_rows)
         beside = [lay_out(dry, x, False)[1] for x in others]
         for seen in dry.outs: seen.layouts,seen.beside = layouts.get(seen.key, []),[l for o in beside for l in o.get(seen.key, [])]
-        self.whole = any(is_text(x, dry.given) for x in dry.given)
+        self.whole = any(is_whole(x) for x in dry.given)
 
     def _join(self, found, key, new):
         "Of modules that give the very same tensor the outermost is kept"
@@ -1135,6 +1150,15 @@ def _coarsest(layers):
 
 
 # %% ../../nbs/engine/03_layer.ipynb #34237be5
+def _that_decides(end, layers):
+    "`end`, or the last layer on a way beside it that counts more than twice as much: of bodies side by side the one that decides"
+    if end.weight is None: return end
+    ends = [end]
+    for o in reversed(layers):
+        if o.weight is not None and end.ways.side_by_side([o.node, *[e.node for e in ends]]): ends.append(o)
+    most = max(ends, key=lambda o: o.weight)
+    return most if most.weight>2*end.weight else end
+
 def default_layer(
     layers:L # From `grid_layers`
 ) -> GridLayer:
@@ -1143,7 +1167,7 @@ def default_layer(
     good = _counting(layers)
     if good[0].dense: return _coarsest(_trunk(good) or good)
     end = _last_called_once(good)
-    if end.on_way or not (whole := [o for o in good if o.on_way]): return end
+    if end.on_way or not (whole := [o for o in good if o.on_way]): return _that_decides(end, good)
     end = _last_called_once(whole)
     beyond = [o for o in good[good.index(end)+1:] if math.prod(o.grid)<math.prod(end.grid)]      # as in an encoder whose finer grids are read, too
     return _coarsest(beyond) if beyond and (beyond := _in_line(_trunk(beyond))) else end
