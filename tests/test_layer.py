@@ -441,3 +441,101 @@ def test_attention_is_no_layout():
     assert [*find_layers(Net().eval(), torch.randn(1,3,160))]==['conv']
     layer, = find_layers(MeanOf(Spectrogram(False), 16, 1).eval(), torch.randn(1,1,16384)).values()
     assert (layer.name,layer.grid,layer.channels)==('body',(33,),16*33)
+
+def side_by_side(n=3, side=3, scale=.001):
+    "Two bodies on one picture: the first reads red, the second, called last, blue; the second counts `scale` times as much"
+    def body(n): return nn.Sequential(*[nn.Sequential(nn.Conv2d(8 if i else 3, 8, 3, 2, 1, bias=False), nn.ReLU()) for i in range(n)])
+    class Net(nn.Module):
+        def __init__(self): super().__init__(); self.main,self.side,self.head = body(n),body(side),nn.Linear(16, 3, bias=False)
+        def forward(self, x): return self.head(torch.cat([self.main(x).mean((2,3)), scale*self.side(x).mean((2,3))], 1))
+    torch.manual_seed(0)
+    net = Net().eval()
+    with torch.no_grad():
+        for p in net.parameters(): p.abs_()
+        net.main[0][0].weight[:,1:] = 0
+        net.side[0][0].weight[:,:2] = 0
+    return net
+
+@pytest.mark.parametrize('side,scale,at', [(3,.001,(12,44)), (2,.001,(12,44)), (3,1000.,(32,32)), (3,1.,(32,32))])
+def test_bodies_side_by_side(side, scale, at):
+    "The default is the end of the body that decides, or the last where both do: what is taken away there changes the score"
+    net,x = side_by_side(side=side, scale=scale),torch.zeros(1,3,64,64)
+    x[0,0,8:16,40:48] = 1
+    x[0,2,28:36,28:36] = 1
+    i = cam_maps(net, x, 1)[0,0].resize(64).flatten().argmax().item()
+    assert max(abs(a-b) for a,b in zip(divmod(i, 64), at))<=12                # a cell is 8 pixels wide, and looks at 15
+    gone = x.clone()
+    gone[:,:,at[0]-8:at[0]+12,at[1]-8:at[1]+12] = 0
+    if scale!=1: assert net(gone)[0,1]<.1*net(x)[0,1]
+
+@pytest.mark.parametrize('channels,size', [(8,8), (16,16), (12,8), (32,19)])
+@pytest.mark.parametrize('layer', [None,'body'])
+def test_grids_of_whole_numbers(channels, size, layer):
+    "A board of codes that are looked up, (batch, height, width): as many channels as rows are not taken for rows"
+    class Board(nn.Module):
+        def __init__(self): super().__init__(); self.look,self.body,self.head = nn.Embedding(13, channels),nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1), nn.ReLU()),nn.Linear(channels, 3)
+        def forward(self, x): return self.head(self.body(self.look(x).permute(0,3,1,2)).mean((2,3)))
+    torch.manual_seed(0)
+    net,x = Board().eval(),torch.randint(0, 13, (2,size,size))
+    a = net.body(net.look(x).permute(0,3,1,2)).detach().requires_grad_()
+    by_hand = (a*torch.autograd.grad(net.head(a.mean((2,3)))[:,1].sum(), a)[0]).sum(1).detach()
+    got = cam_maps(net, x, 1, layer=layer, method='hirescam')[:,0].as_subclass(Tensor)
+    assert torch.allclose(got, by_hand, atol=1e-5*by_hand.abs().max().item())
+
+@pytest.mark.parametrize('bias', [0.,-.02])
+@pytest.mark.parametrize('dark', ['half','spot'])
+@pytest.mark.parametrize('layer', [None,'main'])
+def test_black_pictures(bias, dark, layer):
+    "Where a picture is black, a net without normalization is dead: which layer is shown, and where its cells are, does not depend on which picture came first"
+    def net():
+        torch.manual_seed(0)
+        convs = [nn.Conv2d(8 if i else 3, 8, 3, 2, 1) for i in range(3)]
+        for c in convs: nn.init.constant_(c.bias, bias)
+        m = Body()
+        m.body = nn.Sequential(*[nn.Sequential(c, nn.ReLU()) for c in convs])
+        m.main,m.head = nn.Sequential(m.body),nn.Linear(8, 3)
+        m.forward = lambda x: m.head(m.main(x).mean((2,3)))
+        return m.eval()
+    full,black = torch.rand(1,3,64,64, generator=torch.Generator().manual_seed(1)),torch.zeros(1,3,64,64)
+    if dark=='half': black[...,:32] = full[...,:32]
+    else: black[...,40:48,16:24] = 1
+    one,other = net(),net()
+    cam_maps(other, black, 1, layer=layer)
+    assert torch.equal(cam_maps(other, full, 1, layer=layer), cam_maps(one, full, 1, layer=layer))
+
+@pytest.mark.parametrize('kind', [nn.GRU,nn.LSTM,nn.RNN])
+@pytest.mark.parametrize('layers,both,batch_first', [(1,False,True), (2,True,False)])
+@pytest.mark.parametrize('method', ['gradcam','hirescam','ablationcam'])
+def test_last_state_and_last_step(kind, layers, both, batch_first, method):
+    "A net that reads the last state of its recurrent layer is explained as the same net that reads its last step, which is equal"
+    class Net(nn.Module):
+        def __init__(self, by_state): super().__init__(); self.rnn,self.head,self.by_state = kind(4, 8, layers, batch_first=batch_first, bidirectional=both),nn.Linear(8+8*both, 3),by_state
+        def forward(self, x):
+            o,h = self.rnn(x if batch_first else x.transpose(0, 1))
+            o,h = o if batch_first else o.transpose(0, 1),h[0] if kind is nn.LSTM else h
+            if self.by_state: return self.head(torch.cat([h[-2],h[-1]], 1) if both else h[-1])
+            return self.head(torch.cat([o[:,-1,:8],o[:,0,8:]], 1) if both else o[:,-1])
+    torch.manual_seed(0)
+    one,other,x = Net(True).eval(),Net(False).eval(),torch.randn(2,24,4)
+    other.load_state_dict(one.state_dict())
+    assert torch.allclose(one(x), other(x))
+    for layer in (None,'rnn'):
+        got,want = cam_maps(one, x, 1, layer=layer, method=method),cam_maps(other, x, 1, layer=layer, method=method)
+        assert got.shape==want.shape and torch.allclose(got, want, atol=1e-6)
+
+def test_moved_item_by_item():
+    "A spatial transformer looks at each item elsewhere: no grid is the same for all, in whichever order they come; one that looks at all alike has a layer"
+    class Looks(Body):
+        def __init__(self, where): super().__init__(); self.where = where
+        def forward(self, x):
+            theta = torch.zeros(len(x), 2, 3)
+            theta[:,0,0],theta[:,1,1],theta[:,0,2] = .5,1,self.where(x)
+            return super().forward(F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), align_corners=False))
+    x = torch.rand(2,3,64,64)*.1
+    x[0,:,10:14,44:48],x[1,:,10:14,4:8] = 1,1
+    torch.manual_seed(0)
+    brightest = lambda x: x.sum((1,2)).argmax(-1)/32-1
+    for xb in (x,x.flip(0),torch.rand(2,3,64,64)*.1):
+        with pytest.raises(ValueError, match='the model itself does that'): find_layers(Looks(brightest).eval(), xb, 'body')
+        with pytest.warns(UserWarning, match='could not be proven'): assert cam_maps(Looks(brightest).eval(), xb).shape[2:]==(64,64)
+    assert find_layers(Looks(lambda x: .25).eval(), x, 'body')['body'].place=='proven'

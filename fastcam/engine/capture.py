@@ -316,7 +316,7 @@ class Capture:
         a,self.masks[name] = main_output(o),output_mask(o)
         whole = a.is_quantized                                       # what follows is given what it takes, and there is no gradient
         leaf = self._leaf(name, lay, a.dequantize() if whole else a)
-        return None if whole else with_main(o, leaf)
+        return None if whole else with_main(o, leaf, m)
 
     def _follow(self, lay):
         "Behind layer `lay` nothing is kept for gradients of parameters, but of one item, where that costs more time than it saves; there the gradients at batchnorms are laid out as they are read"
@@ -482,7 +482,7 @@ def giving(
     def hook(m, i, o):
         if next(nth)!=call: return
         gave.append(_as_given(a, main_output(o)))
-        return with_main(o, gave[0])
+        return with_main(o, gave[0], m)
     with own_hooks([(module, hook)], here=True): yield gave
 
 # %% ../../nbs/engine/05_capture.ipynb #4406f2d2

@@ -106,9 +106,22 @@ def main_output(o):
     "What may hold a grid in the output `o` of a module: a tensor, or the first of a tuple"
     return o[0] if isinstance(o, (tuple,list)) and len(o) and isinstance(o[0], Tensor) else o
 
-def with_main(o, a):
+def _ends_of_steps(m, a, h):
+    "The last states `h` (layers, batch, features) of a recurrent layer `m` that gives the steps `a`, with those of its last layer read off these"
+    axis,size = int(m.batch_first and a.ndim==3),m.proj_size or m.hidden_size
+    ends = [a.select(axis, -1)[...,:size]] + ([a.select(axis, 0)[...,size:]] if m.bidirectional else [])
+    return torch.cat([h[:-len(ends)], torch.stack(ends).to(h.dtype)])
+
+def with_main(
+    o, # What a module gave
+    a, # Tensor in place of its main output
+    m=None # The module; a recurrent layer's last state, which models may read in place of its last step, follows from the steps `a`
+):
     "`o` with `a` as its main output"
     if isinstance(o, Tensor): return a
+    if isinstance(m, nn.RNNBase):
+        h = o[1]
+        return a,(_ends_of_steps(m, a, h[0]),*h[1:]) if isinstance(h, tuple) else _ends_of_steps(m, a, h)
     return o._replace(**{o._fields[0]:a}) if hasattr(o, '_replace') else type(o)((a, *o[1:]))
 
 def output_mask(o):
@@ -325,17 +338,21 @@ def _may_reorder(name, x=None, *args, **kwargs):
 _turners = {'flip','fliplr','flipud','rot90','roll','index_select','gather','take_along_dim','grid_sample','grid_sampler'}
 _cutters = {'narrow','__getitem__'}
 
+def _ramp(x, d, n): return ((torch.arange(n, device=x.device)+.5)/n).reshape(-1, *[1]*(x.ndim-1-d))
+
 @torch.no_grad()
-def _moves(func, x, args, kwargs, res, axes):
-    "Does this torch function put what `x` holds at a place at quite another one, as flips and crops do? It is asked with numbers that rise along one of the `axes`; what is cut off behind moves nothing"
-    if not isinstance(x, Tensor) or not isinstance(res, Tensor) or res.ndim!=x.ndim: return False
-    for d in range(x.ndim)[axes]:
-        def places(n): return ((torch.arange(n, device=x.device)+.5)/n).reshape(-1, *[1]*(x.ndim-1-d))
-        told = func(places(x.shape[d]).expand(x.shape), *args, **kwargs)
-        starts = told.select(d, 0).median()*x.shape[d]
-        far = (told-places(told.shape[d])).abs().median()            # as a share of the axis
-        if (starts-.5).abs()>.1 and far>.04 and far*x.shape[d]>1.5: return True
-    return False
+def _told(func, x, args, kwargs, res, axes):
+    "By axis, which place of `x` this torch function puts at each place: it is asked with numbers that rise along one of the `axes`"
+    if not isinstance(x, Tensor) or not isinstance(res, Tensor) or res.ndim!=x.ndim: return {}
+    return {d: func(_ramp(x, d, x.shape[d]).expand(x.shape), *args, **kwargs) for d in range(x.ndim)[axes]}
+
+def _moves(told, x):
+    "Is what `x` held at a place at quite another one, as after flips and crops? What is cut off behind moves nothing"
+    def moves(d, o):
+        starts = o.select(d, 0).median()*x.shape[d]
+        far = (o-_ramp(x, d, o.shape[d])).abs().median()             # as a share of the axis
+        return (starts-.5).abs()>.1 and far>.04 and far*x.shape[d]>1.5
+    return any(moves(d, o) for d,o in told.items())
 
 def _strides(name, args, kwargs, nd):
     "The strides of a convolution or pooling, by axis; 1 of a padding"
@@ -365,6 +382,7 @@ class _NotZero(Standing):
         self.n_convs,self.resized,self.reorders,self.steps = 0,[],False,collections.Counter()      # how often there was each `Step`
         self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
         self.cut = False                                             # was anything cut off behind? That moves no places
+        self.told,self.told_at = [],math.inf                         # what was moved or sampled is where, and how many calls of modules were done then
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
@@ -388,8 +406,11 @@ class _NotZero(Standing):
     def _note_move(self, func, x, args, kwargs, res):
         with suppress(Exception):                                    # of other types, or by what the numbers are
             if x.shape[self.axes] not in self.grids: return
-            if _moves(func, x, args, kwargs, res, self.axes): self.moved = len(self.outs)
-            elif self.axes.start==2 and res.ndim==x.ndim and res.shape[2:]!=x.shape[2:]:
+            told = _told(func, x, args, kwargs, res, self.axes)
+            if moves := _moves(told, x): self.moved = len(self.outs)
+            if moves or 'sample' in func.__name__: self.told,self.told_at = [*self.told, *told.values()],min(self.told_at, len(self.outs))
+            if moves: return
+            if self.axes.start==2 and res.ndim==x.ndim and res.shape[2:]!=x.shape[2:]:
                 self.cut = True
                 a,b = tuple(x.shape[2:]),tuple(res.shape[2:])
                 self.steps[Step(a, b, (1,)*len(a), tuple(m-n for n,m in zip(a, b)))] += 1
@@ -620,7 +641,7 @@ class DryPass:
         self._note(name, m, i, o, grid, mask)
         if grid and not (i and isinstance(i[0], Tensor) and i[0].is_floating_point() and len(self.given)>1): self._root(o)      # else what another input gave
         if self.last: torch.set_grad_enabled(False)
-        if cut: return with_main(out, o.clone())
+        if cut or grid and isinstance(m, nn.RNNBase): return with_main(out, o.clone() if cut else o, m)
 
     def _note(self, name, m, i, o, grid, mask):
         seen = Seen(name, m, self.calls[name], o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, mask is not None, self.cut)

@@ -445,6 +445,15 @@ def _detached_mapping(pred):
     for k,o in pred.items(): res[k] = detached(o)
     return res
 
+def _mirrored(xb): return tuple(x.flip(-1) if isinstance(x, Tensor) and x.ndim>2 and x.is_floating_point() else x for x in xb)
+
+def _moves_by_item(dry):
+    "Does the model put places elsewhere by what an item holds, as a spatial transformer does? The item mirrored tells"
+    with suppress(Exception), DryPass(dry.model, _mirrored(dry.xb), (), graph=False) as other:
+        one,two = dry.mode.told,other.mode.told
+        return len(one)!=len(two) or any(a.shape!=b.shape or (a-b).abs().max()>.02 for a,b in zip(one, two))
+    return False
+
 def _weight(seen):
     "How much a layer counts: activation times gradient, summed up"
     return 0. if seen.grad is None else (seen.out.detach()*seen.grad).abs().sum().item()
@@ -612,7 +621,8 @@ class Found:
         # shapes of what is plain so far; what was pooled from which grid to which
         self.steps,self.known_spans,self.cuts = dry.mode.steps,{},dry.mode.cut or dry.mode.moved<math.inf
         self.row = self.x if not self.rows else first(self.rows.values()).parts.of_first(dry.given)             # what a row is made of
-        self.reorders,self.moved = dry.mode.reorders,dry.mode.moved
+        self.by_item = bool(dry.mode.told) and _moves_by_item(dry)
+        self.reorders,self.moved = dry.mode.reorders,min(dry.mode.moved, dry.mode.told_at if self.by_item else math.inf)
         self.moved_tokens = self.text and self.moved<=dry.looks_up<math.inf
         self.straight,self.plain,self.resized = dry.straight,[tuple(self.row.shape[1:]),*([dry.read] if dry.straight else [])],list(dict.fromkeys(dry.mode.resized))
         self.lengths = {s.shape[2] for s in dry.outs if s.is_conv and len(s.shape)==3}
@@ -836,12 +846,22 @@ def prove(self:Found,
             with suppress(Exception): self._prove(some, ask(floats=True))          # what looks numbers up takes no floats
         self.beside_itself = {}
     for lay in layers:
+        if lay.place=='proven' and lay.moved and self.by_item: self._prove_mirrored(model, xb, lay)
         if not lay.place:
             self._refuse(lay)
             self._take_off(lay)
         lay.looks = []                                               # layers are remembered, and there may be hundreds of looks
     if not len(self.layers): self.layers = L(self.beside.values())
     if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
+
+@patch
+def _prove_mirrored(self:Found, model, xb, lay):
+    "Where the model moves places by what an item holds: do the cells of layer `lay` lie there of the item mirrored, too?"
+    with DryPass(model, _mirrored(xb), {lay.name}, **_of_rows(lay.rows)) as dry:
+        o = first(s.out for s in dry.outs if s.key==(lay.name,lay.call))
+        looks = _looks(o, dry.inputs(), [lay.layout], 12, lay.spans)
+    if looks[0].passed: return
+    looks[0].moved,lay.place,lay.looks = 'of each item in places of its own','',looks
 
 class _NoGradient(Exception): "No gradient leads to an input"
 
