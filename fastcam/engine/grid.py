@@ -7,8 +7,8 @@ __all__ = ['layouts', 'Layout', 'register_layout', 'in_proportion', 'same_ratio'
            'Places', 'Maps', 'ChannelsAtEnd', 'ends', 'Tokens', 'StepsFirst', 'Flattened', 'block_orders', 'Windows',
            'Amid', 'MoreAxes', 'fitting_layouts', 'spread', 'turns', 'Picks', 'gradients', 'axes_of', 'place_axes',
            'placed', 'contrast', 'centers', 'Look', 'line', 'compare', 'how_moved', 'middle', 'widths', 'reach',
-           'judge', 'best_look', 'measured_span', 'local', 'lifts', 'extra_ends', 'Parts', 'ways_to_cut', 'Rows',
-           'row_gradients', 'reading_rows', 'reads_own_part', 'rows_in_order']
+           'judge', 'best_look', 'measured_span', 'local', 'lifts', 'possible_extra', 'extra_ends', 'Parts',
+           'ways_to_cut', 'Rows', 'row_gradients', 'reading_rows', 'reads_own_part', 'rows_in_order']
 
 # %% ../../nbs/engine/01_grid.ipynb #c367bd8b
 from fastai.vision.all import *
@@ -714,6 +714,13 @@ class _Ends:
         if any(c<sum(e) or c>=self.n-sum(e) for c in wrong): return False
         return not wrong or known and 8*sum(wrong.values())<sum(map(abs, self.has.values()))
 
+def possible_extra(
+    l, # A layout of one axis
+    lengths # Numbers of cells that convolutions gave, or that the input has
+) -> list:
+    "How many tokens of the row may have no place, if one of these lengths is that of the others"
+    return [l.grid[0]-m for m in lengths if 0<l.grid[0]-m<=min(16, l.grid[0]/3)]
+
 def extra_ends(
     l, # A layout of one axis that passed
     lift, # `lifts`
@@ -722,7 +729,7 @@ def extra_ends(
 ):
     "Layout `l`, with the tokens at its ends that are no place counted as extra; None if that cannot be told"
     n = l.grid[0]
-    told,totals = _Ends(n, lift, usual),[n-m for m in lengths if 0<n-m<=min(16, n/3)]
+    told,totals = _Ends(n, lift, usual),possible_extra(l, lengths)
     best,known = told.ranked(totals)[0],n in lengths
     if usual<1.5: return None
     if known and not totals: return l

@@ -973,7 +973,8 @@ def _take(self:Found, lay, o, look, inputs):
     if len(layout.grid)==1 and not is_tokens(x) and lay.place!='plain' and not lay.spans.get(layout.grid):
         lengths = self.lengths|{x.shape[look.axes[0]+1]}
         if layout.grid[0] not in lengths and self._carries(lay): return False
-        told = lifts(o, layout, look, lambda numbers: _at_inputs(numbers, inputs)[look.source])
+        whole = layout.grid[0]>64 and layout.grid[0] in lengths and not possible_extra(layout, lengths)         # then nobody asks about its ends
+        told = lifts(o, layout, look, lambda numbers: _at_inputs(numbers, inputs)[look.source], 0 if whole else 16)
         layout = extra_ends(layout, *told, lengths)
     if layout is None: return False
     lay.place,lay.axes,lay.source = 'proven',look.axes,number
@@ -1007,7 +1008,11 @@ def _refuse(self:Found, lay):
 
 @patch
 def _take_off(self:Found, lay, few=12):
-    "Of many layers of one grid that are refused one after another, the last first, more and more are left out unasked: of hundreds each would take its second. By name they are still asked"
+    """Of many layers of one grid that are refused one after another, the last first, more and more are left out unasked: of hundreds each would take its second. Once three are where the model itself has moved
+    the picture, so are all others behind that. By name they are still asked"""
+    if lay.moved and any(o.moved for o in lay.looks):
+        self.n_refused['moved'] += 1
+        if self.n_refused['moved']>2: self.layers = L(o for o in self.layers if o.place or not o.moved)
     self.n_refused[lay.grid] += 1
     alike = [o for o in self.layers if not o.place and o.grid==lay.grid and o.nth<lay.nth]
     for o in alike[::-1][:max(0, self.n_refused[lay.grid]-few)]: self.layers.remove(o)
