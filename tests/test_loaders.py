@@ -574,6 +574,11 @@ def test_names_of_inputs_are_none_of_the_answer(target, want):
     assert list(cams.actuals)==[o for o, in want]
     assert not {'north','south','west'} & {o for l in cams.labels for o in l}
 
+@pytest.mark.parametrize('dls', [None, DataLoaders()], ids=['none','empty'])
+def test_learner_without_data(dls):
+    "What to do is said"
+    with pytest.raises(ValueError, match='cam_maps'): Learner(dls, small_net(), loss_func=CrossEntropyLossFlat()).cam(dl=[(torch.randn(2,3,32,32),)])
+
 def test_tuples_as_items():
     "Items that are tuples themselves, of which transforms take parts, are items"
     its = [(drawn,'level') for drawn in files[:6]]

@@ -713,7 +713,9 @@ def _in_order(dl):
     return data.DataLoader(dl.dataset, dl.batch_size, **{k: getattr(dl, k) for k in kept})
 
 def _check_task(learn):
-    "TypeError for a learner whose task has nothing to draw a map on"
+    "TypeError for a learner whose task has nothing to draw a map on; ValueError for one without data"
+    if not len(getattr(learn.dls, 'loaders', ())):
+        raise ValueError("This learner has no DataLoaders, which know what its inputs and its classes are: `cam_maps(learn.model, xb)` explains a model without them")
     kinds = {c.__name__ for o in learn.dls.loaders[:1] for c in type(o).__mro__}
     if 'TabDataLoader' in kinds:
         raise TypeError("A tabular learner has no grid to draw a map on: fastcam explains pictures, signals, volumes and texts")
