@@ -356,3 +356,48 @@ def test_position_biases_of_timm(name, method):
         maps.append(cam_maps(model, torch.randn(2,3,64,64, generator=torch.Generator().manual_seed(1)), 1, method=method))
     assert maps[0].grid==(4,4) and maps[0].std()>0
     close(maps[0], maps[1].as_subclass(Tensor)[:,0])
+
+# ---- `forward` that ends in `squeeze()`, which takes the axis of a single item away, too
+class Squeezed(nn.Module):
+    def __init__(self, classes, squeeze=True, most=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.squeeze,self.most = nn.Sequential(conv(3,8,2), conv(8,12,2)),squeeze,most
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12,classes))
+    def forward(self, x):
+        if self.most and len(x)>self.most: raise RuntimeError('too many items')
+        y = self.head(self.body(x))
+        return y.squeeze() if self.squeeze else y
+
+@pytest.mark.parametrize('classes', [1,4])
+@pytest.mark.parametrize('n', [1,2])
+def test_squeezed(classes, n):
+    "The maps are those of the same model without `squeeze()`, of a single item as well; some methods ask the model again with one row, others the rest of it"
+    model,plain,x = Squeezed(classes).eval(),Squeezed(classes, squeeze=False).eval(),torch.randn(n,3,32,40)
+    close(cam_maps(model, x, 0), by_hand(plain, x, plain.body, lambda y: y[:,0]))
+    close(cam_maps(model, x, lambda y: y.reshape(n,classes)[:,-1]), by_hand(plain, x, plain.body, lambda y: y[:,-1]))
+    for method in ('scorecam','ablationcam','occlusion','ig','fullgrad'): assert torch.equal(cam_maps(model, x, method=method), cam_maps(plain, x, method=method))
+
+def test_squeezed_in_dict():
+    model,x = encoder(lambda y,p,a,m,o: {'out':y.squeeze(), 'maps':a})
+    plain,_ = encoder(lambda y,*_: y)
+    close(cam_maps(model, x[:1], 3), by_hand(plain, x[:1], plain.last, lambda y: y[:,3]))
+
+def test_squeezed_learner():
+    "One file alone, a last batch of one item, and what is measured one row at a time"
+    files = drawn_files(9)[0]
+    dls = ImageDataLoaders.from_path_func('.', files, lambda f: kind_of(f)=='level', valid_pct=.5, seed=0, bs=4, num_workers=0)
+    squeezed,plain = (Learner(dls, Squeezed(1, o).eval(), loss_func=BCEWithLogitsLossFlat()) for o in (True,False))
+    for n in (1,9):
+        got,want = (learn.cam(files[:n]) for learn in (squeezed,plain))
+        assert got.labels==want.labels
+        for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)
+        torch.testing.assert_close(torch.stack(list(got.preds)), torch.stack(list(want.preds)))
+    got,want = (learn.cam_metrics(files[:1], methods=['gradcam'], bs=1).drop(columns='seconds', level=0) for learn in (squeezed,plain))
+    pd.testing.assert_frame_equal(got, want)
+
+def test_squeeze_is_named():
+    "Where nobody can tell, the error names the likely cause"
+    with pytest.raises(ValueError, match=r"one item has shape \(4,\), expected \(1, 4\): if `forward` ends in `squeeze\(\)`.*`squeeze\(-1\)`"): cam_maps(Squeezed(4, most=1).eval(), torch.randn(1,3,32,40))
+    with pytest.raises(ValueError, match=r"one number, of shape \(\).*mean or sum"): cam_maps(nn.Sequential(Squeezed(4, squeeze=False), Lambda(lambda y: y.mean())).eval(), torch.randn(2,3,32,40))
+    close(cam_maps(Squeezed(1, most=1).eval(), x := torch.randn(1,3,32,40), 0), by_hand(plain := Squeezed(1, squeeze=False).eval(), x, plain.body, lambda y: y[:,0]))

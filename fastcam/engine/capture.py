@@ -335,7 +335,7 @@ class Capture:
         self.modes.close()
         if self.done: return
         if pred is None and not self.direct: return self._arm()                          # the model failed: another call may not
-        self.raw,self.pred,self._answer,self.done = pred,main_pred(pred),None,True
+        self.raw,self.pred,self._answer,self.done = pred,main_pred(pred, self.model),None,True
         self.written = [t._version for t in tensors_in(self.pred)]
 
     @property
@@ -516,7 +516,7 @@ def tail(self:Capture,
 ):
     "The model's prediction (rows, ...) if layer `name` gave `a`, by a full call"
     xb = rows_of(self.xb, rows, self.shared)
-    with self.given(name, a, rows): return main_pred(self.model(*xb))
+    with self.given(name, a, rows): return main_pred(self.model(*xb), self.model)
 
 # %% ../../nbs/engine/05_capture.ipynb #14ae54c2
 def _check_rows(numbers, name):

@@ -128,6 +128,9 @@ def _check_answers(o):
     "ValueError where the prediction of a pass has other rows than one for each item"
     rows,n = len(o.idx),n_items(o.xb)
     if rows==n: return
+    if n==1 and isinstance(o.pred, Tensor) and o.pred.ndim==1:
+        raise ValueError(f"The prediction for one item has shape ({rows},), expected (1, {rows}): if `forward` ends in `squeeze()`, which takes the axis of a single item away as well, write `squeeze(-1)` or "
+                         f"`flatten(1)`. If these are answers for {rows} parts of the item, such as frames, give `target` a function that makes (1,) or (1, k) of them")
     raise ValueError(f"The prediction has {rows} rows for {n} items. Of an answer for each part of an item, such as a frame, give `target` a function that makes (batch,) or (batch, k) of it. "
                      "If the batch as a whole is one item, such as a bag of patches, put a module around the model that takes it as one, (1, parts, ...), and give `x[None]`")
 

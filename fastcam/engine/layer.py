@@ -463,6 +463,7 @@ class Found:
             self.main,self.refused,self.n_refused,self.settled = main_input(dry.given),[],collections.Counter(),{}
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
+            if note_squeezed(model, xb, dry.pred): dry.pred = main_pred(dry.pred, model)
             asked = self._asked(main_pred(dry.pred))
             self.graded = ask_gradients(dry, asked)
             self.pred,self.ways = asked[0],ways_of(dry, asked)

@@ -42,7 +42,7 @@ def _is_by_item(model, xb, shared):
     x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0], shared)]
     for i,t in enumerate(x):
         if i not in shared and t.is_floating_point() and t.ndim>1: t[1] *= -.5
-    try: one,two = (tensors_in(main_pred(model(*o))) for o in (rows_of(xb, [0], shared), x))
+    try: one,two = (tensors_in(main_pred(model(*o), model)) for o in (rows_of(xb, [0], shared), x))
     except Exception: return True                                  # it takes one item, or two alone
     return all(torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item()) for a,b in zip(one, two) if a.ndim and b.ndim)
 
@@ -179,7 +179,7 @@ class Pass:
 
     def answer(self, pred, rows=None):
         "What is explained of the model's prediction `pred`, and the items of its rows, `rows` as in `tail`; of `self.pred` itself, which is that already, it is the same"
-        known,pred = pred is self.pred,main_pred(pred)
+        known,pred = pred is self.pred,main_pred(pred, self.model)
         rows = self._rows(self.target.n_rows(pred), rows)
         return (pred if known or self.cap.answered_by is None else self.cap.answered_by(pred, rows)),rows
 

@@ -183,6 +183,9 @@ def _several_said(pred):
 
 def _no_rows_said(pred):
     "The error for a prediction that has no row of classes for each item, and is no grid of answers"
+    if not pred.ndim:
+        return ("The model's prediction is one number, of shape (), expected (batch,) or (batch, classes): does `forward` take the mean or sum over the items, or a loss? If it ends in `squeeze()`, which "
+                "takes the axis of a single item away as well, write `squeeze(-1)` or `flatten(1)`")
     heads = ''
     if pred.ndim==3:
         n,m = pred.shape[1:]
