@@ -401,3 +401,41 @@ def test_squeeze_is_named():
     with pytest.raises(ValueError, match=r"one item has shape \(4,\), expected \(1, 4\): if `forward` ends in `squeeze\(\)`.*`squeeze\(-1\)`"): cam_maps(Squeezed(4, most=1).eval(), torch.randn(1,3,32,40))
     with pytest.raises(ValueError, match=r"one number, of shape \(\).*mean or sum"): cam_maps(nn.Sequential(Squeezed(4, squeeze=False), Lambda(lambda y: y.mean())).eval(), torch.randn(2,3,32,40))
     close(cam_maps(Squeezed(1, most=1).eval(), x := torch.randn(1,3,32,40), 0), by_hand(plain := Squeezed(1, squeeze=False).eval(), x, plain.body, lambda y: y[:,0]))
+
+# ---- a number for every place, without an axis of classes: depth, masks whose axis of one class was squeezed away
+class Depth(nn.Module):
+    def __init__(self, gives):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.out,self.gives = nn.Sequential(conv(3,8,2), conv(8,8,2)),nn.Sequential(nn.Conv2d(8,1,1), nn.Upsample(scale_factor=4)),gives
+    def forward(self, x): return self.gives(self.out(self.body(x)))
+
+@pytest.mark.parametrize('n,gives', [(2,lambda y: y[:,0]), (1,lambda y: y.squeeze()), (2,lambda y: {'depth':y[:,0], 'loss':None})], ids=['plain','squeezed','dict'])
+def test_places_without_classes(n, gives):
+    model,plain,x = Depth(gives).eval(),Depth(noop).eval(),torch.randn(n,3,48,64)
+    close(cam_maps(model, x, Region((10,12)), 'body', 'gradcam'), by_hand(plain, x, plain.body, lambda y: y[:,0,10,12]))
+    close(cam_maps(model, x, Region(np.ones((48,64)), 0), 'body', 'gradcam'), by_hand(plain, x, plain.body, lambda y: y.mean((1,2,3))))
+    for target in (None,0,Outputs(),Neg(0),[0,Region((3,4))]): assert torch.equal(cam_maps(model, x, target), cam_maps(plain, x, target))
+    assert torch.equal(cam_maps(model, x, 0, method='scorecam'), cam_maps(plain, x, 0, method='scorecam'))
+
+def test_function_of_places():
+    "A function is given what the model gives"
+    model,x = Depth(lambda y: y[:,0]).eval(),torch.randn(2,3,48,64)
+    close(cam_maps(model, x, lambda p: p[:,10,12], 'body', 'gradcam'), by_hand(model, x, model.body, lambda p: p[:,10,12]))
+
+@pytest.mark.parametrize('answers', [(5,11),(12,16),(48,64)])
+def test_answers_are_no_places(answers):
+    "As many axes, and perhaps the input's proportions, but each answer looks at all of the input"
+    torch.manual_seed(0)
+    body = nn.Sequential(conv(3,8,2), conv(8,8,2))
+    model,x = nn.Sequential(body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32,math.prod(answers)), nn.Unflatten(1, answers)).eval(),torch.randn(2,3,48,64)
+    with pytest.raises(ValueError, match=f"if these are {answers[0]} answers of {answers[1]} classes each"): cam_maps(model, x)
+    close(cam_maps(model, x, Head(2, 3)), by_hand(model, x, body, lambda p: p[:,2,3]))
+
+def test_places_without_classes_learner():
+    "Masks of one class, predicted without its axis, are explained as with it"
+    dls = DataBlock((ImageBlock,MaskBlock), get_items=lambda _: drawn_files(6)[0], get_y=lambda f: PILMask.create(drawn_files(6)[1][f].astype(np.uint8))).dataloaders('', bs=3, num_workers=0)
+    loss = lambda p,y: F.binary_cross_entropy_with_logits(p.reshape(y.shape), y.float())
+    got,want = (Learner(dls, Depth(o).eval(), loss_func=loss).cam(ds_idx=0) for o in (lambda y: y[:,0],noop))
+    assert got.labels==want.labels
+    for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)

@@ -6,7 +6,7 @@
 __all__ = ['Many', 'Reads', 'GridLayer', 'lay_out', 'shares', 'Shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none',
            'find_rows', 'is_grid_of_answers', 'detached', 'Found', 'spans_of', 'reads_of', 'close_names',
            'close_matches', 'last_counting', 'default_layer', 'stages', 'forget_layers', 'certain_outputs',
-           'grid_layers', 'answers_are_grid', 'find_layers', 'proven_layers']
+           'grid_layers', 'answers_are_grid', 'lacks_classes', 'find_layers', 'proven_layers']
 
 # %% ../../nbs/engine/03_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -406,6 +406,12 @@ def is_grid_of_answers(
     grid = pred.shape[2:]
     return grid.numel()<2 or len(pred)==1 and (len(grid)>1 and max(grid)>7 or _follows(pred, dry) is not False)
 
+def _lacks_classes(pred, x, dry):
+    "Is a prediction (1, *grid) a number for every place of the input (1, channels, *size), as of depth, without an axis of classes? Digits, points and queries have as many axes: gradients tell"
+    if x.ndim<4 or pred.ndim!=x.ndim-1 or len(pred)!=1 or max(pred.shape[1:])<8: return False
+    pred = pred[:,None]
+    return _may_be_grid(pred, x) and bool(_follows(pred, dry))
+
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
@@ -464,7 +470,7 @@ class Found:
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
             if note_squeezed(model, xb, dry.pred): dry.pred = main_pred(dry.pred, model)
-            asked = self._asked(main_pred(dry.pred))
+            asked = self._with_classes(dry, self._asked(main_pred(dry.pred)))
             self.graded = ask_gradients(dry, asked)
             self.pred,self.ways = asked[0],ways_of(dry, asked)
             self.answers,self.certain = is_grid_of_answers(self.pred, self.x, dry),tuple(map(is_certain, asked))
@@ -486,6 +492,14 @@ class Found:
         answer,paths = answer_path(pred),[p for p,_ in tensors_by_path(pred)]
         self.which = self.chosen or ((answer,) if answer is not None else tuple(paths))
         return [at_path(pred, p) for p in self.which]
+
+    def _with_classes(self, dry, asked):
+        "The tensors `asked`; a number for every place with an axis of classes, which is then there in the prediction as well"
+        self.lacks_classes = len(asked)==1 and _lacks_classes(asked[0], self.x, dry)
+        if not self.lacks_classes: return asked
+        beside = [t for t in tensors_in(dry.pred) if t is not asked[0]]
+        dry.pred = [asked[0][:,None],*beside]
+        return dry.pred[:1]
 
     def read_by(self, ask):
         "Paths of the tensors that the function `ask` reads in a prediction of several; None where it cannot tell"
@@ -1323,6 +1337,18 @@ def answers_are_grid(
         found = _look_up(model, xb)
         if found.shape==pred.shape[1:]: return found.answers
     return _may_be_grid(pred, xb[main_input(xb)])
+
+def lacks_classes(
+    model:nn.Module, # Any model
+    xb, # Its input, or a tuple of its inputs
+    pred # What it gives for them
+) -> bool:
+    "Is this prediction `(batch, *grid)` a number for every place, as of depth, without an axis of classes?"
+    xb = tuplify(xb)
+    with alone(model), suppress(Exception):
+        found = _look_up(model, xb)
+        return found.lacks_classes and len(pred)==n_items(xb) and found.shape==(1,*pred.shape[1:])
+    return False
 
 def find_layers(
     model:nn.Module, # Any model
