@@ -439,3 +439,43 @@ def test_places_without_classes_learner():
     got,want = (Learner(dls, Depth(o).eval(), loss_func=loss).cam(ds_idx=0) for o in (lambda y: y[:,0],noop))
     assert got.labels==want.labels
     for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)
+
+# ---- a frozen body that runs under `torch.inference_mode()` or `no_grad()`
+def half_frozen(context):
+    "A model whose body runs in this context"
+    torch.manual_seed(0)
+    body,head = nn.Sequential(conv(3,8,2), conv(8,8,2)),nn.Sequential(conv(8,12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12,4))
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body,self.head = body,head
+        def forward(self, x):
+            with context(): x = self.body(x)
+            return self.head(x.clone())
+    return Model().eval(),nn.Sequential(body, head).eval()
+
+@pytest.mark.parametrize('context', [torch.no_grad, torch.inference_mode])
+def test_frozen_body(context):
+    "Maps of the body and of the head, as those of the model without the block; the modes of the caller stay"
+    (model,plain),x = half_frozen(context),torch.randn(2,3,48,64)
+    for outer in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with outer():
+            modes = torch.is_grad_enabled(),torch.is_inference_mode_enabled()
+            body,head = cam_maps(model, x, 3, 'body', 'gradcam'),cam_maps(model, x, 3)
+            score = cam_maps(model, x, 3, 'body', 'scorecam')
+            assert (torch.is_grad_enabled(),torch.is_inference_mode_enabled())==modes
+            assert not body.is_inference() and not head.is_inference()
+        close(body, by_hand(plain, x, plain[0], lambda y: y[:,3]))
+        close(head, by_hand(plain, x, plain[1][0], lambda y: y[:,3]))
+        torch.testing.assert_close(score, cam_maps(plain, x, 3, plain[0], 'scorecam'))
+    assert not any(p.is_inference() for p in model.parameters())
+
+def test_frozen_body_learner():
+    model,plain = half_frozen(torch.inference_mode)
+    got,want = (Learner(drawn_dls(6), m, loss_func=CrossEntropyLossFlat()).cam(drawn_files(6)[0], layer=l) for m,l in ((model,'body'),(plain,'0')))
+    for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)
+
+def test_frozen_body_input():
+    "No gradient leads back to the input: the error says why"
+    model,_ = half_frozen(torch.inference_mode)
+    with pytest.raises(ValueError, match='cuts the way by `torch.no_grad'): cam_maps(model, torch.randn(2,3,48,64), method='ig')

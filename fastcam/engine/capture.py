@@ -17,11 +17,6 @@ from contextlib import ExitStack, nullcontext, suppress
 from torch.overrides import TorchFunctionMode
 import itertools, re, weakref
 
-# %% ../../nbs/engine/05_capture.ipynb #88e5940c
-def _leave_inference(o):
-    "`o`, or a copy where it is an inference tensor, which autograd cannot use"
-    return o.clone() if isinstance(o, Tensor) and o.is_inference() else o
-
 # %% ../../nbs/engine/05_capture.ipynb #67a86cf0
 def unwrap(
     model:nn.Module # A model, perhaps wrapped
@@ -279,11 +274,11 @@ class Capture:
         if not self.direct: self.first.remove()
         self.depth = depth_of(self.model)
         own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
-        if torch.is_inference_mode_enabled(): self.modes.enter_context(torch.inference_mode(False))
+        self.modes.enter_context(torch.inference_mode(False))
         self.modes.callback(torch.set_grad_enabled, torch.is_grad_enabled())
         torch.set_grad_enabled(own)
         self.acts.clear(); self.calls.clear()
-        self.xb = tuple(_leave_inference(x) for x in xb)
+        self.xb = tuple(leave_inference(x, self.modes) for x in xb)
         if self.rule is not None: self.ruled = self.modes.enter_context(self.rule())
         given = tuple(x.clone() if isinstance(x, Tensor) else x for x in self.xb) if writes_input(self.model) else self.xb
         read = [(n,l) for n,l in self.layers.items() if is_input(l)]
@@ -302,6 +297,7 @@ class Capture:
         if is_input(lay) and not self.graph:
             self.acts[name] = a.detach()
             return a.clone()
+        a = leave_inference(a, self.modes)
         torch.set_grad_enabled(True)
         inner = a.requires_grad and not a.is_leaf and not isinstance(self.layers, Levels)
         self.acts[name] = a if inner or not a.is_floating_point() else a.detach().requires_grad_()

@@ -8,8 +8,8 @@ __all__ = ['without_modes', 'Step', 'conv_types', 'transposed_types', 'batchnorm
            'is_tokens', 'is_mask', 'is_text', 'token_ids', 'left_out', 'padding_of', 'main_input', 'n_items', 'rows_of',
            'put_input', 'pad_index', 'fields_of', 'tensors_in', 'tensors_by_path', 'at_path', 'with_at_path',
            'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched', 'in_order', 'Seen',
-           'writes_input', 'DryPass', 'mixture_of', 'ask_gradients', 'node_of', 'graph_of', 'is_certain', 'made_of',
-           'Ways', 'ways_of', 'main_pred', 'note_squeezed', 'are_stages', 'answer_path']
+           'writes_input', 'leave_inference', 'DryPass', 'mixture_of', 'ask_gradients', 'node_of', 'graph_of',
+           'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred', 'note_squeezed', 'are_stages', 'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -533,6 +533,14 @@ def writes_input(
     "Does this model change its input in place?"
     return model in _writers
 
+def leave_inference(
+    o, # What is given on; anything
+    block:ExitStack # Leaves inference mode until this is closed, which is to be after the model's own block of it
+):
+    "`o`, or a copy where it is an inference tensor, which autograd cannot use; from here on autograd notes what is computed, also within `torch.inference_mode()`"
+    if torch.is_inference_mode_enabled(): block.enter_context(torch.inference_mode(False))
+    return o.clone() if isinstance(o, Tensor) and o.is_inference() else o
+
 class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
     def __init__(self, model, xb, names=None,
@@ -556,6 +564,7 @@ class DryPass:
             with torch.inference_mode(False): item = _one_item(self.model, self.xb, self.floats, self.items)     # which may ask the model
             self._watch()
             self.block.enter_context(torch.inference_mode(False))            # puts back, at its end, the grad mode that it began in
+            self.left = self.block.enter_context(ExitStack())                # blocks of inference mode, of the model's own, that we leave
             self.block.enter_context(torch.set_grad_enabled(self.graph))     # acts as soon as it is made
             for o in (as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)): self.block.enter_context(o)
             self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, item)),depth_of(self.model)
@@ -613,6 +622,7 @@ class DryPass:
         cut = grid and self.graph and not o.requires_grad and not whole
         if cut:
             self.cut = True                                          # from here on: the model's own block may go on
+            o = leave_inference(o, self.left)
             torch.set_grad_enabled(True)
             o = o.detach().requires_grad_()
         self._note(name, m, i, o, grid, mask)
