@@ -479,3 +479,32 @@ def test_frozen_body_input():
     "No gradient leads back to the input: the error says why"
     model,_ = half_frozen(torch.inference_mode)
     with pytest.raises(ValueError, match='cuts the way by `torch.no_grad'): cam_maps(model, torch.randn(2,3,48,64), method='ig')
+
+# ---- `forward` takes a gradient itself
+class OwnGradient(nn.Module):
+    "The prediction for the input after a step that raises the highest output, as in ODIN and adaptation at test time: the body is called twice"
+    def __init__(self, step):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.head,self.step = nn.Sequential(conv(3,8,2), conv(8,12,2)),nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12,4)),step
+    def classes(self, x): return self.head(self.body(x))
+    def forward(self, x): return self.classes(self.step(self.classes, x))
+
+def step_beside(f, x):
+    with torch.enable_grad():
+        d = torch.zeros_like(x, requires_grad=True)
+        g, = torch.autograd.grad(f(x+d).amax(1).sum(), d)
+    return x+.1*g.detach()
+
+def step_of_leaf(f, x):
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        g, = torch.autograd.grad(f(x).amax(1).sum(), x)
+    return x.detach()+.1*g.sign()
+
+@pytest.mark.parametrize('step', [step_beside, step_of_leaf])
+def test_own_gradient(step):
+    model,x = OwnGradient(step).eval(),torch.randn(2,3,48,64)
+    close(cam_maps(model, x, 3), by_hand(model, x, model.body, lambda y: y[:,3]))
+    with torch.no_grad(): assert cam_maps(model, x, 3, method='scorecam').isfinite().all()
+    assert all(p.grad is None for p in model.parameters())

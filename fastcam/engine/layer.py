@@ -1257,10 +1257,10 @@ def _stage_list(st): return ', '.join(f'{i-len(st)} {o.name!r} {o.grid}' for i,o
 _a_part_said = ("Layer {0!r} is called {1} times, each time for a part of its own of the input, as for one frame after another: one map would show one part. Ask for a call by its name, "
                 "such as `layer='{2}'`, or let the model take all parts at once, in the batch: `x.flatten(0,1)` before the layer, and `.unflatten(0, (n,parts))` behind it give maps of all parts")
 
-def _reads_a_part(model, xb, lay):
-    "Do the first and the last call of this layer's module read one input, but nothing of it that the other reads?"
+def _reads_a_part(model, xb, lay, calls):
+    "Do the first and the last of these `calls` of this layer's module read one input, but nothing of it that the other reads?"
     with DryPass(model, xb, {lay.name}) as dry:
-        outs,inputs = [s.out for s in dry.outs if s.name==lay.name and s.out is not None and s.out.requires_grad],dry.inputs()
+        outs,inputs = [s.out for s in dry.outs if s.name==lay.name and s.call in calls and s.out is not None and s.out.requires_grad],dry.inputs()
         if len(outs)<2 or not inputs: return False
         one,two = ([g.any(0) for g in _at_inputs(mixture_of(o)[None], inputs)] for o in (outs[0],outs[-1]))
     return all(a.any()==b.any() and not (a&b).any() for a,b in zip(one, two)) and any(a.any() for a in one)
@@ -1277,7 +1277,8 @@ def settled_at(self:Found, i, model, xb):
     "The stage of this number, or the default layer, once it is proven; remembered until a layer is refused"
     if i not in self.settled:
         lay, = self.settle(model, xb, partial(_stage_at, i=i))
-        if lay.calls>1 and _reads_a_part(model, xb, lay): raise NoLayer(_a_part_said.format(lay.name, lay.calls, lay.key))
+        calls = [c for c in range(lay.calls) if f'{lay.name}@{c}' in self.by_name]               # others are off the way, such as those of a gradient that the model takes itself
+        if len(calls)>1 and _reads_a_part(model, xb, lay, calls): raise NoLayer(_a_part_said.format(lay.name, lay.calls, lay.key))
         self.settled[i] = lay
     return self.settled[i]
 
