@@ -935,6 +935,11 @@ def test_notes_about_the_input(x, said):
     with pytest.raises(RuntimeError) as e: cam_maps(small_net(), x)
     assert len(e.value.__notes__)==1 and said in e.value.__notes__[0]
 
+@pytest.mark.parametrize('xb,said', [({'image':torch.rand(1,3,48,48)}, "a dict of 'image': expected tensors.*Put a module around the model that takes these tensors and makes the dict"),
+    (([torch.rand(1,3,48,48)]*2,), 'holds a list of 2 Tensor.*makes the list of it')], ids=['dict','list'])
+def test_inputs_in_a_container(xb, said):
+    with pytest.raises(TypeError, match=said): cam_maps(small_net(), xb)
+
 class Remembers(nn.Module):
     "A model that keeps its hidden state, for as many items as its last call had"
     def __init__(self):

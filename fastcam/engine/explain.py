@@ -438,6 +438,7 @@ def cam_maps(
         raise TypeError(f"`xb[{i}]` is {xb[i]!r:.80}: expected a tensor, as all inputs of a batch. Leave out what the model has a default for, and put a module around the model that gives it what is no tensor: "
                         f"`def forward(self, x): return self.model(x, {xb[i]!r:.20})`")
     if not all(isinstance(x, Tensor) for x in xb):
+        if any(isinstance(x, (dict,list,tuple)) for x in xb): check_inputs(xb)                    # says what to put around the model
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
     if not xb or not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
@@ -481,10 +482,10 @@ def _about_input(model, x):
     elif conv is not None and x.ndim==axes and x.shape[1]!=conv.in_channels: yield f"`xb` is {shape}, of {x.shape[1]} channels: the model's first convolution takes {conv.in_channels}"
     if conv is not None and not is_tokens(x) and x.dtype!=(w := conv.weight).dtype: yield f"`xb` is {x.dtype}, and the model's weights are {w.dtype}: try `xb.to({w.dtype})`" + ('' if x.is_floating_point() else ', scaled and normalized as for training')
 
-def _takes(model, xb):
-    "Does `model` take these inputs?"
+def _takes(model, xb, rows=None):
+    "Does `model` take these inputs, or these rows of them?"
     try:
-        with untouched(model, fully=True): model(*xb)
+        with untouched(model, fully=True): model(*(xb if rows is None else rows_of(xb, rows)))
         return True
     except Exception: return False
 
@@ -495,7 +496,7 @@ def _notes(model, xb, e):
     if not _takes(model, xb):
         yield from _about_input(model, x)
         if (more := _also_taken(model, xb)) and not isinstance(e, ValueError): yield f"This model also takes {', '.join(more)}: if it needs them, `xb` is a tuple of its inputs, as its processor makes them"
-    elif not _takes(model, rows_of(xb, [0])): yield _no_batch_said.format(tuple(x.shape)) if _lacks_batch(x, _first_conv(model)) else _state_said.format(n_items(xb))
+    elif not _takes(model, xb, [0]): yield _no_batch_said.format(tuple(x.shape)) if _lacks_batch(x, _first_conv(model)) else _state_said.format(n_items(xb))
 
 def _maps_of(model, xb, explain):
     "The maps of an `Explainer` for a batch, by layer"
