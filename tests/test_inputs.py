@@ -935,6 +935,56 @@ def test_notes_about_the_input(x, said):
     with pytest.raises(RuntimeError) as e: cam_maps(small_net(), x)
     assert len(e.value.__notes__)==1 and said in e.value.__notes__[0]
 
+@pytest.mark.parametrize('xb,said', [({'image':torch.rand(1,3,48,48)}, "a dict of 'image': expected tensors.*Put a module around the model that takes these tensors and makes the dict"),
+    (([torch.rand(1,3,48,48)]*2,), 'holds a list of 2 Tensor.*makes the list of it')], ids=['dict','list'])
+def test_inputs_in_a_container(xb, said):
+    with pytest.raises(TypeError, match=said): cam_maps(small_net(), xb)
+
+class Remembers(nn.Module):
+    "A model that keeps its hidden state, for as many items as its last call had"
+    def __init__(self):
+        super().__init__()
+        self.rnn,self.head,self.hidden = nn.GRU(4, 8, batch_first=True),nn.Linear(8,3),None
+    def forward(self, x):
+        y,h = self.rnn(x, self.hidden)
+        self.hidden = h.detach()
+        return self.head(y.mean(1))
+
+def test_note_about_a_state():
+    "One item is asked before the batch, which a state of two does not fit: the note says so, and nothing of pictures; once it is reset all is well"
+    model,x = Remembers().eval(),torch.randn(2,16,4)
+    model(x)
+    with pytest.raises(RuntimeError) as e: cam_maps(model, x)
+    assert len(e.value.__notes__)==1 and 'This model takes the batch of 2, but not one item of it: does it keep a state' in e.value.__notes__[0]
+    model.hidden = None
+    assert cam_maps(model, x).shape==(2,1,16) and model.hidden is None
+
+class TextAndPicture(nn.Module):
+    def __init__(self, gives):
+        super().__init__()
+        self.conv,self.words,self.gives = nn.Conv2d(3, 8, 3, 2),nn.Embedding(20, 8),gives
+    def forward(self, ids, pixels, attention_mask=None): return self.gives(self.words(ids).mean(1), self.conv(pixels).mean((2,3)))
+
+def test_no_note_where_the_model_takes_its_input():
+    "Token numbers beside a picture are right as they are, and no mask is missing, where the model gave its answer"
+    model,xb = TextAndPicture(lambda a,b: {'text':a*b, 'image':b*a.flip(1)}).eval(),(torch.randint(20, (2,5)),torch.rand(2,3,24,24))
+    with pytest.raises(TypeError, match='give `target=` a function') as e: cam_maps(model, xb)
+    assert not getattr(e.value, '__notes__', [])
+    with pytest.raises(RuntimeError) as e: cam_maps(model, (xb[0],xb[1].double()))
+    assert 'torch.float64' in e.value.__notes__[0] and 'int64' not in ''.join(e.value.__notes__)
+
+@pytest.mark.filterwarnings('ignore:The places')
+def test_steps_first():
+    "Steps along the first axis, items along the second: the error says so"
+    rnn = nn.GRU(4, 8)
+    class StepsFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = rnn
+        def forward(self, x): return self.rnn(x)[0].mean(0)
+    with pytest.raises(ValueError, match=r'holds 64 items along its first axis, but 2 along its second.*`batch_first`') as e: cam_maps(StepsFirst().eval(), torch.randn(64,2,4))
+    assert not getattr(e.value, '__notes__', [])
+
 def test_truth_of_any_list():
     "One for each item: a list, a column of a DataFrame, or what has a length and gives them by number"
     learn,n = shared(),len(shared().dls.valid_ds)

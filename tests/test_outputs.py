@@ -356,3 +356,155 @@ def test_position_biases_of_timm(name, method):
         maps.append(cam_maps(model, torch.randn(2,3,64,64, generator=torch.Generator().manual_seed(1)), 1, method=method))
     assert maps[0].grid==(4,4) and maps[0].std()>0
     close(maps[0], maps[1].as_subclass(Tensor)[:,0])
+
+# ---- `forward` that ends in `squeeze()`, which takes the axis of a single item away, too
+class Squeezed(nn.Module):
+    def __init__(self, classes, squeeze=True, most=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.squeeze,self.most = nn.Sequential(conv(3,8,2), conv(8,12,2)),squeeze,most
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12,classes))
+    def forward(self, x):
+        if self.most and len(x)>self.most: raise RuntimeError('too many items')
+        y = self.head(self.body(x))
+        return y.squeeze() if self.squeeze else y
+
+@pytest.mark.parametrize('classes', [1,4])
+@pytest.mark.parametrize('n', [1,2])
+def test_squeezed(classes, n):
+    "The maps are those of the same model without `squeeze()`, of a single item as well; some methods ask the model again with one row, others the rest of it"
+    model,plain,x = Squeezed(classes).eval(),Squeezed(classes, squeeze=False).eval(),torch.randn(n,3,32,40)
+    close(cam_maps(model, x, 0), by_hand(plain, x, plain.body, lambda y: y[:,0]))
+    close(cam_maps(model, x, lambda y: y.reshape(n,classes)[:,-1]), by_hand(plain, x, plain.body, lambda y: y[:,-1]))
+    for method in ('scorecam','ablationcam','occlusion','ig','fullgrad'): assert torch.equal(cam_maps(model, x, method=method), cam_maps(plain, x, method=method))
+
+def test_squeezed_in_dict():
+    model,x = encoder(lambda y,p,a,m,o: {'out':y.squeeze(), 'maps':a})
+    plain,_ = encoder(lambda y,*_: y)
+    close(cam_maps(model, x[:1], 3), by_hand(plain, x[:1], plain.last, lambda y: y[:,3]))
+
+def test_squeezed_learner():
+    "One file alone, a last batch of one item, and what is measured one row at a time"
+    files = drawn_files(9)[0]
+    dls = ImageDataLoaders.from_path_func('.', files, lambda f: kind_of(f)=='level', valid_pct=.5, seed=0, bs=4, num_workers=0)
+    squeezed,plain = (Learner(dls, Squeezed(1, o).eval(), loss_func=BCEWithLogitsLossFlat()) for o in (True,False))
+    for n in (1,9):
+        got,want = (learn.cam(files[:n]) for learn in (squeezed,plain))
+        assert got.labels==want.labels
+        for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)
+        torch.testing.assert_close(torch.stack(list(got.preds)), torch.stack(list(want.preds)))
+    got,want = (learn.cam_metrics(files[:1], methods=['gradcam'], bs=1).drop(columns='seconds', level=0) for learn in (squeezed,plain))
+    pd.testing.assert_frame_equal(got, want)
+
+def test_squeeze_is_named():
+    "Where nobody can tell, the error names the likely cause"
+    with pytest.raises(ValueError, match=r"one item has shape \(4,\), expected \(1, 4\): if `forward` ends in `squeeze\(\)`.*`squeeze\(-1\)`"): cam_maps(Squeezed(4, most=1).eval(), torch.randn(1,3,32,40))
+    with pytest.raises(ValueError, match=r"one number, of shape \(\).*mean or sum"): cam_maps(nn.Sequential(Squeezed(4, squeeze=False), Lambda(lambda y: y.mean())).eval(), torch.randn(2,3,32,40))
+    close(cam_maps(Squeezed(1, most=1).eval(), x := torch.randn(1,3,32,40), 0), by_hand(plain := Squeezed(1, squeeze=False).eval(), x, plain.body, lambda y: y[:,0]))
+
+# ---- a number for every place, without an axis of classes: depth, masks whose axis of one class was squeezed away
+class Depth(nn.Module):
+    def __init__(self, gives):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.out,self.gives = nn.Sequential(conv(3,8,2), conv(8,8,2)),nn.Sequential(nn.Conv2d(8,1,1), nn.Upsample(scale_factor=4)),gives
+    def forward(self, x): return self.gives(self.out(self.body(x)))
+
+@pytest.mark.parametrize('n,gives', [(2,lambda y: y[:,0]), (1,lambda y: y.squeeze()), (2,lambda y: {'depth':y[:,0], 'loss':None})], ids=['plain','squeezed','dict'])
+def test_places_without_classes(n, gives):
+    model,plain,x = Depth(gives).eval(),Depth(noop).eval(),torch.randn(n,3,48,64)
+    close(cam_maps(model, x, Region((10,12)), 'body', 'gradcam'), by_hand(plain, x, plain.body, lambda y: y[:,0,10,12]))
+    close(cam_maps(model, x, Region(np.ones((48,64)), 0), 'body', 'gradcam'), by_hand(plain, x, plain.body, lambda y: y.mean((1,2,3))))
+    for target in (None,0,Outputs(),Neg(0),[0,Region((3,4))]): assert torch.equal(cam_maps(model, x, target), cam_maps(plain, x, target))
+    assert torch.equal(cam_maps(model, x, 0, method='scorecam'), cam_maps(plain, x, 0, method='scorecam'))
+
+def test_function_of_places():
+    "A function is given what the model gives"
+    model,x = Depth(lambda y: y[:,0]).eval(),torch.randn(2,3,48,64)
+    close(cam_maps(model, x, lambda p: p[:,10,12], 'body', 'gradcam'), by_hand(model, x, model.body, lambda p: p[:,10,12]))
+
+@pytest.mark.parametrize('answers', [(5,11),(12,16),(48,64)])
+def test_answers_are_no_places(answers):
+    "As many axes, and perhaps the input's proportions, but each answer looks at all of the input"
+    torch.manual_seed(0)
+    body = nn.Sequential(conv(3,8,2), conv(8,8,2))
+    model,x = nn.Sequential(body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32,math.prod(answers)), nn.Unflatten(1, answers)).eval(),torch.randn(2,3,48,64)
+    with pytest.raises(ValueError, match=f"if these are {answers[0]} answers of {answers[1]} classes each"): cam_maps(model, x)
+    close(cam_maps(model, x, Head(2, 3)), by_hand(model, x, body, lambda p: p[:,2,3]))
+
+def test_places_without_classes_learner():
+    "Masks of one class, predicted without its axis, are explained as with it"
+    dls = DataBlock((ImageBlock,MaskBlock), get_items=lambda _: drawn_files(6)[0], get_y=lambda f: PILMask.create(drawn_files(6)[1][f].astype(np.uint8))).dataloaders('', bs=3, num_workers=0)
+    loss = lambda p,y: F.binary_cross_entropy_with_logits(p.reshape(y.shape), y.float())
+    got,want = (Learner(dls, Depth(o).eval(), loss_func=loss).cam(ds_idx=0) for o in (lambda y: y[:,0],noop))
+    assert got.labels==want.labels
+    for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)
+
+# ---- a frozen body that runs under `torch.inference_mode()` or `no_grad()`
+def half_frozen(context):
+    "A model whose body runs in this context"
+    torch.manual_seed(0)
+    body,head = nn.Sequential(conv(3,8,2), conv(8,8,2)),nn.Sequential(conv(8,12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12,4))
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body,self.head = body,head
+        def forward(self, x):
+            with context(): x = self.body(x)
+            return self.head(x.clone())
+    return Model().eval(),nn.Sequential(body, head).eval()
+
+@pytest.mark.parametrize('context', [torch.no_grad, torch.inference_mode])
+def test_frozen_body(context):
+    "Maps of the body and of the head, as those of the model without the block; the modes of the caller stay"
+    (model,plain),x = half_frozen(context),torch.randn(2,3,48,64)
+    for outer in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with outer():
+            modes = torch.is_grad_enabled(),torch.is_inference_mode_enabled()
+            body,head = cam_maps(model, x, 3, 'body', 'gradcam'),cam_maps(model, x, 3)
+            score = cam_maps(model, x, 3, 'body', 'scorecam')
+            assert (torch.is_grad_enabled(),torch.is_inference_mode_enabled())==modes
+            assert not body.is_inference() and not head.is_inference()
+        close(body, by_hand(plain, x, plain[0], lambda y: y[:,3]))
+        close(head, by_hand(plain, x, plain[1][0], lambda y: y[:,3]))
+        torch.testing.assert_close(score, cam_maps(plain, x, 3, plain[0], 'scorecam'))
+    assert not any(p.is_inference() for p in model.parameters())
+
+def test_frozen_body_learner():
+    model,plain = half_frozen(torch.inference_mode)
+    got,want = (Learner(drawn_dls(6), m, loss_func=CrossEntropyLossFlat()).cam(drawn_files(6)[0], layer=l) for m,l in ((model,'body'),(plain,'0')))
+    for a,b in zip(got.maps, want.maps): torch.testing.assert_close(a, b)
+
+def test_frozen_body_input():
+    "No gradient leads back to the input: the error says why"
+    model,_ = half_frozen(torch.inference_mode)
+    with pytest.raises(ValueError, match='cuts the way by `torch.no_grad'): cam_maps(model, torch.randn(2,3,48,64), method='ig')
+
+# ---- `forward` takes a gradient itself
+class OwnGradient(nn.Module):
+    "The prediction for the input after a step that raises the highest output, as in ODIN and adaptation at test time: the body is called twice"
+    def __init__(self, step):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.head,self.step = nn.Sequential(conv(3,8,2), conv(8,12,2)),nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12,4)),step
+    def classes(self, x): return self.head(self.body(x))
+    def forward(self, x): return self.classes(self.step(self.classes, x))
+
+def step_beside(f, x):
+    with torch.enable_grad():
+        d = torch.zeros_like(x, requires_grad=True)
+        g, = torch.autograd.grad(f(x+d).amax(1).sum(), d)
+    return x+.1*g.detach()
+
+def step_of_leaf(f, x):
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        g, = torch.autograd.grad(f(x).amax(1).sum(), x)
+    return x.detach()+.1*g.sign()
+
+@pytest.mark.parametrize('step', [step_beside, step_of_leaf])
+def test_own_gradient(step):
+    model,x = OwnGradient(step).eval(),torch.randn(2,3,48,64)
+    close(cam_maps(model, x, 3), by_hand(model, x, model.body, lambda y: y[:,3]))
+    with torch.no_grad(): assert cam_maps(model, x, 3, method='scorecam').isfinite().all()
+    assert all(p.grad is None for p in model.parameters())

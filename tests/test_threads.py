@@ -321,3 +321,27 @@ def test_hook_after_failure():
         assert got==[None]
         m(torch.ones(1, 2))
         assert len(got)==3
+
+def mixing():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Sequential(nn.Conv2d(3,8,3,2,1), nn.ReLU()), nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8,5)).eval(),torch.randn(4,3,24,24)
+
+def test_each_item_by_itself():
+    "Where items see each other, as behind a batchnorm that keeps no statistics, Grad-CAM of an item is that of its own score, of one target and of several"
+    model,x = mixing()
+    a = model[0](x).detach().requires_grad_()
+    y = model[1:](a)
+    def own(i, c):
+        g, = torch.autograd.grad(y[i,c], a, retain_graph=True)
+        return (g[i].mean((1,2), keepdim=True)*a[i]).sum(0).detach()
+    target = torch.tensor([0,1,2,0])
+    close(cam_maps(model, x, target, layer='0')[:,0], torch.stack([own(i, c) for i,c in enumerate(target)]))
+    close(cam_maps(model, x, [0,1,2,3,4], layer='0'), torch.stack([torch.stack([own(i, c) for c in range(5)]) for i in range(4)]))
+
+@pytest.mark.parametrize('kw', [dict(method=m) for m in ('hirescam','layercam','gradcampp','inputxgradient','ig')]+[dict(smooth='noise', samples=2), dict(layer=[-1,'1'])], ids=str)
+def test_targets_of_other_items(kw):
+    "What the others are asked does not change the map of an item"
+    model,x = mixing()
+    one,two = (cam_maps(model, x, tensor([0,1,2,c]), **kw) for c in (0,1))
+    close(one[:3], two[:3])
+    assert not torch.allclose(one[3], two[3])

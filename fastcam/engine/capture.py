@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['not_looked_up', 'unwrap', 'AsGiven', 'input_layer', 'is_input', 'Followed', 'LookedUp', 'Levels', 'Capture',
-           'check_floats', 'slope', 'slopes', 'giving']
+           'check_floats', 'slope', 'slope_by_row', 'slopes', 'giving']
 
 # %% ../../nbs/engine/05_capture.ipynb #5367ca32
 from fastai.vision.all import *
@@ -16,11 +16,6 @@ from .target import *
 from contextlib import ExitStack, nullcontext, suppress
 from torch.overrides import TorchFunctionMode
 import itertools, re, weakref
-
-# %% ../../nbs/engine/05_capture.ipynb #88e5940c
-def _leave_inference(o):
-    "`o`, or a copy where it is an inference tensor, which autograd cannot use"
-    return o.clone() if isinstance(o, Tensor) and o.is_inference() else o
 
 # %% ../../nbs/engine/05_capture.ipynb #67a86cf0
 def unwrap(
@@ -193,6 +188,24 @@ class LookedUp(Followed):
         if self.all is None: raise ValueError(not_looked_up)
 
 # %% ../../nbs/engine/05_capture.ipynb #a5df7a93
+_known_by_item = weakref.WeakKeyDictionary()
+
+def _may_mix(m):
+    "May module `m` make items depend on each other? A batchnorm without statistics, and norms that are not torch's"
+    if type(m).__module__.startswith('torch.nn.'): return isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None
+    return 'norm' in type(m).__name__.lower()
+
+def _is_by_item(model, xb, shared):
+    "Is what `model` gives for the first item the same beside another one?"
+    if not any(map(_may_mix, all_modules(model)[0])): return True
+    x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0], shared)]
+    for i,t in enumerate(x):
+        if i not in shared and t.is_floating_point() and t.ndim>1: t[1] *= -.5
+    try:
+        with torch.no_grad(): one,two = (tensors_in(main_pred(model(*o), model)) for o in (rows_of(xb, [0], shared), x))
+    except Exception: return True                                  # it takes one item, or two alone
+    return all(torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item()) for a,b in zip(one, two) if a.ndim and b.ndim)
+
 class Levels(dict):
     "Layers by name that together hold all that is said of an object, as the levels of a pyramid: each counts for what does not go by way of those behind it"
 
@@ -279,11 +292,11 @@ class Capture:
         if not self.direct: self.first.remove()
         self.depth = depth_of(self.model)
         own = any(l.cut for l in self.layers.values())              # a `no_grad` of the model's own would leave our mode behind it: let it leave gradients on
-        if torch.is_inference_mode_enabled(): self.modes.enter_context(torch.inference_mode(False))
+        self.modes.enter_context(torch.inference_mode(False))
         self.modes.callback(torch.set_grad_enabled, torch.is_grad_enabled())
         torch.set_grad_enabled(own)
         self.acts.clear(); self.calls.clear()
-        self.xb = tuple(_leave_inference(x) for x in xb)
+        self.xb = tuple(leave_inference(x, self.modes) for x in xb)
         if self.rule is not None: self.ruled = self.modes.enter_context(self.rule())
         given = tuple(x.clone() if isinstance(x, Tensor) else x for x in self.xb) if writes_input(self.model) else self.xb
         read = [(n,l) for n,l in self.layers.items() if is_input(l)]
@@ -302,6 +315,7 @@ class Capture:
         if is_input(lay) and not self.graph:
             self.acts[name] = a.detach()
             return a.clone()
+        a = leave_inference(a, self.modes)
         torch.set_grad_enabled(True)
         inner = a.requires_grad and not a.is_leaf and not isinstance(self.layers, Levels)
         self.acts[name] = a if inner or not a.is_floating_point() else a.detach().requires_grad_()
@@ -335,7 +349,7 @@ class Capture:
         self.modes.close()
         if self.done: return
         if pred is None and not self.direct: return self._arm()                          # the model failed: another call may not
-        self.raw,self.pred,self._answer,self.done = pred,main_pred(pred),None,True
+        self.raw,self.pred,self._answer,self.done = pred,main_pred(pred, self.model),None,True
         self.written = [t._version for t in tensors_in(self.pred)]
 
     @property
@@ -355,6 +369,17 @@ class Capture:
     def shared(self):
         "`shared_inputs` of the model"
         return shared_inputs(self.model, self.xb)
+
+    @property
+    def by_item(self):
+        "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics"
+        if self.model not in _known_by_item: _known_by_item[self.model] = _is_by_item(self.model, self.xb, self.shared)
+        return _known_by_item[self.model]
+
+    @property
+    def mixes(self):
+        "Are there several items, whose predictions depend on each other? Then the gradient of the sum of their scores is not that of each"
+        return n_items(self.xb)>1 and not self.by_item
 
     def reads(self, name):
         "`Reads` of layer `name`; without a name, those of the default layer"
@@ -387,7 +412,14 @@ def grads(self:Capture,
     if which is None: which = torch.arange(numbers.shape[1], device=numbers.device).expand(len(numbers), -1)
     k = which.shape[1]
     cols = torch.zeros(k, *numbers.shape, dtype=numbers.dtype, device=numbers.device).scatter_(2, which.T.unsqueeze(2), 1.)
-    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1 or self.has_company, create_graph=create_graph, allow_unused=True)
+    mixes = self.mixes
+    ask = partial(torch.autograd.grad, numbers, acts, retain_graph=keep or k>1 or mixes or self.has_company, create_graph=create_graph, allow_unused=True)
+    return _by_row(partial(self._grads_of, ask), cols) if mixes else self._grads_of(ask, cols)
+
+@patch
+def _grads_of(self:Capture, ask, cols):
+    "What `ask`, a function of gradients at `cols` (k, batch, n), gives at each layer, as `grads` has it"
+    k,acts = len(cols),list(self.acts.values())
     with self.untracked.again(), nullcontext() if self.rule is None else self.rule():      # what checkpointing computes anew is computed as in the call
         gs = _by_column(ask, cols)
     if isinstance(self.layers, Levels): gs = _zeros_beside(gs, acts, k)
@@ -424,6 +456,16 @@ def slope(
     "Gradient of `number` at `a`; ValueError where none leads there"
     return slopes(number, [a], name, retain_graph=keep)[0]
 
+def slope_by_row(
+    numbers, # (rows,), with their graph
+    a, # Leaf (rows, ...)
+    name, # The layer that it stands for
+    keep=False # Keep the graph, so that more can be asked?
+):
+    "Gradient of each of the `numbers` at its own row of `a`: where rows depend on each other, that is not the gradient of their sum"
+    n = len(numbers)
+    return torch.stack([slope(c, a, name, keep=keep or i+1<n)[i] for i,c in enumerate(numbers)])
+
 def slopes(
     number, # One number, with its graph
     at, # Tensors; a gradient leads to the first, or that is an error
@@ -441,6 +483,15 @@ def _by_column(ask, cols):
     try: return ask(cols, is_grads_batched=True)
     except RuntimeError:                                             # not all that goes one by one goes at once
         return [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
+
+def _only_row(t, i, dim=0):
+    "`t`, zero but for row `i` along an axis"
+    return torch.zeros_like(t).index_copy(dim, tensor([i]).to(t.device), t.narrow(dim, i, 1))
+
+def _by_row(ask, cols):
+    "What `ask` gives of `cols` (k, batch, n) by layer, each item's from its own numbers alone: a pass for each item"
+    each = [ask(_only_row(cols, i, 1)) for i in range(cols.shape[1])]
+    return {n: torch.stack([gs[n][:,i] for i,gs in enumerate(each)], 1) for n in each[0]}
 
 def _zeros_beside(gs, acts, k):
     "The gradients `gs`, with zeros for those that are missing beside others: an object comes by way of some of the levels"
@@ -516,7 +567,7 @@ def tail(self:Capture,
 ):
     "The model's prediction (rows, ...) if layer `name` gave `a`, by a full call"
     xb = rows_of(self.xb, rows, self.shared)
-    with self.given(name, a, rows): return main_pred(self.model(*xb))
+    with self.given(name, a, rows): return main_pred(self.model(*xb), self.model)
 
 # %% ../../nbs/engine/05_capture.ipynb #14ae54c2
 def _check_rows(numbers, name):

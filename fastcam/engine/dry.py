@@ -8,8 +8,9 @@ __all__ = ['without_modes', 'Step', 'conv_types', 'transposed_types', 'batchnorm
            'is_tokens', 'is_whole', 'is_mask', 'is_text', 'token_ids', 'left_out', 'padding_of', 'main_input',
            'n_items', 'rows_of', 'put_input', 'pad_index', 'fields_of', 'tensors_in', 'tensors_by_path', 'at_path',
            'with_at_path', 'shared_inputs', 'Standing', 'Untracked', 'Behind', 'Former', 'watched', 'as_watched',
-           'in_order', 'Seen', 'writes_input', 'DryPass', 'mixture_of', 'ask_gradients', 'node_of', 'graph_of',
-           'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred', 'are_stages', 'answer_path']
+           'in_order', 'Seen', 'writes_input', 'leave_inference', 'DryPass', 'mixture_of', 'ask_gradients', 'node_of',
+           'graph_of', 'is_certain', 'made_of', 'Ways', 'ways_of', 'main_pred', 'note_squeezed', 'are_stages',
+           'answer_path']
 
 # %% ../../nbs/engine/02_dry.ipynb #d0b1a003
 from fastai.vision.all import *
@@ -259,7 +260,9 @@ _shared = weakref.WeakKeyDictionary()
 def _is_alike(one, two):
     "Are these the predictions for one item, and for it beside another one?"
     if not one or len(one)!=len(two): return False
-    def same(a, b): return a.ndim and (len(a),len(b))==(1,2) and a.shape[1:]==b.shape[1:] and torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item())
+    def same(a, b):
+        if a.ndim==b.ndim-1: a = a[None]                             # one item may be squeezed
+        return a.ndim and (len(a),len(b))==(1,2) and a.shape[1:]==b.shape[1:] and torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item())
     return all(map(same, one, two))
 
 def _fits_by_rows(model, xb, shared):
@@ -556,6 +559,14 @@ def writes_input(
     "Does this model change its input in place?"
     return model in _writers
 
+def leave_inference(
+    o, # What is given on; anything
+    block:ExitStack # Leaves inference mode until this is closed, which is to be after the model's own block of it
+):
+    "`o`, or a copy where it is an inference tensor, which autograd cannot use; from here on autograd notes what is computed, also within `torch.inference_mode()`"
+    if torch.is_inference_mode_enabled(): block.enter_context(torch.inference_mode(False))
+    return o.clone() if isinstance(o, Tensor) and o.is_inference() else o
+
 class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
     def __init__(self, model, xb, names=None,
@@ -579,6 +590,7 @@ class DryPass:
             with torch.inference_mode(False): item = _one_item(self.model, self.xb, self.floats, self.items)     # which may ask the model
             self._watch()
             self.block.enter_context(torch.inference_mode(False))            # puts back, at its end, the grad mode that it began in
+            self.left = self.block.enter_context(ExitStack())                # blocks of inference mode, of the model's own, that we leave
             self.block.enter_context(torch.set_grad_enabled(self.graph))     # acts as soon as it is made
             for o in (as_written(), own_random(), evaluating(self.model), untouched(self.model, fully=True), as_watched(self.model)): self.block.enter_context(o)
             self.mode,self.depth = self.block.enter_context(_NotZero(self.model, self.outs, item)),depth_of(self.model)
@@ -636,6 +648,7 @@ class DryPass:
         cut = grid and self.graph and not o.requires_grad and not whole
         if cut:
             self.cut = True                                          # from here on: the model's own block may go on
+            o = leave_inference(o, self.left)
             torch.set_grad_enabled(True)
             o = o.detach().requires_grad_()
         self._note(name, m, i, o, grid, mask)
@@ -923,12 +936,43 @@ def _has(o, k):
     try: return getattr(o, k, None) is not None
     except (KeyError,TypeError): return False
 
-def main_pred(
-    pred # What a model gave
-):
-    "The prediction among what a model of text gives, or one of transformers"
+def _main(pred):
     if isinstance(pred, tuple) and len(pred)==3 and all(isinstance(o, Tensor) for o in pred) and pred[0].ndim<3==pred[1].ndim==pred[2].ndim: return pred[0]
     return pred if _has(pred, 'pred_boxes') else pred.logits if _has(pred, 'logits') else fields_of(pred)          # without its boxes, an object's class says little
+
+_squeezed = weakref.WeakKeyDictionary()                              # by model: how many axes a tensor of its prediction has, by its path, where that of a single item is squeezed
+
+def main_pred(
+    pred, # What a model gave
+    model=None # The model: where it squeezes the axis of a single item away, as `note_squeezed` has seen, that is put back
+):
+    "The prediction among what a model of text gives, or one of transformers"
+    pred = _main(pred)
+    for path,n in (() if model is None else _squeezed.get(model, {}).items()):
+        t = at_path(pred, path)
+        if not isinstance(t, Tensor) or t.ndim!=n-1: continue
+        with torch.inference_mode(False), torch.enable_grad(): pred = with_at_path(pred, path, t.unsqueeze(0))
+    return pred
+
+def _of_two(model, xb):
+    "The shape of each tensor that the model predicts for its first item twice, by its path; nothing if it takes no two"
+    with suppress(Exception), alone(model), torch.inference_mode(False), torch.no_grad(), without_modes(), as_written(), own_random(), evaluating(model), untouched(model, fully=True):
+        return {path: t.shape for path,t in tensors_by_path(_main(model(*rows_of(xb, [0,0], shared_inputs(model, xb)))))}
+    return {}
+
+def note_squeezed(
+    model:nn.Module, # Any model
+    xb, # A tuple of its inputs
+    pred # What it gives for one item
+) -> bool:
+    "Does `forward` squeeze the axis of a single item away, as one that ends in `squeeze()`? For two items there is one axis more. Remembered for `main_pred`"
+    _squeezed.pop(model, None)
+    one = tensors_by_path(_main(pred))
+    if all(t.ndim and len(t)==1 for _,t in one): return False
+    two = _of_two(model, xb)
+    def is_squeezed(path, t): return two[path]==(2,*t.shape) if path in two else not two and len(one)==1 and not t.ndim         # a model may take one item only
+    if found := {path: t.ndim+1 for path,t in one if is_squeezed(path, t)}: _squeezed[model] = found
+    return bool(found)
 
 # %% ../../nbs/engine/02_dry.ipynb #3a1f60c7
 _named_so = 'out','output','logits','pred','prediction'

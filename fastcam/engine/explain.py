@@ -128,6 +128,12 @@ def _check_answers(o):
     "ValueError where the prediction of a pass has other rows than one for each item"
     rows,n = len(o.idx),n_items(o.xb)
     if rows==n: return
+    if n==1 and isinstance(o.pred, Tensor) and o.pred.ndim==1:
+        raise ValueError(f"The prediction for one item has shape ({rows},), expected (1, {rows}): if `forward` ends in `squeeze()`, which takes the axis of a single item away as well, write `squeeze(-1)` or "
+                         f"`flatten(1)`. If these are answers for {rows} parts of the item, such as frames, give `target` a function that makes (1,) or (1, k) of them")
+    if n>1 and any(isinstance(x, Tensor) and x.ndim==3 and x.shape[1]==rows for x in o.xb):
+        raise ValueError(f"The prediction has {rows} rows, and `xb` holds {n} items along its first axis, but {rows} along its second. If the first are steps, as for an RNN without `batch_first`, give (batch, steps, "
+                         "channels), to a module around the model: `def forward(self, x): return self.model(x.transpose(0,1))`")
     raise ValueError(f"The prediction has {rows} rows for {n} items. Of an answer for each part of an item, such as a frame, give `target` a function that makes (batch,) or (batch, k) of it. "
                      "If the batch as a whole is one item, such as a bag of patches, put a module around the model that takes it as one, (1, parts, ...), and give `x[None]`")
 
@@ -432,6 +438,7 @@ def cam_maps(
         raise TypeError(f"`xb[{i}]` is {xb[i]!r:.80}: expected a tensor, as all inputs of a batch. Leave out what the model has a default for, and put a module around the model that gives it what is no tensor: "
                         f"`def forward(self, x): return self.model(x, {xb[i]!r:.20})`")
     if not all(isinstance(x, Tensor) for x in xb):
+        if any(isinstance(x, (dict,list,tuple)) for x in xb): check_inputs(xb)                    # says what to put around the model
         raise TypeError(f"`xb` is {type(xb[0]).__name__}, expected a tensor (batch, channels, *size), or a tuple of the model's inputs; `learn.cam` takes "
                         "files and arrays")
     if not xb or not n_items(xb): raise ValueError("`xb` is a batch of no items: there is nothing to explain")
@@ -454,16 +461,42 @@ def _by_keyword(model):
     except ValueError: return []
     return [] if any(p.kind not in (p.KEYWORD_ONLY,p.VAR_KEYWORD) for p in takes) else [p.name for p in takes if p.kind==p.KEYWORD_ONLY]
 
+_no_batch_said = "`xb` is {}: expected a batch (batch, channels, *size); of one picture it is `x[None]`. The error above speaks of an item of it, with an axis for the batch"
+_state_said = ("One item is asked alone before the batch. This model takes the batch of {}, but not one item of it: does it keep a state of its last call, such as the hidden state of an RNN, "
+               "for as many items as that had? Reset the state first")
+
+def _first_conv(model): return first(o for o in model.modules() if isinstance(o, nn.modules.conv._ConvNd))
+
+def _lacks_batch(x, conv):
+    "Is `x` one picture, without an axis for the batch, as far as the first convolution of a model tells, or if it has none the number of channels?"
+    if x.ndim!=3 or not x.is_floating_point(): return False
+    return len(x) in (1,3,4) if conv is None else ifnone(getattr(conv, 'weight', None), x).ndim>3
+
 def _about_input(model, x):
-    "What may be wrong with the input `x` of a model that failed: its axes, its channels, its dtype; only a model that begins with convolutions says so"
+    "What may be wrong with the input `x` of a model that does not take it: its axes, its channels, its dtype; only a model that begins with convolutions says so"
     names = _by_keyword(model)
     if names: yield f"`forward` of this model takes {', '.join(names)} by keyword only: put a module around it, `def forward(self, x): return self.model({names[0]}=x)`"
-    shape,conv = tuple(x.shape),first(o for o in model.modules() if isinstance(o, nn.modules.conv._ConvNd))
+    shape,conv = tuple(x.shape),_first_conv(model)
     axes = ifnone(getattr(conv, 'weight', None), x).ndim
-    if x.ndim==3 and x.is_floating_point() and (conv is None or axes>3):
-        yield f"`xb` is {shape}: expected a batch (batch, channels, *size); of one picture it is `x[None]`. The error above speaks of an item of it, with an axis for the batch"
+    if _lacks_batch(x, conv): yield _no_batch_said.format(shape)
     elif conv is not None and x.ndim==axes and x.shape[1]!=conv.in_channels: yield f"`xb` is {shape}, of {x.shape[1]} channels: the model's first convolution takes {conv.in_channels}"
-    if conv is not None and x.dtype!=(w := conv.weight).dtype: yield f"`xb` is {x.dtype}, and the model's weights are {w.dtype}: try `xb.to({w.dtype})`" + ('' if x.is_floating_point() else ', scaled and normalized as for training')
+    if conv is not None and not is_tokens(x) and x.dtype!=(w := conv.weight).dtype: yield f"`xb` is {x.dtype}, and the model's weights are {w.dtype}: try `xb.to({w.dtype})`" + ('' if x.is_floating_point() else ', scaled and normalized as for training')
+
+def _takes(model, xb, rows=None):
+    "Does `model` take these inputs, or these rows of them?"
+    try:
+        with untouched(model, fully=True): model(*(xb if rows is None else rows_of(xb, rows)))
+        return True
+    except Exception: return False
+
+def _notes(model, xb, e):
+    "What may have been wrong with the inputs `xb`, where the error `e` came: nothing if the model takes them, and one item of them"
+    if isinstance(e, torch.cuda.OutOfMemoryError): return
+    x = xb[ifnone(main_input(xb), 0)]
+    if not _takes(model, xb):
+        yield from _about_input(model, x)
+        if (more := _also_taken(model, xb)) and not isinstance(e, ValueError): yield f"This model also takes {', '.join(more)}: if it needs them, `xb` is a tuple of its inputs, as its processor makes them"
+    elif not _takes(model, xb, [0]): yield _no_batch_said.format(tuple(x.shape)) if _lacks_batch(x, _first_conv(model)) else _state_said.format(n_items(xb))
 
 def _maps_of(model, xb, explain):
     "The maps of an `Explainer` for a batch, by layer"
@@ -473,8 +506,7 @@ def _maps_of(model, xb, explain):
                 cap(*xb)
                 o,maps = explain.maps(cap, range(n_items(xb)))
         except Exception as e:
-            for o in _about_input(model, xb[0]): e.add_note(o)
-            if (more := _also_taken(model, xb)) and not isinstance(e, ValueError): e.add_note(f"This model also takes {', '.join(more)}: if it needs them, `xb` is a tuple of its inputs, as its processor makes them")
+            for o in _notes(model, xb, e): e.add_note(o)
             raise
         keep = o.idx!=-2
         return {n: stack_alike(_asked_for(m, keep)) for n,m in maps.items()}

@@ -261,7 +261,7 @@ class EmptyInputs:
         lost = {i: _Emptied() for i in gone & self.texts}
         with ExitStack() as block:
             for i,l in lost.items(): block.enter_context(l).begin(self.o.xb[i])
-            pred = main_pred(self.o.model(*[self._put(i) if i in gone-self.texts else x for i,x in enumerate(self.o.xb)]))
+            pred = main_pred(self.o.model(*[self._put(i) if i in gone-self.texts else x for i,x in enumerate(self.o.xb)]), self.o.model)
         codes = {i for i,l in lost.items() if not l.found}
         if not codes: return pred
         self.texts -= codes                                           # looked up one by one, as categories are

@@ -6,7 +6,7 @@
 __all__ = ['Many', 'Reads', 'GridLayer', 'lay_out', 'shares', 'Shares', 'NoLayer', 'check_model', 'check_inputs', 'why_none',
            'find_rows', 'is_grid_of_answers', 'detached', 'Found', 'spans_of', 'reads_of', 'close_names',
            'close_matches', 'last_counting', 'default_layer', 'stages', 'forget_layers', 'certain_outputs',
-           'grid_layers', 'answers_are_grid', 'find_layers', 'proven_layers']
+           'grid_layers', 'answers_are_grid', 'lacks_classes', 'find_layers', 'proven_layers']
 
 # %% ../../nbs/engine/03_layer.ipynb #00ef3bb7
 from fastai.vision.all import *
@@ -408,6 +408,12 @@ def is_grid_of_answers(
     grid = pred.shape[2:]
     return grid.numel()<2 or len(pred)==1 and (len(grid)>1 and max(grid)>7 or _follows(pred, dry) is not False)
 
+def _lacks_classes(pred, x, dry):
+    "Is a prediction (1, *grid) a number for every place of the input (1, channels, *size), as of depth, without an axis of classes? Digits, points and queries have as many axes: gradients tell"
+    if x.ndim<4 or pred.ndim!=x.ndim-1 or len(pred)!=1 or max(pred.shape[1:])<8: return False
+    pred = pred[:,None]
+    return _may_be_grid(pred, x) and bool(_follows(pred, dry))
+
 _pools = nn.AdaptiveAvgPool1d,nn.AdaptiveAvgPool2d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool1d,nn.AdaptiveMaxPool2d,nn.AdaptiveMaxPool3d
 _handing_on = nn.Identity,nn.Dropout,nn.Softmax                            # or attention, which only looks like a grid
 
@@ -478,7 +484,8 @@ class Found:
             self.main,self.refused,self.n_refused,self.settled = main_input(dry.given),[],collections.Counter(),{}
             self.x = dry.given[self.main]
             self.n_inputs,self.mixed = sum(isinstance(x, Tensor) for x in xb),len({x.is_floating_point() for x in xb if isinstance(x, Tensor)})>1
-            asked = self._asked(main_pred(dry.pred))
+            if note_squeezed(model, xb, dry.pred): dry.pred = main_pred(dry.pred, model)
+            asked = self._with_classes(dry, self._asked(main_pred(dry.pred)))
             self.graded = ask_gradients(dry, asked)
             self.pred,self.ways = asked[0],ways_of(dry, asked)
             self.answers,self.certain = is_grid_of_answers(self.pred, self.x, dry),tuple(map(is_certain, asked))
@@ -500,6 +507,14 @@ class Found:
         answer,paths = answer_path(pred),[p for p,_ in tensors_by_path(pred)]
         self.which = self.chosen or ((answer,) if answer is not None else tuple(paths))
         return [at_path(pred, p) for p in self.which]
+
+    def _with_classes(self, dry, asked):
+        "The tensors `asked`; a number for every place with an axis of classes, which is then there in the prediction as well"
+        self.lacks_classes = len(asked)==1 and _lacks_classes(asked[0], self.x, dry)
+        if not self.lacks_classes: return asked
+        beside = [t for t in tensors_in(dry.pred) if t is not asked[0]]
+        dry.pred = [asked[0][:,None],*beside]
+        return dry.pred[:1]
 
     def read_by(self, ask):
         "Paths of the tensors that the function `ask` reads in a prediction of several; None where it cannot tell"
@@ -1291,10 +1306,10 @@ def _stage_list(st): return ', '.join(f'{i-len(st)} {o.name!r} {o.grid}' for i,o
 _a_part_said = ("Layer {0!r} is called {1} times, each time for a part of its own of the input, as for one frame after another: one map would show one part. Ask for a call by its name, "
                 "such as `layer='{2}'`, or let the model take all parts at once, in the batch: `x.flatten(0,1)` before the layer, and `.unflatten(0, (n,parts))` behind it give maps of all parts")
 
-def _reads_a_part(model, xb, lay):
-    "Do the first and the last call of this layer's module read one input, but nothing of it that the other reads?"
+def _reads_a_part(model, xb, lay, calls):
+    "Do the first and the last of these `calls` of this layer's module read one input, but nothing of it that the other reads?"
     with DryPass(model, xb, {lay.name}) as dry:
-        outs,inputs = [s.out for s in dry.outs if s.name==lay.name and s.out is not None and s.out.requires_grad],dry.inputs()
+        outs,inputs = [s.out for s in dry.outs if s.name==lay.name and s.call in calls and s.out is not None and s.out.requires_grad],dry.inputs()
         if len(outs)<2 or not inputs: return False
         one,two = ([g.any(0) for g in _at_inputs(mixture_of(o)[None], inputs)] for o in (outs[0],outs[-1]))
     return all(a.any()==b.any() and not (a&b).any() for a,b in zip(one, two)) and any(a.any() for a in one)
@@ -1311,7 +1326,8 @@ def settled_at(self:Found, i, model, xb):
     "The stage of this number, or the default layer, once it is proven; remembered until a layer is refused"
     if i not in self.settled:
         lay, = self.settle(model, xb, partial(_stage_at, i=i))
-        if lay.calls>1 and _reads_a_part(model, xb, lay): raise NoLayer(_a_part_said.format(lay.name, lay.calls, lay.key))
+        calls = [c for c in range(lay.calls) if f'{lay.name}@{c}' in self.by_name]               # others are off the way, such as those of a gradient that the model takes itself
+        if len(calls)>1 and _reads_a_part(model, xb, lay, calls): raise NoLayer(_a_part_said.format(lay.name, lay.calls, lay.key))
         self.settled[i] = lay
     return self.settled[i]
 
@@ -1371,6 +1387,18 @@ def answers_are_grid(
         found = _look_up(model, xb)
         if found.shape==pred.shape[1:]: return found.answers
     return _may_be_grid(pred, xb[main_input(xb)])
+
+def lacks_classes(
+    model:nn.Module, # Any model
+    xb, # Its input, or a tuple of its inputs
+    pred # What it gives for them
+) -> bool:
+    "Is this prediction `(batch, *grid)` a number for every place, as of depth, without an axis of classes?"
+    xb = tuplify(xb)
+    with alone(model), suppress(Exception):
+        found = _look_up(model, xb)
+        return found.lacks_classes and len(pred)==n_items(xb) and found.shape==(1,*pred.shape[1:])
+    return False
 
 def find_layers(
     model:nn.Module, # Any model

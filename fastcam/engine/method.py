@@ -29,23 +29,6 @@ def _columns_at_once(cap, n):
     most = max(n*max((l.wide for l in cap.layers.values()), default=0), sum(a.numel() for a in cap.acts.values()), 1)
     return max(1, _at_once//most)
 
-_by_item = weakref.WeakKeyDictionary()
-
-def _may_mix(m):
-    "May module `m` make items depend on each other? A batchnorm without statistics, and norms that are not torch's"
-    if type(m).__module__.startswith('torch.nn.'): return isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None
-    return 'norm' in type(m).__name__.lower()
-
-def _is_by_item(model, xb, shared):
-    "Is what `model` gives for the first item the same beside another one?"
-    if not any(map(_may_mix, all_modules(model)[0])): return True
-    x = [t*1 if isinstance(t, Tensor) else t for t in rows_of(xb, [0,0], shared)]
-    for i,t in enumerate(x):
-        if i not in shared and t.is_floating_point() and t.ndim>1: t[1] *= -.5
-    try: one,two = (tensors_in(main_pred(model(*o))) for o in (rows_of(xb, [0], shared), x))
-    except Exception: return True                                  # it takes one item, or two alone
-    return all(torch.allclose(a[0], b[0], rtol=1e-3, atol=1e-3*a.abs().max().item()) for a,b in zip(one, two) if a.ndim and b.ndim)
-
 class Pass:
     "One captured pass, as a method sees it: one layer and one column of the target"
     def __init__(self,
@@ -164,7 +147,7 @@ class Pass:
     @property
     def mean_slopes(self):
         "`mean_slopes` of this layer, where there are enough columns for it to be worth while; else None"
-        if self.rows is not None or self.idx.shape[1]<4 or list(self.cap.acts)!=[self.layer]: return None
+        if self.rows is not None or self.idx.shape[1]<4 or list(self.cap.acts)!=[self.layer] or self.cap.mixes: return None
         return self.once(lambda: mean_slopes(self.cap, self.layer, self.asked[0]), 'mean slopes')
 
     def mean_columns(self, part, n):
@@ -179,7 +162,7 @@ class Pass:
 
     def answer(self, pred, rows=None):
         "What is explained of the model's prediction `pred`, and the items of its rows, `rows` as in `tail`; of `self.pred` itself, which is that already, it is the same"
-        known,pred = pred is self.pred,main_pred(pred)
+        known,pred = pred is self.pred,main_pred(pred, self.model)
         rows = self._rows(self.target.n_rows(pred), rows)
         return (pred if known or self.cap.answered_by is None else self.cap.answered_by(pred, rows)),rows
 
@@ -207,7 +190,8 @@ class Pass:
         with torch.enable_grad(), self.ruled():
             a = a.detach().requires_grad_()
             s = self.scores(self.tail(a, rows), rows)
-            return s.detach(),[slope(c.sum(), a, self._name, keep=j+1<s.shape[1]) for j,c in enumerate(s.unbind(1))]
+            ask = slope_by_row if self.cap.mixes else lambda c, *args, **kwargs: slope(c.sum(), *args, **kwargs)
+            return s.detach(),[ask(c, a, self._name, keep=j+1<s.shape[1]) for j,c in enumerate(s.unbind(1))]
 
     def without(self, rows, chs):
         "The model's prediction for each of these items of the batch, if the layer gave nothing in this channel"
@@ -247,8 +231,7 @@ class Pass:
     def by_item(self):
         "Is the prediction for an item the same whatever else is in the batch? Not behind a batchnorm that keeps no statistics, nor where the model takes one item only"
         if any(l.rows is not None and l.rows.alone for l in self.cap.layers.values()) or self.at_input and not self.of_words and (rows := self.reads_beside.rows) is not None and rows.alone: return False
-        if self.model not in _by_item: _by_item[self.model] = _is_by_item(self.model, self.cap.xb, self.shared)
-        return _by_item[self.model]
+        return self.cap.by_item
 
     def rows_at_once(self, n):
         "Rows that the model is asked for together, about `n`; where they depend on each other the items of the batch, so that nothing depends on `n`"

@@ -401,7 +401,7 @@ def _find_trail(model, xb, target):
     try: layers = grid_layers(model, xb, settled=False)
     except NoLayer: return None
     layers = [o for o in layers if o.calls==1] or list(layers)
-    with DryPass(model, xb, {o.name for o in layers}) as dry: found = target.found(main_pred(dry.pred))[0]
+    with DryPass(model, xb, {o.name for o in layers}) as dry: found = target.found(main_pred(dry.pred, model))[0]
     said = found.with_graph
     seen = {s.key: s.out for s in dry.outs if s.out is not None and s.out.requires_grad}
     layers = [o for o in layers if (o.name,o.call) in seen]
@@ -438,7 +438,7 @@ def object_levels(
     xb,known = tuplify(xb),_levels.setdefault(model, {})
     key = (hash(tuple(all_modules(model)[0])), target.boxes, *(tuple(x.shape[1:]) if isinstance(x, Tensor) else type(x) for x in xb))
     if key not in known:
-        with torch.no_grad(), own_random(), evaluating(model): found = target.found(main_pred(model(*xb)))
+        with torch.no_grad(), own_random(), evaluating(model): found = target.found(main_pred(model(*xb), model))
         i = max(range_of(found), key=lambda i: len(found[i].best(target.least)), default=None)
         names = None if i is None or not len(found[i]) else _find_levels(model, rows_of(xb, [i], shared_inputs(model, xb)), target)
         if names is None: return None

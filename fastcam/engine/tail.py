@@ -93,7 +93,7 @@ def _rest(cap, name):
     "The model's prediction for an empty batch; what is before layer `name` is not run, once it is known not to matter"
     lay = cap.layers[name]
     model = _skipping(cap.model, lay, _learned(lay).before.get(cap.acts[name].dtype, ()))
-    return main_pred(model(*rows_of(cap.xb, slice(0), cap.shared)))
+    return main_pred(model(*rows_of(cap.xb, slice(0), cap.shared)), cap.model)
 
 def _again(cap, name, module, o, call=0, hooks={}):
     "Does the prediction come out again if `o`, what `module` gave at layer `name` or behind it, is all that is known? `hooks`: functions by module, of `o` as it was handed on, the module, its input and output"

@@ -183,6 +183,9 @@ def _several_said(pred):
 
 def _no_rows_said(pred):
     "The error for a prediction that has no row of classes for each item, and is no grid of answers"
+    if not pred.ndim:
+        return ("The model's prediction is one number, of shape (), expected (batch,) or (batch, classes): does `forward` take the mean or sum over the items, or a loss? If it ends in `squeeze()`, which "
+                "takes the axis of a single item away as well, write `squeeze(-1)` or `flatten(1)`")
     heads = ''
     if pred.ndim==3:
         n,m = pred.shape[1:]
@@ -215,17 +218,21 @@ def is_dense(
     "Is the prediction one of every place, `(batch, classes, *size)`, as in segmentation? Not if `with_answers` knows better"
     return isinstance(pred, Tensor) and pred.ndim>2 and not getattr(pred, 'no_grid', False)
 
+def _lacks_classes(pred): return isinstance(pred, Tensor) and getattr(pred, 'no_classes', False)
+
 def with_answers(
     model:nn.Module, # Any model
     xb, # Its input, or a tuple of its inputs
     pred # What it gives for them
 ):
-    "`pred`, which knows that it is no grid of answers, where its axes are not those of the input: digits, points, queries"
+    "`pred`, which knows that it is no grid of answers, where its axes are not those of the input: digits, points, queries; or that it is one without an axis of classes, as depth may be"
     path = answer_path(pred)
     answer = None if path is None else at_path(pred, path)
-    if not is_dense(answer) or answers_are_grid(model, xb, answer): return pred
+    if not is_dense(answer): return pred
+    no_classes = lacks_classes(model, xb, answer)
+    if not no_classes and answers_are_grid(model, xb, answer): return pred
     with torch.enable_grad(): answer = answer.view_as(answer)
-    answer.no_grid = True
+    setattr(answer, 'no_classes' if no_classes else 'no_grid', True)
     return with_at_path(pred, path, answer)
 
 _form_targets = []
@@ -251,6 +258,7 @@ class Target:
     by_form = False                                                  # May the form of the prediction ask for something else?
     place = False                                                    # Does the answer belong to a place? 'place', 'points', or None where the gradient is to tell
     path = None                                                      # Of a question: where the answer is in a prediction of several tensors
+    no_classes = False                                               # Of a question: is that a number for every place, without an axis of classes?
     vocab,heads = None,None                                          # `ClassNames`, where classes lie otherwise than an output each; of a question, how they lie in its prediction
     def __repr__(self):
         args,ps = [],inspect.signature(type(self).__init__).parameters.values()
@@ -279,11 +287,14 @@ class Target:
     ):
         "Of a question: probabilities of what `summary` gave"
         return act(p)
-    def answer(self, pred):
-        "The tensor that is asked about, in a prediction of several; all of it where that is not known, or where heads are read one by one"
+    def _answer_in(self, pred):
         if isinstance(pred, Tensor) or self.vocab is not None and len(self.vocab.heads)>1: return pred
         path = answer_path(pred) if self.path is None else self.path
         return at_path(pred, path) if path else pred
+    def answer(self, pred):
+        "The tensor that is asked about, in a prediction of several; all of it where that is not known, or where heads are read one by one. A number for every place has an axis of classes"
+        pred = self._answer_in(pred)
+        return torch.as_subclass(pred, Tensor)[:,None] if self.no_classes or _lacks_classes(pred) else pred
     def read(self, pred):
         "The model's prediction as (batch, classes)"
         pred = self.answer(pred)
@@ -295,6 +306,7 @@ class Target:
     def question(self, pred, **kwargs):
         "A copy with these attributes, for predictions like `pred`"
         if not isinstance(pred, Tensor): kwargs['path'] = answer_path(pred)
+        kwargs['no_classes'] = _lacks_classes(at_path(pred, kwargs.get('path') or ()))
         return _like(self, **kwargs) if self.vocab is None else _like(self, heads=HeadsOf(self.vocab, self.answer(pred)), **kwargs)
     def region(self, **kwargs):
         "A `Region` whose classes lie as those of this target"
@@ -616,7 +628,7 @@ class Region(Target):
     def measured(self, pred, act, rows=slice(None)):
         if act is noop: return self.scores(pred, rows)
         out = self.read(pred)
-        return _like(self, heads=None, path=None).scores(act(out) if self.heads is None else self.heads.probs(out), rows)
+        return _like(self, heads=None, path=None, no_classes=False).scores(act(out) if self.heads is None else self.heads.probs(out), rows)
     def moved(self, part, was, now):
         m = self.mask
         for d,((lo,hi),a,b) in enumerate(zip(part, was, now), start=2):

@@ -360,7 +360,7 @@ class _Passes:
     "Counts the rows that a model is asked for, and shows them beside their price once that is known"
     def __init__(self, bar): self.rows,self.bar,self.shown = [],bar,iter(())
     def __call__(self, m, i, o):
-        self.rows.append(find_bs(o))
+        self.rows.append(find_bs(main_pred(o, m)))
         collections.deque(itertools.islice(self.shown, self.rows[-1]), 0)
     @contextmanager
     def told(self, most, seconds):

@@ -113,7 +113,7 @@ class Scorer:
     def _inputs(self, rows, x=None):
         xb = rows_of(self.xb, rows, self.shared)
         return xb if x is None else self.reads.put(xb, x.to(self.x.dtype))
-    def _ask(self, rows, x=None): return main_pred(self.model(*self._inputs(rows, x)))
+    def _ask(self, rows, x=None): return main_pred(self.model(*self._inputs(rows, x)), self.model)
 
     @property
     def size(self): return self.x.shape[2:]
@@ -561,7 +561,7 @@ def _measure(learn, items, dl, ds_idx, methods, layers, metrics, target, max_n, 
         t,model,act = as_target(ifnone(target, task_target(learn)), cams.vocab),learn.model,measured_act(learn)
         todo = [(c,l,m) for c in range(0, len(cams), bs) for l,m in pairs]
         seen,now = [],None
-        with own_hooks([(model, lambda m,i,o: seen.append(find_bs(o)))]):
+        with own_hooks([(model, lambda m,i,o: seen.append(find_bs(main_pred(o, m))))]):
             for c,l,m in bar(todo):
                 if c!=now:
                     now,part = c,cams[c:c+bs]
@@ -607,7 +607,7 @@ def target_rows(learn, model, cams, target):
     yb = () if cams.targs is None else (to_device(torch.stack(list(cams.targs)), xb[0].device),)
     with _asking(model):
         raw = model(*xb)
-        answered,pred = answered_by(learn, raw, shared_inputs(model, xb), xb, yb),main_pred(raw)
+        answered,pred = answered_by(learn, raw, shared_inputs(model, xb), xb, yb),main_pred(raw, model)
         if answered is not None: pred = answered(pred, slice(None))
         q = target.ask(with_answers(model, xb, pred), cams.rows, yb)
     i,j = (q.idx!=-2).nonzero(as_tuple=True)
