@@ -539,3 +539,9 @@ def test_moved_item_by_item():
         with pytest.raises(ValueError, match='the model itself does that'): find_layers(Looks(brightest).eval(), xb, 'body')
         with pytest.warns(UserWarning, match='could not be proven'): assert cam_maps(Looks(brightest).eval(), xb).shape[2:]==(64,64)
     assert find_layers(Looks(lambda x: .25).eval(), x, 'body')['body'].place=='proven'
+
+def test_second_name():
+    "A module that has two names is known by both"
+    net = Body()
+    net.features = net.body
+    assert torch.equal(cam_maps(net, x, 0, layer='features'), cam_maps(net, x, 0, layer='body'))

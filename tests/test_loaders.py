@@ -587,3 +587,12 @@ def test_tuples_as_items():
     want = learn.cam().maps
     same(learn.cam(its[3:]).maps, want)
     same(learn.cam(its[4]).maps, want[1:2])
+
+def test_layers_of_two_inputs_are_not_fused():
+    "Their maps lie on different pictures"
+    class Two(PictureAnd):
+        def __init__(self): super().__init__(); self.other = copy(self.body)
+        def forward(self, x, y): return self.head(self.body(x))+self.head(self.other(y))
+    net,xb = Two(),(torch.rand(2,3,32,32),torch.rand(2,3,32,32))
+    with pytest.raises(ValueError, match="'body' number 0, 'other' number 1"): cam_maps(net, xb, 0, layer=['body','other'])
+    assert len(cam_maps(net, xb, 0, layer=['body','other'], fuse=None))==2

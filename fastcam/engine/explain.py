@@ -251,7 +251,14 @@ class Explainer:
         numbers,which = o.asked
         if not math.isfinite(numbers.detach().sum()) and (nan := numbers.gather(1, which).isnan()).any(): raise NanPrediction(cap, [r for r,s in zip(rows, nan.any(1)) if s])
         maps = self._nothing(o) if (o.idx==-2).all() else self._maps(o)
+        if self.fuse is not None and len(maps)>1: self._check_fused(o, maps)
         return o,maps if self.fuse is None else {None: self._fused(list(maps.values()), self._fuse_of(o))}
+
+    def _check_fused(self, o, maps):
+        "ValueError for maps of several inputs, which do not lie on each other"
+        at = {n: o.at(n, 0).reads.source for n in maps}
+        if len(set(at.values()))>1:
+            raise ValueError(f"These layers read different inputs, {', '.join(f'{n!r} number {i}' for n,i in at.items())}: their maps do not lie on each other. Keep them apart with `fuse=None`, or ask for one layer")
 
     def _nothing(self, o):
         "Maps of zero by layer, where no item has anything to explain"

@@ -1335,8 +1335,13 @@ def _no_such(found, why, otherwise=''):
     "ValueError that says why, and what there is"
     return ValueError(f"{why}. {f'Stages of this model: {_stage_list(stages(found.layers))}' if len(found.layers) else otherwise}")
 
+def _get(model, name):
+    try: return model.get_submodule(name)
+    except AttributeError: return None
+
 def _named_layer(found, model, name):
-    "The layer of this name, as far as it is known"
+    "The layer of this name, or of another that its module has, as far as it is known"
+    if name not in found.by_name: name = first((n for n,m in model.named_modules() if n in found.by_name and m is _get(model, name)), default=name)
     if name not in found.by_name:
         close = close_names(name, [n for n,_ in watched(model)])
         raise _no_such(found, f"This model has no layer {name!r}" + (f". Close matches: {str(close)[1:-1]}" if close else ''))
