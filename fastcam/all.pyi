@@ -148,7 +148,7 @@ class CAMs(_CAMs):
         - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
     def items_of(self): r"""What each item was made of, as it stands in the dataset; None where only batches are known"""
     @property
-    def files(self): r"""`L` of the items' files; None for what has none"""
+    def files(self): r"""`L` of the files that the input is read from which the maps lie on; None for what has none"""
     @property
     def inputs(self): r"""What the model was given, (n, channels, *size), kept if they are few, else read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
     def pictures(self, inp: Any = None, fs: Any = None, bands: Any = None): r"""The items as the model saw them, decoded: each shows itself

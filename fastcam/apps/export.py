@@ -300,9 +300,9 @@ def _noted(folder):
 # %% ../../nbs/apps/00_export.ipynb #7aabf65c
 def _dataset_items(dl): return L(getattr(dl.dataset, 'items', [None]*len(dl.dataset)), use_list=None)
 
-def _file_name(dl, o):
-    "The file of item `o` of the dataset of `dl`, absolute; None if it has none"
-    f = file_of(dl, o)
+def _file_name(dl, o, inp=0):
+    "The file that input `inp` of item `o` of the dataset of `dl` is read from, absolute; None if it has none"
+    f = file_of(dl, o, inp)
     return None if f is None else os.path.abspath(f).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 def _items_digest(dl, idxs):
@@ -516,12 +516,17 @@ class _Export(CAMCallback):
         self.write(s, want)
         self._batches,self.ready,self.kept,self.drawn,self.shard = [],0,[],[],next(self.left, None)
 
+    @property
+    def inp(self):
+        "Number of the input that the maps lie on; the first as long as nothing was explained"
+        return next((r.source for r in getattr(self.explain, 'reads', {}).values() if r is not None), 0)
+
     def write(self, s, rows):
         "Shard `s`; its errors come last, and say that it is done"
         pa,name,bad = _arrow(),f'{s:05}',_noted(self.scratch)
         good = [i for i in rows if i not in bad]
-        its = _dataset_items(self.source)
-        file = lambda i: _file_name(self.source, its[i])
+        its,inp = _dataset_items(self.source),self.inp
+        file = lambda i: _file_name(self.source, its[i], inp)
         if good:
             at = {i:p for p,i in enumerate(self.kept)}
             found = Explained.concat(self._batches)[[at[i] for i in good]]
@@ -538,7 +543,7 @@ class _Export(CAMCallback):
         "How the model's view of item `i` lies on its file `f`: the same for all files of one size and kind"
         kind = _header(f) if self.views and f else None
         if kind not in self.found_views:
-            try: self.found_views[kind] = find_view(self.source, i)
+            try: self.found_views[kind] = find_view(self.source, i, self.inp)
             except (ValueError,TypeError): self.found_views[kind] = None
         return self.found_views[kind]
 
@@ -812,10 +817,16 @@ class SavedCAMs(CAMs):
     def _check_files(self):
         if None in self.files: raise ValueError("These items were not read from files: their maps and numbers are here, and their pictures are not")
 
+    @property
+    def _again(self):
+        "Can the learner read the items again? Of several inputs the files of one are known here"
+        return self.learn is not None and self.learn.dls.n_inp==1
+
     rows = property(lambda self: range(len(self)))
     @cached_property
     def dl(self):
         if self.learn is None: raise ValueError("What the model was given is read by its DataLoaders: give the learner, `load_cams(path, learn)`")
+        if not self._again: raise ValueError("The model has several inputs, and of each item the file of one is known here: `learn.cam(items)` reads them all")
         self._check_files()
         dl,size = explained_dl(self.learn, list(self.files)),self.manifest.get('size')
         if size is None: return dl
@@ -831,7 +842,7 @@ def _seen(pic, view):
 
 @patch
 def _views_of(self:SavedCAMs, inp=None):
-    if self.learn is not None: return CAMs._views_of.__get__(self)(inp)
+    if self._again: return CAMs._views_of.__get__(self)(inp)
     cols = [self._one(o) for o in ('view','orig','affine','box')]
     self._check_files()
     if None in cols[0]:
@@ -839,30 +850,30 @@ def _views_of(self:SavedCAMs, inp=None):
     return L(CAMView(s, o, tensor(m).reshape(2,3), b) for s,o,m,b in zip(*cols))
 
 @patch
-def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self.learn is not None else [v.size for v in self._views_of()]
+def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self._again else [v.size for v in self._views_of()]
 
 @patch
 def originals(self:SavedCAMs, inp=None):
     "The items' files as pictures"
-    if self.learn is None: self._check_files()
-    return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
+    if not self._again: self._check_files()
+    return CAMs.originals.__get__(self)(inp) if self._again else self.files.map(PILImage.create)
 
 @patch
-def _cut_off(self:SavedCAMs, i, inp=None): return None if self.learn is None else CAMs._cut_off.__get__(self)(i, inp)
+def _cut_off(self:SavedCAMs, i, inp=None): return CAMs._cut_off.__get__(self)(i, inp) if self._again else None
 
 @patch
-def _opened_so(self:SavedCAMs, inp=None): return [] if self.learn is None else CAMs._opened_so.__get__(self)(inp)
+def _opened_so(self:SavedCAMs, inp=None): return CAMs._opened_so.__get__(self)(inp) if self._again else []
 
 @patch
 def _originals_to_draw(self:SavedCAMs, inp=None, bands=None):
-    if self.learn is not None: return CAMs._originals_to_draw.__get__(self)(inp, bands)
+    if self._again: return CAMs._originals_to_draw.__get__(self)(inp, bands)
     self._check_files()
     return self.files.map(lambda f: Laid(*drawn_file(f))),self._views_of(inp)
 
 @patch
 def pictures(self:SavedCAMs, inp=None, fs=None, bands=None):
     "The items as the model saw them: decoded by the learner's DataLoaders, or without a learner cut out of their files, with black where these end"
-    return CAMs.pictures.__get__(self)(inp, fs, bands) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
+    return CAMs.pictures.__get__(self)(inp, fs, bands) if self._again else L(map(_seen, self.originals(), self._views_of()))
 
 # %% ../../nbs/apps/00_export.ipynb #1dd777f0
 def load_cams(

@@ -168,8 +168,9 @@ def _seen(truth, view):
 
 @patch
 def _sizes(self:CAMs):
-    "Sizes (height, width) of the pictures as the model saw them"
-    return [tuple(x.shape[-2:]) for b in self._batches() for x in b[0]]
+    "Sizes (height, width) of the pictures that the maps lie on, as the model saw them"
+    inp = self._inp()
+    return [tuple(self._turned(x, inp).shape[-2:]) for b in self._batches() for x in b[inp]]
 
 _no_truth = "These items have no boxes, masks or points as targets: give `truth`, a function of an item (such as its file), or a list with one for each item"
 

@@ -225,8 +225,9 @@ def items_of(self:CAMs):
 
 @patch(as_prop=True)
 def files(self:CAMs):
-    "`L` of the items' files; None for what has none"
-    return L(file_of(self.dl, o) for o in self.items_of())
+    "`L` of the files that the input is read from which the maps lie on; None for what has none"
+    inp = self._inp()
+    return L(file_of(self.dl, o, inp) for o in self.items_of())
 
 @patch
 def _batches(self:CAMs):
