@@ -122,3 +122,130 @@ def test_the_path_that_is_opened(tmp_path):
     for block,items in (named,df),(tuples,[(f, color_of(f)) for f in at]):
         learn = learner(block.dataloaders(items, bs=3, num_workers=0), ByColor())
         assert learn.cam().files==list(at)[3:]
+
+# ---- what callbacks make of it
+class Normed(Callback):
+    "As some do on the GPU: the model knows only what this makes"
+    def __init__(self, dtype=None): self.dtype,self.n = dtype,0
+    def before_batch(self):
+        self.n += 1
+        x = (self.x[:,[1,2,0]]-.5)/.25
+        self.learn.xb = (x if self.dtype is None else x.to(self.dtype),)
+
+class NormedBefore(Transform):
+    "The same in the loader"
+    order = 99
+    def encodes(self, x:TensorImage): return (x[:,[1,2,0]]-.5)/.25
+
+def normed(tmp_path, cbs=None, n=9, bs=2, **kw):
+    "A learner whose model takes what `Normed` makes"
+    files = list(patched(tmp_path/'a', n))
+    dls = ImageDataLoaders.from_path_func(tmp_path, files, color_of, valid_pct=.6, seed=0, item_tfms=Resize(64, method='squish'), bs=bs, num_workers=0, **kw)
+    return learner(dls, ByColor((1,0,2), .5, .25), cbs=cbs)
+
+def test_inputs_after_callbacks(tmp_path):
+    "`inputs` are what the model was given, as by the same in a transform of the loader; what is drawn is the photo"
+    a,b = normed(tmp_path, Normed()),normed(tmp_path, batch_tfms=NormedBefore())
+    one,two = a.cam(),b.cam()
+    for k in slice(None),slice(1,4),[4,0,3]:
+        torch.testing.assert_close(one[k].inputs.as_subclass(Tensor), two[k].inputs.as_subclass(Tensor))
+        torch.testing.assert_close(a.model(one[k].inputs).softmax(1).as_subclass(Tensor), one[k].preds.as_subclass(Tensor))
+    torch.testing.assert_close(cam_maps(a.model, one.inputs), one.maps)
+    files = [Image.open(f).convert('RGB').resize((64,64)) for f in one.files]
+    for pic,f in zip(one.pictures(), files): assert (pic.as_subclass(Tensor).permute(1,2,0).float()-tensor(np.array(f))).abs().mean()<2
+    kw = dict(max_n=3, methods=['gradcam'])
+    pd.testing.assert_frame_equal(a.cam_metrics(**kw).drop(columns=['cost'], level=0, errors='ignore').filter(regex='auc|drop|road'), b.cam_metrics(**kw).filter(regex='auc|drop|road'))
+
+def test_inputs_of_batches_after_callbacks(tmp_path):
+    "Of batches that cannot be read again, too"
+    learn = normed(tmp_path, Normed())
+    x = torch.rand(5, 3, 64, 64)
+    for order in -5,5:                                              # before and after fastai gathers the inputs
+        learn.normed.order = order
+        cams = learn.cam(dl=[(TensorImage(o),) for o in x.split(2)])
+        torch.testing.assert_close(cams.inputs.as_subclass(Tensor), (x[:,[1,2,0]]-.5)/.25)
+        assert torch.equal(torch.stack([o.as_subclass(Tensor) for o in cams.xb[0]]), x)
+        torch.testing.assert_close(cam_maps(learn.model, cams[1:3].inputs), cams[1:3].maps)
+
+class Autocast(Callback):
+    "As fastai's `MixedPrecision` does it on a GPU"
+    order = 10
+    def before_batch(self):
+        self.autocast = torch.autocast('cpu', torch.bfloat16)
+        self.autocast.__enter__()
+    def after_pred(self): self.learn.pred = self.pred.float()
+    def after_loss(self): self.autocast.__exit__(None, None, None)
+
+@pytest.mark.parametrize('half', [False,True], ids=['under autocast','half model'])
+def test_inputs_in_half(tmp_path, half):
+    "What a callback gives in bfloat16 has the precision of the model, which may run under fastai's autocast in the loop only"
+    learn = normed(tmp_path, Normed(torch.bfloat16))
+    if half: learn.model.bfloat16()
+    else: learn.add_cb(Autocast())
+    cams = learn.cam()
+    assert cams.inputs.dtype==(torch.bfloat16 if half else torch.float32)
+    want = (torch.cat([b[0] for b in learn.dls.valid]).as_subclass(Tensor)[:,[1,2,0]]-.5)/.25
+    assert torch.equal(cams.inputs.as_subclass(Tensor).float(), want.bfloat16().float())
+    assert learn.model(cams.inputs).argmax(1).tolist()==cams.preds.argmax(1).tolist()
+    film = CAMFilm(max_n=3)
+    learn.remove_cb(Recorder)
+    learn.fit(1, 0., cbs=film)
+    assert film.frames[0].predicted==cams.predicted[:3]
+
+def test_too_many_inputs_after_callbacks(tmp_path, monkeypatch):
+    "Of more than can be kept the error says what to do; all else is as ever"
+    import fastcam.learner.callback as its
+    monkeypatch.setattr(its, '_most_changed', 3*64*64*4*3)
+    learn = normed(tmp_path, Normed())
+    cams = learn.cam()
+    with pytest.raises(ValueError, match='explain fewer items'): cams[:1].inputs
+    assert len(cams.pictures())==len(cams) and not any(cams._changes.given.values())
+    assert learn.cam(max_n=2).inputs.shape==(2,3,64,64)
+
+def test_film_after_callbacks(tmp_path):
+    "A film is made of what the callbacks give the model, and neither these nor the fit know of it"
+    files = list(patched(tmp_path/'a', 3))
+    def trained(cbs):
+        set_seed(1)
+        learn = normed(tmp_path, Normed())
+        learn.fit(2, 1e-3, cbs=cbs)
+        return learn.normed.n,[bits(p) for p in learn.model.parameters()],learn
+    n,weights,learn = trained(None)
+    film = CAMFilm(files, every=1)
+    n2,weights2,learn2 = trained(film)
+    assert (n,weights)==(n2,weights2)
+    assert film.frames[0].predicted==L(map(color_of, files))
+    last,cams = film.frames[-1],learn2.cam(files)
+    torch.testing.assert_close(last.maps, cams.maps)
+    torch.testing.assert_close(last.inputs.as_subclass(Tensor), cams.inputs.as_subclass(Tensor))
+    assert all(o._changes is film.changes for o in film.frames)
+    film.show()
+    plt.close('all')
+
+class Fewer(Callback):
+    def before_batch(self): self.learn.xb = (self.x[:1],)
+class Mirrors(Callback):
+    def before_batch(self): self.learn.xb = (self.x.flip(-1),)
+
+@pytest.mark.parametrize('cb,says', [(Fewer,'Fewer makes 1 rows of a batch'), (Mirrors,'Mirrors puts what is in a batch into other places')])
+def test_film_refused(tmp_path, cb, says):
+    learn = normed(tmp_path, [Normed()])
+    with pytest.raises(ValueError, match=says): learn.fit(1, 0., cbs=[cb(),CAMFilm(max_n=3)])
+
+class Colored(Callback):
+    "Makes colors of gray"
+    def before_batch(self): self.learn.xb = (self.x.repeat(1,3,1,1),)
+
+def test_channels_that_a_callback_makes():
+    "A model that takes three channels of what the loader gives with one: what looks at the first item before a long run asks the callback, too"
+    learn = learner(drawn_dls(tfms=None), small_net(), cbs=Colored())
+    for dl in learn.dls.loaders: dl.after_batch.add(_Gray())
+    assert len(learn.cam_layers())
+    assert learn.cam_metrics(max_n=2, methods=['gradcam']) is not None
+    film = CAMFilm(max_n=2)
+    learn.fit(1, 0., cbs=film)
+    torch.testing.assert_close(film.frames[-1].maps, learn.cam(max_n=2).maps)
+
+class _Gray(Transform):
+    order = 99
+    def encodes(self, x:TensorImage): return x[:,:1]

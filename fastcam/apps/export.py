@@ -554,7 +554,7 @@ class _Export(CAMCallback):
 
     def draw(self, s, rows, found):
         "Each map over its item, as JPEG"
-        cams = as_cams(found, self.explain, rows, self.source, to_cpu(self.xb))
+        cams = as_cams(found, self.explain, rows, self.source, to_cpu(as_pictures(self._as_read()[0])))
         k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
         axs = [loose_axes(dpi=150) for _ in range(len(cams)*k)]
         cams.show(max_n=len(cams), ctxs=axs)

@@ -38,7 +38,7 @@ def _named_actual(t, vocab):
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
 class CAMs:
     "Maps of many items: a list of items, with views of them all"
-    _shares = _names = _objects = _seen = None
+    _shares = _names = _objects = _seen = _changes = None
     def __init__(self,
         maps, # `L` of `TensorCAM` `(k, *grid)`, one for each item
         idxs, # `L` of class indices (k,), -1 for what is no class
@@ -58,9 +58,10 @@ class CAMs:
         shares=None, # `L` of (k, inputs), one for each item: what each input counted, see `shares_of`; None if not asked for
         names=None, # Names of what `preds` and `targets` are about where that is not the classes, as of prompts; those of the classes if None
         objects=None, # `L` of (k, 5), one for each item: box (x1,y1,x2,y2) in pixels of what the model saw, and score; None if these are no objects
-        seen=None # `Seen`, what is known of what the model was given
+        seen=None, # `Seen`, what is known of what the loader gave
+        changes=None # `Changes`, what the user's callbacks made of it before the model was given it
     ):
-        self._maps,self._idxs,self._shares,self._names,self._objects,self._seen = L(maps),L(idxs),shares,names,objects,seen
+        self._maps,self._idxs,self._shares,self._names,self._objects,self._seen,self._changes = L(maps),L(idxs),shares,names,objects,seen,changes
         store_attr('labels,health,rows,dl,preds,targs,vocab,xb,signed,layer,reads,blind,how')
 
     @property
@@ -132,7 +133,7 @@ class CAMs:
         sub = lambda o: o if o is None else o[i] if isinstance(o, Tensor) else L(o)[i]
         xb = None if self.xb is None else tuple(map(sub, self.xb))
         return type(self)(*map(sub, (self._maps,self._idxs,self.labels,self.health,self.rows)), self.dl, sub(self.preds), sub(self.targs),
-                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names, sub(self._objects), self._seen)
+                          self.vocab, xb, self.signed, self.layer, self.reads, self.blind, self.how, sub(self._shares), self._names, sub(self._objects), self._seen, self._changes)
 
 # %% ../../nbs/learner/03_cams.ipynb #454aaf1d
 class CAMItem:
@@ -244,8 +245,18 @@ def _n_inp(self:CAMs, b):
 @patch(as_prop=True)
 def inputs(self:CAMs):
     "What the model was given, (n, channels, *size), kept if they are few, else read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"
+    given = [None] if self._changes is None else self._changes.of(self.rows)
+    if any(given): return self._changed_inputs(given)
     def joined(xs): return torch.cat(xs) if all(isinstance(x, Tensor) for x in xs) else stack_alike(L(x for b in xs for x in b))       # pictures in lists may differ in size
     return detuplify(tuple(joined(o) for o in zip(*[b[:self._n_inp(b)] for b in self._batches()])))
+
+@patch
+def _changed_inputs(self:CAMs, given):
+    "`inputs` where the user's callbacks changed those of the items that are not None in `given`"
+    read = given if all(given) else [o for b in self._batches() for o in zip(*b[:self._n_inp(b)])]
+    device = getattr(self.dl, 'device', None) if self.xb is None else None
+    xs = [to_device(ifnone(o, r), device) if device is not None else ifnone(o, r) for o,r in zip(given, read)]
+    return detuplify(tuple(stack_alike(L(o)) for o in zip(*xs)))
 
 @patch
 def _inp(self:CAMs, inp=None):
