@@ -1,7 +1,9 @@
 "Maps lie on what the model was given: whichever input that is, whatever a callback made of it, and whatever `decodes` would undo"
 import pytest
 from utils import *
+from fastcam.apps.explore import Explorer
 from scipy import ndimage
+import matplotlib
 
 colors = dict(blue=(0,0,255), green=(0,255,0), red=(255,0,0))
 def color_of(f): return Path(f).stem.split('_')[1]
@@ -249,3 +251,31 @@ def test_channels_that_a_callback_makes():
 class _Gray(Transform):
     order = 99
     def encodes(self, x:TensorImage): return x[:,:1]
+
+# ---- what is wrong
+class WithValue(nn.Module):
+    "A class, and a number beside it"
+    def __init__(self):
+        super().__init__()
+        self.net,self.fc = ByColor(),nn.Linear(3, 1)
+    def forward(self, x):
+        z = self.net(x)
+        return z,self.fc(z)
+
+def test_wrong_beside_values(tmp_path):
+    "Titles are red where the class is wrong, as `where(error=True)` has it, whatever the numbers beside it: here, saved, and in the page's numbers"
+    at = patched(tmp_path/'a', 9)
+    label = lambda f: 'red' if f.name.startswith('4') else color_of(f)                       # one is labeled wrongly
+    block = DataBlock((ImageBlock,CategoryBlock,RegressionBlock), get_y=[label, lambda f: float(at[f][0])], n_inp=1, splitter=IndexSplitter(range(3, 9)), item_tfms=Resize(64, method='squish'))
+    loss = lambda p,a,b: F.cross_entropy(p[0], a)+F.mse_loss(p[1][:,0], b)
+    learn = learner(block.dataloaders(list(at), bs=3, num_workers=0), WithValue(), loss)
+    learn.export_cams(tmp_path/'maps', target='blue')
+    cams,saved = learn.cam(target='blue'),load_cams(tmp_path/'maps')
+    want = [label(f)!=color_of(f) for f in cams.files]
+    assert want==[False,True,False,False,False,False]
+    for c in cams,saved:
+        assert all(', ' in o for o in c.actuals)
+        red = [matplotlib.colors.to_hex(a.title.get_color())!='#000000' for a in c.show(max_n=None)[:6]]
+        assert red==want and c.where(error=True).files==cams.files[1:2] and len(c.where(error=False))==5
+        plt.close('all')
+    assert [o['wrong'] for o in Explorer(learn).film()]==want

@@ -38,7 +38,7 @@ def _schema(pa, dtype):
     "The columns of a shard, and those of its errors"
     maps = dict(item=pa.int64(), file=pa.string(), column=pa.int16(), target=pa.int32(), label=pa.string(), prob=pa.float32(), predicted=pa.string(), actual=pa.string(),
                 health=pa.string(), grid=pa.list_(pa.int32()), cam=pa.list_(pa.type_for_alias(dtype)), peak=pa.float32(),
-                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()), object=pa.list_(pa.float32()))
+                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()), object=pa.list_(pa.float32()), wrong=pa.bool_())
     return pa.schema(maps),pa.schema(dict(item=pa.int64(), file=pa.string(), reason=pa.string()))
 
 # %% ../../nbs/apps/00_export.ipynb #51d67c42
@@ -333,6 +333,10 @@ def _saved_maps(maps, dtype):
     ends = np.cumsum([0, *map(len, flat)])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(cells)),peaks
 
+def _is_known_wrong(one):
+    "Is the prediction for the only item of `one` wrong? None where that is not known"
+    return None if one.actuals is None or None in (one.predicted[0],one.actuals[0]) else one._differ()[0]
+
 def _table(
     cams, # `CAMs` of some items
     files, # Their names
@@ -357,6 +361,7 @@ def _table(
         health=cams.health.concat(),
         grid=each([list(m.grid) for m in whole]),
         peak=peak,
+        wrong=each([_is_known_wrong(cams[[i]]) for i in range_of(counts)]),
         object=[None]*sum(counts) if cams.boxes is None else [b.tolist() for o in cams.boxes for b in o],
         **{name: each([None if v is None else col(v) for v in views]) for name,col in _view_cols.items()})
     cols = {name: pa.array(list(vals), schema.field(name).type) for name,vals in cols.items()}
@@ -466,7 +471,7 @@ def _said_of(cams, i, j):
     one = cams[[i]]
     predicted,actual = one.predicted[0],None if one.actuals is None else one.actuals[0]
     prob = one.probs[0][j]
-    return cams.labels[i][j],predicted,actual,None if prob is None or not math.isfinite(prob) else round(prob, 4),cams.health[i][j],None if None in (predicted,actual) else predicted!=actual
+    return cams.labels[i][j],predicted,actual,None if prob is None or not math.isfinite(prob) else round(prob, 4),cams.health[i][j],_is_known_wrong(one)
 
 class _Export(CAMCallback):
     "Writes each shard when all its items are explained, and forgets them"
@@ -797,6 +802,7 @@ class SavedCAMs(CAMs):
     def actuals(self): return None if self.table['actual'].null_count==len(self.table) else self._one('actual')
     @property
     def predicted(self): return self._one('predicted')
+    def _differ(self): return self._one('wrong') if 'wrong' in self.table.column_names else super()._differ()
     @property
     def items(self):
         "Position of each item in the dataset that was explained"
@@ -820,7 +826,7 @@ class SavedCAMs(CAMs):
     @property
     def _again(self):
         "Can the learner read the items again? Of several inputs the files of one are known here"
-        return self.learn is not None and self.learn.dls.n_inp==1
+        return self.learn is not None and getattr(self.learn.dls, 'n_inp', 1)==1
 
     rows = property(lambda self: range(len(self)))
     @cached_property

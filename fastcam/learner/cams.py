@@ -170,13 +170,18 @@ def _named(self:CAMs, what, vals, names):
 
 @patch
 def _wrong(self:CAMs, error):
-    "The predicted and the true class of each item, and whether they differ, or not if `error` is False"
+    "Whether each prediction is wrong, and whether that is as asked"
     if not isinstance(error, (bool,np.bool_)): raise TypeError(f"`error` is {error!r}: expected True for wrong predictions, or False for right ones")
     if self.actuals is None or None in self.predicted:
         raise ValueError("Which predictions are wrong is known where there are true classes, one for each item, and predictions")
+    return self._differ(),lambda o: o==error
+
+@patch
+def _differ(self:CAMs):
+    "Is the predicted class another one than the true one? Of each item, where both are known; values among the targets are right or wrong by degrees, and do not count"
     true = self.actuals
     if getattr(self.vocab, 'values', ()): true = [', '.join(self.vocab.said(t, values=False)) for t in self.targs]
-    return zip(self.predicted, true),lambda o: (o[0]!=o[1])==error
+    return [p!=a for p,a in zip(self.predicted, true)]
 
 @patch
 def _between(self:CAMs, prob):
@@ -493,8 +498,7 @@ def _is_wrong(self:CAMs, i):
     "Is it known that the class predicted for item `i` is not the true one?"
     if self._names is not None: return False                         # prompts are no classes
     one = self._sub([i])                                                     # names of this item only
-    if one.actuals is None or (p := one.predicted[0]) is None: return False
-    return one.actuals[0] not in (None, p)
+    return one.actuals is not None and None not in (one.actuals[0],one.predicted[0]) and one._differ()[0]
 
 @patch
 def _top(self:CAMs, relu=True):
