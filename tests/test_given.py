@@ -279,3 +279,93 @@ def test_wrong_beside_values(tmp_path):
         assert red==want and c.where(error=True).files==cams.files[1:2] and len(c.where(error=False))==5
         plt.close('all')
     assert [o['wrong'] for o in Explorer(learn).film()]==want
+
+# ---- what `decodes` would undo
+class PadsLeft(Transform):
+    order = 6                                                        # of an item after it is a tensor
+    def encodes(self, x:TensorImage): return F.pad(x, (16,0,0,0))
+    def decodes(self, x:TensorImage): return x[...,16:]
+class Flips(Transform):
+    order = 6
+    def encodes(self, x:TensorImage): return x.flip(-1)
+    def decodes(self, x:TensorImage): return x.flip(-1)
+class Turns(Transform):
+    order = 6
+    def encodes(self, x:TensorImage): return x.transpose(-1, -2)
+    def decodes(self, x:TensorImage): return x.transpose(-1, -2)
+class FlipsWhole(ItemTransform):
+    order = 6
+    def encodes(self, o): return (o[0].flip(-1), *o[1:])
+    def decodes(self, o): return (o[0].flip(-1), *o[1:])
+class Rows(Flips):
+    "Its own `decode`, in place of `decodes`"
+    decodes = None
+    def decode(self, x, **kwargs): return tuple(o.flip(-1) if isinstance(o, TensorImage) else o for o in x) if isinstance(x, tuple) else x.flip(-1) if isinstance(x, TensorImage) else x
+class Scales(Transform):
+    "What does not move is decoded: colors are those of the file"
+    order = 99
+    def encodes(self, x:TensorImage): return (x-.5)*2
+    def decodes(self, x:TensorImage): return x/2+.5
+
+def halves(files, **kw):
+    "The second half of the files as validation set"
+    n = len(files)
+    return DataBlock((ImageBlock,CategoryBlock), get_y=color_of, splitter=IndexSplitter(range(n//2, n)), **kw).dataloaders(files, bs=2, num_workers=0)
+
+def shown_at(pic, c):
+    "The middle (x,y) of what has the color `c` in the picture"
+    a = np.array(pic.convert('RGB')) if isinstance(pic, Image.Image) else pic.as_subclass(Tensor).permute(1,2,0).numpy()
+    a = a*255 if a.max()<=1 else a
+    y,x = np.nonzero(np.abs(a-np.array(colors[c])).max(-1)<60)
+    assert len(x)
+    return x.mean()+.5,y.mean()+.5
+
+@pytest.mark.parametrize('T', [PadsLeft,Flips,Turns,FlipsWhole,Rows])
+@pytest.mark.parametrize('kind', ['batch_tfms','item_tfms'])
+def test_picture_under_the_map(tmp_path, T, kind):
+    "The picture that is drawn is the one on which the map lies, in the colors of the file, whatever a transform undoes in `decodes`"
+    files = list(patched(tmp_path/'a', size=(64,64)))
+    if T is Rows: T.decodes = Flips.decodes
+    kw = dict(batch_tfms=Scales()) if kind=='item_tfms' else {}
+    kw[kind] = [T()] if kind=='item_tfms' else [T(),Scales()]
+    dls = halves(files, **kw)
+    learn = learner(dls, ByColor(mean=.5, std=.5))
+    for cams in learn.cam(),learn.cam(dl=[(b[0],) for b in dls.valid] if kind=='batch_tfms' else dls.valid):
+        for pic,b,c,x in zip(cams.pictures(), cams.bbox(.5), cams.predicted, cams.inputs):
+            assert tuple(pic.shape[-2:])==tuple(x.shape[-2:]) and close(middle(b[0]), shown_at(pic, c), 3)
+    for f,o in zip(learn.cam().files, learn.cam().bbox(.5, original=True)): assert close(middle(o[0]), shown_at(Image.open(f), color_of(f)), 3)
+
+def test_what_does_not_move_is_decoded(tmp_path):
+    "As fastai decodes it, and only what a user's transform decodes is asked"
+    files = list(patched(tmp_path/'a', size=(64,64)))
+    asked = []
+    class Asked(Scales):
+        def decodes(self, x:TensorImage):
+            asked.append(x.shape)
+            return x/2+.5
+    for tfms in [Asked()],[Normalize.from_stats(*imagenet_stats)]:
+        asked.clear()
+        dls = halves(files, batch_tfms=tfms)
+        learn = learner(dls, ByColor())
+        cams,want = learn.cam(),[o[0] for b in dls.valid for o in dls.valid.decode_batch(b, full=False)]
+        n = len(asked)
+        for a,b in zip(cams.pictures(), want): assert torch.equal(a.as_subclass(Tensor), b.as_subclass(Tensor))
+        if n: assert len(asked)>n+2
+        m = len(asked)
+        cams.pictures()
+        assert len(asked)-m in (0,2)                                # a batch each: what moves is asked once
+
+def test_truth_of_what_is_shown(tmp_path):
+    "Masks that are the items' own targets lie on the picture that is shown"
+    at = patched(tmp_path/'a', size=(64,64))
+    class FlipsBoth(Flips):
+        def encodes(self, x:TensorMask): return x.flip(-1)
+        def decodes(self, x:TensorMask): return x.flip(-1)
+    def mask(f):
+        a = np.zeros((64,64), dtype=np.uint8)
+        a[at[f][1]-5:at[f][1]+5,at[f][0]-5:at[f][0]+5] = 1
+        return a
+    block = DataBlock((ImageBlock,MaskBlock(codes=['back','patch'])), get_y=mask, splitter=IndexSplitter(range(3, 6)), batch_tfms=FlipsBoth())
+    learn = learner(block.dataloaders(list(at), bs=3, num_workers=0), ByColor(), lambda p,y: p.sum())
+    df = learn.cam(target=Fn(lambda p: p.max(1).values)).localize()
+    assert df.pointing_game.tolist()==[1,1,1] and (df.mask_iou>.6).all()

@@ -176,8 +176,9 @@ _no_truth = "These items have no boxes, masks or points as targets: give `truth`
 
 def _targets(cams):
     "The items' own boxes, masks or points, on the pictures shown"
-    ok,decode = lambda t: isinstance(t, (LabeledBBox,TensorMask,TensorPoint)),getattr(cams.dl, 'decode_batch', None)
-    its = [] if decode is None or cams.xb is not None else [L(o).filter(ok) for b in cams._batches() if is_decoded(b) for o in decode(b, max_n=len(b[0]), full=False)]
+    ok,decodes = lambda t: isinstance(t, (LabeledBBox,TensorMask,TensorPoint)),hasattr(cams.dl, 'decode_batch') and cams.xb is None
+    def decoded(b): return in_place(cams.dl, b, cams._inp()).decode_batch(b, max_n=len(b[0]), full=False)
+    its = [L(o).filter(ok) for b in cams._batches() if is_decoded(b) for o in decoded(b)] if decodes else []
     if not any(its):
         raise ValueError(_no_truth)
     return [o[-1] if len(o) else None for o in its]

@@ -18,6 +18,7 @@ from ..engine.inputs import *
 from ..engine.explain import *
 from .calls import *
 from .items import *
+from .cams import *
 from collections import deque
 from contextlib import ExitStack
 from types import MethodType
@@ -188,36 +189,6 @@ def _is_by_cell(x, y):
     a = (x*y).mean(dims, keepdim=True)/(y*y).mean(dims, keepdim=True).clamp(min=1e-12)
     return bool((a>=0).all() and (x-a*y).abs().amax()<=2e-3*x.abs().amax())
 
-_spots = (.1,.2,.3,.15),(.7,.6,.55,.65)              # where two marks begin along each axis, as shares: flipped, shifted, or with its axes exchanged, neither is in its place
-
-def _marks(shape, which):
-    "Where the mark of number `which` lies in an item of `shape`: a slice and the middle of it, as a share, for each axis; None along one of few cells"
-    wide = [max(1, n//8) for n in shape]
-    starts = [int(n*_spots[which][k%4]) for k,n in enumerate(shape)]
-    return [(slice(None),None) if n<8 else (slice(s, s+w),(s+w/2)/n) for n,s,w in zip(shape, starts, wide)]
-
-def _marked(x, bits):
-    "`x` twice, with a mark in each row, of the number that `bits` says: of the row's least value, and of its largest"
-    flat,res = x.as_subclass(Tensor).flatten(1),(x.clone(),x.clone())
-    lo,hi = flat.amin(1),flat.amax(1)
-    for r,b in enumerate(bits):
-        at = (r,*(s for s,_ in _marks(x.shape[1:], b)))
-        for o,v in zip(res, (lo[r],hi[r] if hi[r]>lo[r] else lo[r]+1)): o[at] = v
-    return res
-
-def _in_place(d, shape, bits):
-    "Is what differs, `d`, between two marks of items of `shape`, in each row where the mark lies that `bits` says? A row where nothing does says nothing, and nor does an axis that one of them lacks in front"
-    m = d.ndim-1
-    for row,b in zip(d, bits):
-        if not (top := row.max())>0: continue
-        row = row*(row>top/2)
-        for k,n,(_,mid) in list(zip(range(m-len(shape), m), shape, _marks(shape, b)))[-m:]:
-            if mid is None or k<0: continue
-            p = row.sum([i for i in range(m) if i!=k]) if m>1 else row
-            found = (p*(torch.arange(len(p), device=p.device)+.5)).sum()/p.sum()/len(p)
-            if (found-mid).abs()>.75/min(n, len(p)): return False
-    return True
-
 _moves = ("{} puts what is in a batch into other places, or its rows in another order, in validation, too: maps and boxes would not lie on what the loader gave. Do that in a transform of the loader, "
           "such as one of `batch_tfms`, set its `run_valid = False`, or explain without it: `with learn.removed_cbs(cbs): learn.cam(...)`")
 
@@ -225,14 +196,6 @@ def _is_near(x, y):
     "Are the tensors the same, but for a little noise?"
     y = y.as_subclass(Tensor).float()
     return x.shape==y.shape and not (x-y).square().mean()>.1*(y-y.mean()).square().mean()
-
-def _marks_move(f, x, shape):
-    "Do marks in a batch `x` lie elsewhere in what `f` makes of it, of this `shape`? Of one mark or the other in each row, in turn, so that each row has its own order"
-    n,was,now = len(x),*([m for m in s[1:] if m>1] for s in (x.shape,shape))
-    if not was or len(now)!=len(was) and now[-len(was):]!=was[-len(now):]: return False            # what became of the axes is not known
-    codes = [[r>>b&1 for r in range(n)] for b in range(max(1, (n-1).bit_length()))]
-    def differs(bits): return operator.sub(*(f(o.reshape(x.shape)) for o in _marked(x.reshape(n, *was), bits))).abs().nan_to_num()
-    return not all(_in_place(differs(bits).reshape(n, *now), was, bits) for bits in (*codes, [1-b for b in codes[0]]))
 
 class _Given:
     "A batch as the loader gave it, and callbacks that may change it, as they were then: they can be asked again"
@@ -267,7 +230,7 @@ class _Given:
         if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or y.ndim<2 or len(x)!=len(y): return False
         if any(_same_values([x], [o]) for o in given) or _is_by_cell(x, y): return False
         def again(y): return self.again((*given[:k], y, *given[k+1:]))[k].as_subclass(Tensor).float()
-        return not _is_near(again(y), x) or _marks_move(again, y, x.shape)
+        return not _is_near(again(y), x) or marks_move(again, y, x.shape)
 
 def _changing(learn, but=None): return learn.cbs.sorted('order').filter(lambda o: o is not but and o.run_valid and ('before_batch' in vars(o) or hasattr(type(o), 'before_batch')))
 
