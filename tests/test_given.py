@@ -369,3 +369,99 @@ def test_truth_of_what_is_shown(tmp_path):
     learn = learner(block.dataloaders(list(at), bs=3, num_workers=0), ByColor(), lambda p,y: p.sum())
     df = learn.cam(target=Fn(lambda p: p.max(1).values)).localize()
     assert df.pointing_game.tolist()==[1,1,1] and (df.mask_iou>.6).all()
+
+# ---- what is said of it
+class Points(nn.Module):
+    def __init__(self, n=1):
+        super().__init__()
+        self.net,self.fc = ByColor(),nn.Linear(3, 2*n)
+    def forward(self, x): return self.fc(self.net(x))
+
+@pytest.mark.parametrize('n', [1,5])
+def test_true_points(tmp_path, n):
+    "Points are known as true values, as fastai gives them; of many the title says the first"
+    at = patched(tmp_path/'a', size=(64,64))
+    block = DataBlock((ImageBlock,PointBlock), get_y=lambda f: TensorPoint.create([list(at[f])]*n), splitter=IndexSplitter(range(3, 6)))
+    learn = learner(block.dataloaders(list(at), bs=2, num_workers=0), Points(n), MSELossFlat())
+    cams = learn.cam()
+    want = learn.get_preds()[1].as_subclass(Tensor)
+    assert torch.equal(cams.targs.as_subclass(Tensor), want)
+    assert cams.actuals==L(', '.join(f'{o:.2f}' for o in t.flatten().tolist()) for t in want)
+    x,y = at[cams.files[1]]
+    assert cams[1].actual.startswith(f'{x/32-1:.2f}, {y/32-1:.2f}') and not any(map(cams._is_wrong, range_of(cams)))
+    title = cams.show(max_n=1)[0].get_title()
+    assert (cams.actuals[0] if n==1 else ', '.join(cams.actuals[0].split(', ')[:6])+', ...')==title.replace('\n', ' ').split('actual: ')[1]
+    film = CAMFilm(max_n=2)
+    learn.fit(1, 0., cbs=film)
+    assert film.frames[0].actuals==cams.actuals[:2]
+    plt.close('all')
+
+class Paints(nn.Module):
+    "A class for each place: nothing, blue, green or red"
+    def __init__(self):
+        super().__init__()
+        self.body,self.up = ByColor().body,nn.Upsample(scale_factor=4)
+    def forward(self, x):
+        x = self.up(self.body(x))
+        return torch.cat([x[:,:1]*0+.1, x], 1)*9
+
+def test_concepts_of_a_segmentation(tmp_path):
+    "A concept is called what the head makes of it at most places"
+    at = patched(tmp_path/'a', 9, size=(64,64))
+    def mask(f):
+        a = np.zeros((64,64), dtype=np.uint8)
+        a[at[f][1]-5:at[f][1]+5,at[f][0]-5:at[f][0]+5] = 1+list(colors).index(color_of(f))
+        return a
+    block = DataBlock((ImageBlock,MaskBlock(codes=['nothing',*colors])), get_y=mask, splitter=IndexSplitter(range(6)))
+    learn = learner(block.dataloaders(list(at), bs=3, num_workers=0), Paints(), CrossEntropyLossFlat(axis=1))
+    found = learn.concepts(k=3)
+    assert set(found.labels)==set(colors) and found.probs.min()>.5
+    found.show(max_n=2)
+    plt.close('all')
+
+def test_saved_of_files_that_only_the_learner_opens(tmp_path):
+    "Drawn with the learner; without it the error says what to give"
+    class OfArray(PILImage):
+        @classmethod
+        def create(cls, f, **kwargs): return cls(Image.fromarray(np.load(f))) if str(f).endswith('.npy') else super().create(f, **kwargs)
+    files = []
+    for f in patched(tmp_path/'a', size=(64,64)):
+        files.append(f.with_suffix('.npy'))
+        np.save(files[-1], np.array(Image.open(f)))
+    block = DataBlock((ImageBlock(OfArray),CategoryBlock), get_y=color_of, splitter=IndexSplitter(range(3, 6)))
+    learn = learner(block.dataloaders(files, bs=2, num_workers=0), ByColor())
+    learn.export_cams(tmp_path/'maps')
+    cams,again = load_cams(tmp_path/'maps'),load_cams(tmp_path/'maps', learn)
+    for f in cams.show,partial(cams.show, original=True),cams.originals:
+        with pytest.raises(ValueError, match=r'\.npy.*PIL.*load_cams\(path, learn\)'): f()
+    for o in False,True: again.show(original=o)
+    for pic,f,b in zip(again.pictures(), files[3:], again.bbox(.5)): assert close(middle(b[0]), shown_at(pic, color_of(f)), 3)
+    plt.close('all')
+
+def test_tables_without_boxes():
+    "Signals and volumes have their rows, without boxes"
+    for x,nd in (torch.rand(4,3,40),1),(torch.rand(4,3,8,12,12),3):
+        conv = (nn.Conv1d if nd==1 else nn.Conv3d)(3, 4, 3, padding=1)
+        pool = (nn.AdaptiveAvgPool1d if nd==1 else nn.AdaptiveAvgPool3d)(1)
+        data = list(zip(x, tensor([0,1,0,1])))
+        learn = learner(DataLoaders.from_dsets(data, data, bs=2, num_workers=0), nn.Sequential(nn.Sequential(conv, nn.ReLU()), nn.Sequential(pool, nn.Flatten(), nn.Linear(4, 2))))
+        cams = learn.cam(target=[0,1])
+        df = cams.to_df()
+        assert list(df)==['file','class','probability','actual','health'] and len(df)==8 and df.actual.tolist()==[o for o in '0101' for _ in range(2)]
+        np.testing.assert_allclose(df.probability, cams.preds.flatten(), rtol=1e-6)
+
+def test_tables_of_texts():
+    "Texts have their words, no file"
+    from fastai.text.all import TextDataLoaders
+    df = pd.DataFrame(dict(text=['good film really great','bad film really awful']*8, label=['pos','neg']*8))
+    dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', valid_pct=.25, bs=4, num_workers=0, seed=0)
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.emb = nn.Embedding(len(dls.vocab[0]), 2)
+        def forward(self, x): return self.emb(x).sum(1)
+    learn = learner(dls, Words())
+    cams = learn.cam(['good film','bad film'])
+    out = cams.to_df()
+    assert list(out)==['text','class','probability','actual','health'] and [o.split()[-2:] for o in out.text]==[['good','film'],['bad','film']]
+    assert out['class'].tolist()==cams.labels.concat() and cams.files==[None,None]

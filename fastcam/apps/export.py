@@ -25,6 +25,7 @@ from functools import cached_property, lru_cache
 from contextlib import nullcontext
 from datetime import date
 from html import escape
+from PIL import UnidentifiedImageError
 import errno, fastai, hashlib, inspect, json, shutil, socket, warnings
 
 # %% ../../nbs/apps/00_export.ipynb #3b4281b5
@@ -846,6 +847,12 @@ def _seen(pic, view):
     inv = torch.linalg.inv(view.M[:,:2] @ scale)
     return PILImage.create(small.transform(view.size[::-1], Image.AFFINE, torch.cat([inv, -inv @ view.M[:,2:]], 1).flatten().tolist(), Image.BILINEAR))
 
+def _opened(f, file):
+    "What `f` makes of the picture in `file`; ValueError where that can be opened in the learner's own way only"
+    try: return f(file)
+    except UnidentifiedImageError as e:
+        raise ValueError(f"{file} is no picture that PIL can open: give the learner, which opens it in its own way, `load_cams(path, learn)`") from e
+
 @patch
 def _views_of(self:SavedCAMs, inp=None):
     if self._again: return CAMs._views_of.__get__(self)(inp)
@@ -862,7 +869,7 @@ def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self._again el
 def originals(self:SavedCAMs, inp=None):
     "The items' files as pictures"
     if not self._again: self._check_files()
-    return CAMs.originals.__get__(self)(inp) if self._again else self.files.map(PILImage.create)
+    return CAMs.originals.__get__(self)(inp) if self._again else self.files.map(partial(_opened, PILImage.create))
 
 @patch
 def _cut_off(self:SavedCAMs, i, inp=None): return CAMs._cut_off.__get__(self)(i, inp) if self._again else None
@@ -874,7 +881,7 @@ def _opened_so(self:SavedCAMs, inp=None): return CAMs._opened_so.__get__(self)(i
 def _originals_to_draw(self:SavedCAMs, inp=None, bands=None):
     if self._again: return CAMs._originals_to_draw.__get__(self)(inp, bands)
     self._check_files()
-    return self.files.map(lambda f: Laid(*drawn_file(f))),self._views_of(inp)
+    return self.files.map(lambda f: Laid(*_opened(drawn_file, f))),self._views_of(inp)
 
 @patch
 def pictures(self:SavedCAMs, inp=None, fs=None, bands=None):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['task_target', 'names_of', 'probs_of', 'asked_target', 'answered_by', 'as_given', 'first_given', 'own_precision',
-           'Changes', 'CAMCallback']
+           'Changes', 'explained', 'CAMCallback']
 
 # %% ../../nbs/learner/05_callback.ipynb #589cd173
 from fastai.vision.all import *
@@ -331,6 +331,18 @@ class Changes:
 def _items_of(xb): return list(zip(*(x.detach().to('cpu', copy=True) for x in xb)))
 
 # %% ../../nbs/learner/05_callback.ipynb #1a978856
+def explained(
+    learn:Learner,
+    explain:Explainer,
+    cap, # `Capture` of a batch, after the model was called
+    rows, # Position of each item of the batch
+    yb # True values, if known
+) -> Explained: # On the CPU
+    "What there is to say of a captured batch, with points as true values, too"
+    res = explain.explain(cap, rows, yb, probs_of(learn)).cpu()
+    if len(yb)==1 and isinstance(task_target(learn), _Points) and yb[0].ndim==3: res.targs = L(to_cpu(yb[0]).unbind())
+    return res
+
 class CAMCallback(HookCallback):
     "Maps of all that `get_preds` predicts; in a fit, activations and gradients of the layers"
     order,_learn,_block,_watched,given,seen,changes,read,_batches,rows,name = 1000,None,None,None,None,None,None,(),(),(),'cam_callback'                 # after those that change the batch or the prediction; fastai's own name for it would hide `learn.cam`
@@ -448,7 +460,7 @@ class CAMCallback(HookCallback):
         if not self.explains: return
         self._check_rows()
         self._take_answer()
-        found = self.explain.explain(self.hooks, self.dl.rows, self.yb, probs_of(self.learn)).cpu()
+        found = explained(self.learn, self.explain, self.hooks, self.dl.rows, self.yb)
         self._remove()
         self.keep(self.dl.rows, found)
         # a detector's loss is one of training: it takes no boxes that were found

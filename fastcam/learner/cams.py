@@ -33,7 +33,7 @@ def _named_actual(t, vocab):
     if t.ndim==1 and isinstance(vocab, ClassNames) and vocab.values and len(t)==len(vocab): return ', '.join(vocab.said(t))
     if t.ndim==1 and vocab is not None and len(t)==len(vocab) and ((t==0)|(t==1)).all():
         return ', '.join(str(vocab[i]) for i in t.nonzero().flatten().tolist()) or 'none'
-    if t.ndim==1: return ', '.join(f'{o:.2f}' for o in t.tolist())
+    if t.ndim: return ', '.join(f'{o:.2f}' for o in t.flatten().tolist())
     return f'{t.item():.2f}' if t.is_floating_point() else str(vocab[t.item()] if vocab is not None else t.item())
 
 # %% ../../nbs/learner/03_cams.ipynb #780ea306
@@ -333,6 +333,11 @@ def files(self:CAMs):
     return L(file_of(self.dl, o, inp) for o in self.items_of())
 
 @patch
+def _item_column(self:CAMs):
+    "What a table calls what each item is, and that of each"
+    return 'file',[None if f is None else str(f) for f in self.files]
+
+@patch
 def _batches(self:CAMs):
     "The items' batches, read again where they can be and are not kept"
     if self.xb is not None: return [self.xb]
@@ -627,11 +632,16 @@ def _counted(self:CAMs, i, j):
     each = s/s.abs().sum().clamp(min=1e-12)
     return ', '.join(f'input {n}: {o:.0%}' for n,o in enumerate(each.tolist()))
 
+def _briefly(said, targs, most=6):
+    "The true value in words; of many points the first"
+    many = targs is not None and targs[0].ndim==2 and targs[0].numel()>most
+    return f"{', '.join(said.split(', ')[:most])}, ..." if many else said
+
 @patch
 def _truth(self:CAMs, j):
     "Of a single item: its true class, and before it the class that was wrongly predicted, unless column `j` is about that one"
     if self.actuals is None: return []
-    res,p = [f'actual: {self.actuals[0]}'],self.predicted[0]
+    res,p = [f'actual: {_briefly(self.actuals[0], self.targs)}'],self.predicted[0]
     idx = -1 if self.blind or j>=len(self._idxs[0]) else int(self._idxs[0][j])
     told = idx>=0 and str(idx if self.vocab is None else self.vocab[idx])==str(p)
     return res if told or not self._is_wrong(0) else [f'predicted: {p}', *res]

@@ -113,7 +113,7 @@ def _given(self:CAMFilm, learn, xb, yb, changes=None, rows=()):
 @patch
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
-    (target,model),act,res,changes = self._asked(),probs_of(self.learn),[],Changes(len(self.in_order))
+    (target,model),res,changes = self._asked(),[],Changes(len(self.in_order))
     if model is not unwrap(self.model): self.explain.target = as_target(target, self.explain.vocab, len(self.in_order))
     with as_before(self.learn) as learn, evaluating(model):          # callbacks that change predictions are asked as copies: the fit knows nothing of it
         for rows,xb,yb,layers in self.batches:
@@ -121,7 +121,7 @@ def _cams(self:CAMFilm):
             with self.explain.capture(model, xb, self.pad, layers=layers) as cap:
                 model(*xb)
                 cap.answered_by = answered_by(learn, cap.raw, cap.shared, xb, yb)
-                res.append(self.explain.explain(cap, rows, yb, act).cpu())
+                res.append(explained(self.learn, self.explain, cap, rows, yb))
     self.changes = changes.or_same(self.changes)                    # most callbacks make the same of them each time
     return as_cams(Explained.concat(res)[self.in_order], self.explain, changes=self.changes, **self.where)
 
