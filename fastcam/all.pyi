@@ -133,7 +133,7 @@ class CAMs(_CAMs):
         - thresh: What is hot, see `TensorCAM.mask`: a share of the map's largest value, 'otsu', or a percentile such as 'p90'
         - original: In pixels of the original, rather than of the picture shown
         - components: Around the 'largest' connected hot piece, or around 'all'"""
-    def to_df(self, thresh: Any = 0.2, original: Any = True, components: Any = 'largest') -> DataFrame: r"""File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box. Of an object its own box as well
+    def to_df(self, thresh: Any = 0.2, original: Any = True, components: Any = 'largest') -> DataFrame: r"""File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box. Of an object its own box as well; of signals, volumes and texts, which have their words in place of a file, no box
         
         - thresh: What is hot, see `TensorCAM.mask`
         - original: Boxes in pixels of the original file, rather than of the picture shown
@@ -148,7 +148,7 @@ class CAMs(_CAMs):
         - health: True: all maps are well; False: some mean little; or how their health begins, such as 'negative'"""
     def items_of(self): r"""What each item was made of, as it stands in the dataset; None where only batches are known"""
     @property
-    def files(self): r"""`L` of the items' files; None for what has none"""
+    def files(self): r"""`L` of the files that the input is read from which the maps lie on; None for what has none"""
     @property
     def inputs(self): r"""What the model was given, (n, channels, *size), kept if they are few, else read again from the dataset; a tuple if the model has several inputs, an `L` where pictures differ in size"""
     def pictures(self, inp: Any = None, fs: Any = None, bands: Any = None): r"""The items as the model saw them, decoded: each shows itself

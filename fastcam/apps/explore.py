@@ -140,7 +140,7 @@ def _about(cams, j, name):
     one = cams[[j]]
     predicted,actual = one.predicted[0],None if one.actuals is None or one.names is not one.vocab else one.actuals[0]         # prompts are no classes
     preds,health = None if one.preds is None else one.preds[0],one.health[0]
-    return dict(name=name, predicted=predicted, actual=actual, wrong=None if None in (predicted,actual) else predicted!=actual,
+    return dict(name=name, predicted=predicted, actual=actual, wrong=None if None in (predicted,actual) else bool(one._differ()[0]),
                 p=None if predicted is None else preds.max().item(), margin=_margin(preds, predicted),
                 loss=_loss(None if one.targs is None else one.targs[0], preds, one.vocab), doubt=health[0].split(':')[0] if health else 'nothing to explain')
 

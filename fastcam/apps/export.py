@@ -25,6 +25,7 @@ from functools import cached_property, lru_cache
 from contextlib import nullcontext
 from datetime import date
 from html import escape
+from PIL import UnidentifiedImageError
 import errno, fastai, hashlib, inspect, json, shutil, socket, warnings
 
 # %% ../../nbs/apps/00_export.ipynb #3b4281b5
@@ -38,7 +39,7 @@ def _schema(pa, dtype):
     "The columns of a shard, and those of its errors"
     maps = dict(item=pa.int64(), file=pa.string(), column=pa.int16(), target=pa.int32(), label=pa.string(), prob=pa.float32(), predicted=pa.string(), actual=pa.string(),
                 health=pa.string(), grid=pa.list_(pa.int32()), cam=pa.list_(pa.type_for_alias(dtype)), peak=pa.float32(),
-                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()), object=pa.list_(pa.float32()))
+                orig=pa.list_(pa.int32()), view=pa.list_(pa.int32()), affine=pa.list_(pa.float32()), box=pa.list_(pa.float32()), object=pa.list_(pa.float32()), wrong=pa.bool_())
     return pa.schema(maps),pa.schema(dict(item=pa.int64(), file=pa.string(), reason=pa.string()))
 
 # %% ../../nbs/apps/00_export.ipynb #51d67c42
@@ -300,9 +301,9 @@ def _noted(folder):
 # %% ../../nbs/apps/00_export.ipynb #7aabf65c
 def _dataset_items(dl): return L(getattr(dl.dataset, 'items', [None]*len(dl.dataset)), use_list=None)
 
-def _file_name(dl, o):
-    "The file of item `o` of the dataset of `dl`, absolute; None if it has none"
-    f = file_of(dl, o)
+def _file_name(dl, o, inp=0):
+    "The file that input `inp` of item `o` of the dataset of `dl` is read from, absolute; None if it has none"
+    f = file_of(dl, o, inp)
     return None if f is None else os.path.abspath(f).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 def _items_digest(dl, idxs):
@@ -333,6 +334,10 @@ def _saved_maps(maps, dtype):
     ends = np.cumsum([0, *map(len, flat)])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(cells)),peaks
 
+def _is_known_wrong(one):
+    "Is the prediction for the only item of `one` wrong? None where that is not known"
+    return None if one.actuals is None or None in (one.predicted[0],one.actuals[0]) else one._differ()[0]
+
 def _table(
     cams, # `CAMs` of some items
     files, # Their names
@@ -357,6 +362,7 @@ def _table(
         health=cams.health.concat(),
         grid=each([list(m.grid) for m in whole]),
         peak=peak,
+        wrong=each([_is_known_wrong(cams[[i]]) for i in range_of(counts)]),
         object=[None]*sum(counts) if cams.boxes is None else [b.tolist() for o in cams.boxes for b in o],
         **{name: each([None if v is None else col(v) for v in views]) for name,col in _view_cols.items()})
     cols = {name: pa.array(list(vals), schema.field(name).type) for name,vals in cols.items()}
@@ -466,7 +472,7 @@ def _said_of(cams, i, j):
     one = cams[[i]]
     predicted,actual = one.predicted[0],None if one.actuals is None else one.actuals[0]
     prob = one.probs[0][j]
-    return cams.labels[i][j],predicted,actual,None if prob is None or not math.isfinite(prob) else round(prob, 4),cams.health[i][j],None if None in (predicted,actual) else predicted!=actual
+    return cams.labels[i][j],predicted,actual,None if prob is None or not math.isfinite(prob) else round(prob, 4),cams.health[i][j],_is_known_wrong(one)
 
 class _Export(CAMCallback):
     "Writes each shard when all its items are explained, and forgets them"
@@ -516,12 +522,17 @@ class _Export(CAMCallback):
         self.write(s, want)
         self._batches,self.ready,self.kept,self.drawn,self.shard = [],0,[],[],next(self.left, None)
 
+    @property
+    def inp(self):
+        "Number of the input that the maps lie on; the first as long as nothing was explained"
+        return next((r.source for r in getattr(self.explain, 'reads', {}).values() if r is not None), 0)
+
     def write(self, s, rows):
         "Shard `s`; its errors come last, and say that it is done"
         pa,name,bad = _arrow(),f'{s:05}',_noted(self.scratch)
         good = [i for i in rows if i not in bad]
-        its = _dataset_items(self.source)
-        file = lambda i: _file_name(self.source, its[i])
+        its,inp = _dataset_items(self.source),self.inp
+        file = lambda i: _file_name(self.source, its[i], inp)
         if good:
             at = {i:p for p,i in enumerate(self.kept)}
             found = Explained.concat(self._batches)[[at[i] for i in good]]
@@ -538,7 +549,7 @@ class _Export(CAMCallback):
         "How the model's view of item `i` lies on its file `f`: the same for all files of one size and kind"
         kind = _header(f) if self.views and f else None
         if kind not in self.found_views:
-            try: self.found_views[kind] = find_view(self.source, i)
+            try: self.found_views[kind] = find_view(self.source, i, self.inp)
             except (ValueError,TypeError): self.found_views[kind] = None
         return self.found_views[kind]
 
@@ -549,7 +560,7 @@ class _Export(CAMCallback):
 
     def draw(self, s, rows, found):
         "Each map over its item, as JPEG"
-        cams = as_cams(found, self.explain, rows, self.source, to_cpu(self.xb))
+        cams = as_cams(found, self.explain, rows, self.source, to_cpu(as_pictures(self._as_read()[0])))
         k,dest,bad = max(1, *map(len, cams.labels)),self.scratch/f'{s:05}',_noted(self.scratch)
         axs = [loose_axes(dpi=150) for _ in range(len(cams)*k)]
         cams.show(max_n=len(cams), ctxs=axs)
@@ -792,6 +803,7 @@ class SavedCAMs(CAMs):
     def actuals(self): return None if self.table['actual'].null_count==len(self.table) else self._one('actual')
     @property
     def predicted(self): return self._one('predicted')
+    def _differ(self): return self._one('wrong') if 'wrong' in self.table.column_names else super()._differ()
     @property
     def items(self):
         "Position of each item in the dataset that was explained"
@@ -812,10 +824,16 @@ class SavedCAMs(CAMs):
     def _check_files(self):
         if None in self.files: raise ValueError("These items were not read from files: their maps and numbers are here, and their pictures are not")
 
+    @property
+    def _again(self):
+        "Can the learner read the items again? Of several inputs the files of one are known here"
+        return self.learn is not None and getattr(self.learn.dls, 'n_inp', 1)==1
+
     rows = property(lambda self: range(len(self)))
     @cached_property
     def dl(self):
         if self.learn is None: raise ValueError("What the model was given is read by its DataLoaders: give the learner, `load_cams(path, learn)`")
+        if not self._again: raise ValueError("The model has several inputs, and of each item the file of one is known here: `learn.cam(items)` reads them all")
         self._check_files()
         dl,size = explained_dl(self.learn, list(self.files)),self.manifest.get('size')
         if size is None: return dl
@@ -829,9 +847,15 @@ def _seen(pic, view):
     inv = torch.linalg.inv(view.M[:,:2] @ scale)
     return PILImage.create(small.transform(view.size[::-1], Image.AFFINE, torch.cat([inv, -inv @ view.M[:,2:]], 1).flatten().tolist(), Image.BILINEAR))
 
+def _opened(f, file):
+    "What `f` makes of the picture in `file`; ValueError where that can be opened in the learner's own way only"
+    try: return f(file)
+    except UnidentifiedImageError as e:
+        raise ValueError(f"{file} is no picture that PIL can open: give the learner, which opens it in its own way, `load_cams(path, learn)`") from e
+
 @patch
 def _views_of(self:SavedCAMs, inp=None):
-    if self.learn is not None: return CAMs._views_of.__get__(self)(inp)
+    if self._again: return CAMs._views_of.__get__(self)(inp)
     cols = [self._one(o) for o in ('view','orig','affine','box')]
     self._check_files()
     if None in cols[0]:
@@ -839,30 +863,30 @@ def _views_of(self:SavedCAMs, inp=None):
     return L(CAMView(s, o, tensor(m).reshape(2,3), b) for s,o,m,b in zip(*cols))
 
 @patch
-def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self.learn is not None else [v.size for v in self._views_of()]
+def _sizes(self:SavedCAMs): return CAMs._sizes.__get__(self)() if self._again else [v.size for v in self._views_of()]
 
 @patch
 def originals(self:SavedCAMs, inp=None):
     "The items' files as pictures"
-    if self.learn is None: self._check_files()
-    return CAMs.originals.__get__(self)(inp) if self.learn is not None else self.files.map(PILImage.create)
+    if not self._again: self._check_files()
+    return CAMs.originals.__get__(self)(inp) if self._again else self.files.map(partial(_opened, PILImage.create))
 
 @patch
-def _cut_off(self:SavedCAMs, i, inp=None): return None if self.learn is None else CAMs._cut_off.__get__(self)(i, inp)
+def _cut_off(self:SavedCAMs, i, inp=None): return CAMs._cut_off.__get__(self)(i, inp) if self._again else None
 
 @patch
-def _opened_so(self:SavedCAMs, inp=None): return [] if self.learn is None else CAMs._opened_so.__get__(self)(inp)
+def _opened_so(self:SavedCAMs, inp=None): return CAMs._opened_so.__get__(self)(inp) if self._again else []
 
 @patch
 def _originals_to_draw(self:SavedCAMs, inp=None, bands=None):
-    if self.learn is not None: return CAMs._originals_to_draw.__get__(self)(inp, bands)
+    if self._again: return CAMs._originals_to_draw.__get__(self)(inp, bands)
     self._check_files()
-    return self.files.map(lambda f: Laid(*drawn_file(f))),self._views_of(inp)
+    return self.files.map(lambda f: Laid(*_opened(drawn_file, f))),self._views_of(inp)
 
 @patch
 def pictures(self:SavedCAMs, inp=None, fs=None, bands=None):
     "The items as the model saw them: decoded by the learner's DataLoaders, or without a learner cut out of their files, with black where these end"
-    return CAMs.pictures.__get__(self)(inp, fs, bands) if self.learn is not None else L(map(_seen, self.originals(), self._views_of()))
+    return CAMs.pictures.__get__(self)(inp, fs, bands) if self._again else L(map(_seen, self.originals(), self._views_of()))
 
 # %% ../../nbs/apps/00_export.ipynb #1dd777f0
 def load_cams(

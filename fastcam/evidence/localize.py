@@ -168,15 +168,17 @@ def _seen(truth, view):
 
 @patch
 def _sizes(self:CAMs):
-    "Sizes (height, width) of the pictures as the model saw them"
-    return [tuple(x.shape[-2:]) for b in self._batches() for x in b[0]]
+    "Sizes (height, width) of the pictures that the maps lie on, as the model saw them"
+    inp = self._inp()
+    return [tuple(self._turned(x, inp).shape[-2:]) for b in self._batches() for x in b[inp]]
 
 _no_truth = "These items have no boxes, masks or points as targets: give `truth`, a function of an item (such as its file), or a list with one for each item"
 
 def _targets(cams):
     "The items' own boxes, masks or points, on the pictures shown"
-    ok,decode = lambda t: isinstance(t, (LabeledBBox,TensorMask,TensorPoint)),getattr(cams.dl, 'decode_batch', None)
-    its = [] if decode is None or cams.xb is not None else [L(o).filter(ok) for b in cams._batches() if is_decoded(b) for o in decode(b, max_n=len(b[0]), full=False)]
+    ok,decodes = lambda t: isinstance(t, (LabeledBBox,TensorMask,TensorPoint)),hasattr(cams.dl, 'decode_batch') and cams.xb is None
+    def decoded(b): return in_place(cams.dl, b, cams._inp()).decode_batch(b, max_n=len(b[0]), full=False)
+    its = [L(o).filter(ok) for b in cams._batches() if is_decoded(b) for o in decoded(b)] if decodes else []
     if not any(its):
         raise ValueError(_no_truth)
     return [o[-1] if len(o) else None for o in its]
@@ -330,16 +332,23 @@ def to_df(self:CAMs,
     original=True, # Boxes in pixels of the original file, rather than of the picture shown
     components='largest' # See `TensorCAM.bbox`
 ) -> pd.DataFrame: # A row for each item and target
-    "File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box. Of an object its own box as well"
-    rows = []
-    actuals = ifnone(self.actuals, [None]*len(self))
-    for i,(m,p,f,a,size) in enumerate(zip(self._maps, self.probs, self.files, actuals, self._sizes())):
+    "File, class, probability and box (x1,y1,x2,y2), its score, the share of what speaks for the class that lies in it, true class and health; NaN where there is no box. Of an object its own box as well; of signals, volumes and texts, which have their words in place of a file, no box"
+    name,its = self._item_column()
+    actuals,flat = ifnone(self.actuals, [None]*len(self)),all(m.nd==2 for m in self._maps)
+    boxes = self._box_columns(thresh, original, components) if flat else [{}]*len(self)
+    rows = [pd.DataFrame({name:o, 'class':c, 'probability':np.array(p, dtype=float), **b, 'actual':a, 'health':h})
+            for o,c,p,b,a,h in zip(its, self.labels, self.probs, boxes, actuals, self.health)]
+    if not rows: return pd.DataFrame(columns=['file','class','probability','x1','y1','x2','y2','score','actual','health'])
+    return pd.concat(rows, ignore_index=True)
+
+@patch
+def _box_columns(self:CAMs, thresh, original, components):
+    "Of each item the columns of `to_df` that boxes make"
+    for i,(m,size) in enumerate(zip(self._maps, self._sizes())):
         b = m.bbox(thresh, size, components)
         score = [energy_inside(m[j:j+1], b[j:j+1], size).item() for j in range_of(m)]
         if original: b = self.views[i].boxes(b)
         own = None if self.boxes is None else self.views[i].boxes(self.boxes[i]) if original else self.boxes[i]
         box = torch.where((b[:,2:]>b[:,:2]).all(1, keepdim=True), b, np.nan).as_subclass(Tensor).T.numpy().round(2)
-        rows.append(pd.DataFrame({'file':None if f is None else str(f), 'class':self.labels[i], 'probability':np.array(p, dtype=float), **dict(zip(('x1','y1','x2','y2'), box)), 'score':score,
-                                  **({} if own is None else {'object':[tuple(o) for o in own.as_subclass(Tensor).numpy().round(2).tolist()]}), 'actual':a, 'health':self.health[i]}))
-    if not rows: return pd.DataFrame(columns=['file','class','probability','x1','y1','x2','y2','score','actual','health'])
-    return pd.concat(rows, ignore_index=True)
+        of_object = {} if own is None else {'object':[tuple(o) for o in own.as_subclass(Tensor).numpy().round(2).tolist()]}
+        yield {**dict(zip(('x1','y1','x2','y2'), box)), 'score':score, **of_object}

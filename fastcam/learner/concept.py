@@ -63,6 +63,7 @@ def concepts(self:Learner,
         with evaluating(o.model):
             pred,_ = o.answer(o.tail(whole, torch.zeros(k, dtype=torch.long)), torch.zeros(k, dtype=torch.long))
             probs = o.target.softmax(o.target.read(pred).float()).cpu()
+    if probs.ndim>2: probs = probs.flatten(2).mean(2)                # of a segmentation the mean over all places
     p,i = probs.max(1)
     return Concepts(maps, vecs, L(o.target.title(c, 0, cams.vocab) for c in i.tolist()), p, cams)
 

@@ -31,7 +31,7 @@ class CAMFilm(Callback):
         learn.fit_one_cycle(3, cbs=film)
         film.animate()"""
     order = 55                                                       # after `Recorder` and the loggers, before those that may end the fit
-    _stateattrs = ('batches','explain')                              # of one fit; a learner is exported without
+    changes,_stateattrs = None,('batches','explain')                              # of one fit; a learner is exported without
     @in_words
     def __init__(self,
         items=None, # What to watch, see `Learner.cam`; without it or a `dl`, the first `max_n` of the validation set
@@ -94,7 +94,7 @@ def _setup(self:CAMFilm):
         self.explain = self.explainer(target, self.layer, vocab=names_of(self.learn), n_items=len(rows))
         self.batches,self.pad = [],pad_of(dl)
         for b,r in zip(bs, at):
-            layers = self.explain.layers(model, b[:n_inp])
+            layers = self.explain.layers(model, self._given(self.learn, b[:n_inp], b[n_inp:]))
             self.layer = self.explain.layer = list(layers)           # by name from now on: which one is found may depend on the weights
             self.batches.append((r, b[:n_inp], b[n_inp:], layers))
     self.in_order = tensor(list(rows)).argsort()
@@ -103,17 +103,27 @@ def _setup(self:CAMFilm):
     self.where = dict(rows=L(rows)[self.in_order], dl=self.dls.loaders[-1] if keep else dl, xb=xb)
 
 @patch
+def _given(self:CAMFilm, learn, xb, yb, changes=None, rows=()):
+    "The inputs `xb` of items `rows` as the model would be given them now; what callbacks make of them is noted in `changes`"
+    res,model = as_given(learn, xb, yb),unwrap(learn.model)
+    if res is xb: return xb
+    if changes is not None: changes.add(model, rows, res, as_pictures(xb))
+    return own_precision(model, res, as_pictures(xb))
+
+@patch
 def _cams(self:CAMFilm):
     "`CAMs` of the items, as the model is now"
-    (target,model),act,res = self._asked(),probs_of(self.learn),[]
+    (target,model),res,changes = self._asked(),[],Changes(len(self.in_order))
     if model is not unwrap(self.model): self.explain.target = as_target(target, self.explain.vocab, len(self.in_order))
     with as_before(self.learn) as learn, evaluating(model):          # callbacks that change predictions are asked as copies: the fit knows nothing of it
         for rows,xb,yb,layers in self.batches:
+            xb = self._given(learn, xb, yb, changes, rows)
             with self.explain.capture(model, xb, self.pad, layers=layers) as cap:
                 model(*xb)
                 cap.answered_by = answered_by(learn, cap.raw, cap.shared, xb, yb)
-                res.append(self.explain.explain(cap, rows, yb, act).cpu())
-    return as_cams(Explained.concat(res)[self.in_order], self.explain, **self.where)
+                res.append(explained(self.learn, self.explain, cap, rows, yb))
+    self.changes = changes.or_same(self.changes)                    # most callbacks make the same of them each time
+    return as_cams(Explained.concat(res)[self.in_order], self.explain, changes=self.changes, **self.where)
 
 @patch
 def _take(self:CAMFilm, step):

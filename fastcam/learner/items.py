@@ -172,12 +172,24 @@ def first_list(dl):
     tl = getattr(dl.dataset, 'tls', [getattr(dl, 'dataset', None)])[0] if hasattr(dl, 'dataset') else None
     return tl if isinstance(tl, TfmdLists) else None
 
+def _opened_of(tl, o):
+    "What the transforms of `tl` open as item `o`: the last path on the way, if there is one"
+    fs,types = list(tl.tfms.fs),list(getattr(tl, 'types', None) or [])
+    for f,t in zip(fs, types[len(types)-len(fs):]):
+        if not any(isinstance(k, type) and issubclass(k, (str,Path)) for k in (t if is_listy(t) else [t])): break
+        o = f(o, split_idx=tl.split_idx)
+    return o
+
 def file_of(
     dl, # `DataLoader`
-    o # An item of its dataset
+    o, # An item of its dataset
+    inp=0 # Which input, if the model has several
 ) -> Path:
-    "The file of item `o`; None if it has none"
-    if isinstance(o, pd.Series): o = getattr(dl.dataset, 'tls', [dl.dataset])[0].tfms.fs[0](o)                 # the column that holds it
+    "The file that input `inp` of item `o` is read from; None if it has none"
+    if o is None: return None
+    ds = dl.dataset
+    tl = ds.tls[inp] if isinstance(ds, Datasets) else None if inp else ds            # one list that makes all inputs does not tell what a later one is read from
+    if inp or not isinstance(o, (str,Path)): o = _opened_of(tl, o) if isinstance(tl, TfmdLists) else None
     return Path(o) if isinstance(o, (str,Path)) else None
 
 def _joined(df, tok):

@@ -65,7 +65,7 @@ def check_asked(
     n = ifnone(n_items, (dl if isinstance(dl, Batches) else Batches(dl)).n_items)
     target,model = bound_target(target, learn.model)
     explain = [Explainer(asked_target(learn, target), l, m, fuse, smooth, names_of(learn), n, **without_rule(m, kwargs)) for m in methods for l in layers]
-    if (xb := first_input(learn, dl)) is None: return
+    if (xb := first_given(learn, dl)) is None: return
     if token_ids(xb) is not None: raise TypeError(texts)
     with torch.inference_mode(False), own_random(), evaluating(model), as_written():
         whole,(model,xb) = model,_sized(model, xb, size)
@@ -81,13 +81,13 @@ def unburied(e):
         except Exception: pass
     return e
 
-def as_cams(o, explain, rows, dl, xb=None, with_preds=True, seen=None):
+def as_cams(o, explain, rows, dl, xb=None, with_preds=True, seen=None, changes=None):
     "`CAMs` of what `explain` gave; a dict of them by layer where layers are not fused"
     last = (rows, dl, stack_alike(o.preds) if with_preds and len(o.preds) else None, stack_alike(o.targs) if len(o.targs) else None,
             explain.vocab, xb, explain.target.signed)
     def cams(n): return TextCAMs if explain.reads[n].tokens else CAMs
     names = None if explain.names is explain.vocab else explain.names
-    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None, names, o.objects if len(o.objects) else None, seen) for n,m in o.maps.items()}
+    res = {n: cams(n)(m, o.idxs, o.labels, o.health[n], *last, n, explain.reads[n], explain.blind, explain.how, o.shares if len(o.shares) else None, names, o.objects if len(o.objects) else None, seen, changes) for n,m in o.maps.items()}
     return res if explain.fuse is None else res[None]
 
 def _n_items(read):
@@ -166,14 +166,14 @@ def cam(self:Learner,
         with keywords_of(Learner.cam):                                # the default method, and what it takes, follows from what the model is given
             n_items = n if None in (n,max_n) else min(n, max_n)
             cb = CAMCallback(target, layer, method, fuse, smooth, n_items=n_items, rule=rule, shares=shares, **kwargs)
-            cb.seen = Seen(n_items) if read.again else None
+            cb.seen,cb.changes = Seen(n_items) if read.again else None,Changes(n_items, keep_read=not read.again)
             xb = _predict(learn, read, cb)
         if cb.rows and read.some_left_out and cb.explain.target.by_position: raise ValueError(_whose)
         if cb.rows and n is None and max_n is None: as_target(target, cb.explain.vocab, len(cb.rows))         # whether there is one for each item shows now
         if not hasattr(cb, 'explain'): raise ValueError(_cancelled)
         if not cb.rows: raise ValueError("There is nothing to explain: the loader gave no item, or a `SkipItemException` left each of them out")
-        dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],xb if isinstance(xb, tuple) else (xb,))
-        return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, cb.seen)
+        dl,xb = (dl,None) if read.again else (learn.dls.loaders[-1],cb.changes.as_read(cb.rows, xb if isinstance(xb, tuple) else (xb,)))
+        return as_cams(cb.found, cb.explain, cb.rows, dl, xb, with_preds, cb.seen, cb.changes)
 
 # %% ../../nbs/learner/06_learner.ipynb #a530ae89
 def to_show(kwargs):
@@ -236,5 +236,5 @@ def cam_layers(self:Learner,
     with as_before(self) as learn:
         target = _embedded(learn, take_part(learn, target))
         dl,_ = at_size(learn, explained_dl(learn, items, dl, ds_idx, 1), size, None)
-        xb = first_input(learn, dl)
+        xb = first_given(learn, dl)
         return _with_input(layers_table(learn.model, xb, all, asked_target(learn, target)), learn, dl, xb)

@@ -135,6 +135,13 @@ class TextCAMs(CAMs):
                 res.append((w, ' '.join(names[j] for j in o), v.gather(1, v.abs().nan_to_num(-1).argmax(1, keepdim=True))[:,0].tolist()))
             yield res
 
+    @property
+    def files(self):
+        "`L` of the files that hold the texts; None for what has none"
+        return L(o if isinstance(o, Path) else None for o in self.items_of())
+
+    def _item_column(self): return 'text',[' '.join(w for w,*_ in ws) for ws in self._words()]
+
     def words(self) -> L: # Of DataFrames
         "For each text a table of its words: as written, the tokens that the model read, and a column of values for each target"
         return L(pd.DataFrame([(w,t,*v) for w,t,v in ws], columns=['word','tokens',*lab]) for ws,lab in zip(self._words(), self.labels))
