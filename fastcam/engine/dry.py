@@ -567,6 +567,11 @@ def leave_inference(
     if torch.is_inference_mode_enabled(): block.enter_context(torch.inference_mode(False))
     return o.clone() if isinstance(o, Tensor) and o.is_inference() else o
 
+def _in_floats(o):
+    "What a module gave, in floats, and whether it was in whole numbers, which have no gradients"
+    whole = isinstance(o, Tensor) and o.is_quantized
+    return (o.dequantize() if whole else o),whole
+
 class DryPass:
     "One item through `model`: what each of the modules `names` (all if None) gave, with its graph; the `inputs` that gradients lead to, and the prediction"
     def __init__(self, model, xb, names=None,
@@ -641,20 +646,22 @@ class DryPass:
     def _keep(self, name, m, i, o):
         _check_mapped(name, main_output(o))
         if self.done or depth_of(self.model)>self.depth: return      # checkpointing calls modules again in the backward pass, and hooks of others may explain the model
-        out,o,mask = o,main_output(o),output_mask(o)
-        whole = isinstance(o, Tensor) and o.is_quantized             # in whole numbers, which have no gradients
-        if whole: o = o.dequantize()
+        out,mask,(o,whole) = o,output_mask(o),_in_floats(main_output(o))
         grid = _holds_grid(o, self.rows)
         cut = grid and self.graph and not o.requires_grad and not whole
-        if cut:
-            self.cut = True                                          # from here on: the model's own block may go on
-            o = leave_inference(o, self.left)
-            torch.set_grad_enabled(True)
-            o = o.detach().requires_grad_()
+        if cut: o = self._leaf(o)
         self._note(name, m, i, o, grid, mask)
-        if grid and not (i and isinstance(i[0], Tensor) and i[0].is_floating_point() and len(self.given)>1): self._root(o)      # else what another input gave
+        if grid and (len(self.given)<2 or not self._is_fed_floats(i)): self._root(o)              # else what another input gave
         if self.last: torch.set_grad_enabled(False)
         if cut or grid and isinstance(m, nn.RNNBase): return with_main(out, o.clone() if cut else o, m)
+
+    def _leaf(self, o):
+        "`o` as a leaf with gradients, which the model's own block leaves off; it may go on, but no longer acts"
+        self.cut,o = True,leave_inference(o, self.left)
+        torch.set_grad_enabled(True)
+        return o.detach().requires_grad_()
+
+    def _is_fed_floats(self, i): return bool(i) and isinstance(i[0], Tensor) and i[0].is_floating_point()
 
     def _note(self, name, m, i, o, grid, mask):
         seen = Seen(name, m, self.calls[name], o if grid else None, tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__, mask is not None, self.cut)

@@ -208,6 +208,13 @@ def _is_reshaped(x, outs):
     "Is the input a row of numbers that the model itself lays out as a picture?"
     return x.ndim==2 and any(s.is_conv and s.fed and len(s.fed)>2 and math.prod(s.fed)==x.shape[1] for s in outs)
 
+def _of_usual_axes(seen, places): return [l for p in places for l in _of_grid(seen, p, [], set())]
+
+def _more_places(x, outs, places, res):
+    "`Places` of as many axes as are usual for input `x`, where nothing fits those of `places`"
+    nd = max(x.ndim-2, 1)
+    return [] if any(res.values()) or nd in [p.nd for p in places] else [_places(x, outs, False, nd)]
+
 def lay_out_more_axes(
     dry, # `DryPass`
     x, # The main input
@@ -216,13 +223,11 @@ def lay_out_more_axes(
     others # Calls that fit another input
 ) -> list: # Of the `Places` that this takes besides
     "Lay out what fits no other layout and has more axes than channels and places; where nothing fits at all, as of a sound of which the model makes a spectrogram, with as many as are usual"
-    outs = [s for s in dry.outs if s.rows==1 and s.key not in others]
+    outs = [s for s in dry.outs if s.rows==1 and s.out is not None and s.key not in others]
     if is_tokens(x) or _is_reshaped(x, outs): return []
-    more = [] if any(res.values()) else [_places(x, outs, False, nd) for nd in [max(x.ndim-2, 1)] if nd not in [p.nd for p in places]]
-    rows = [l.grid for layouts in res.values() for l in layouts[:1]]
+    more,rows = _more_places(x, outs, places, res),[layouts[0].grid for layouts in res.values() if layouts]
     for seen in outs:
-        if seen.out is None or res[seen.key] or _is_attention(seen.shape[-2:], rows): continue
-        res[seen.key] = [l for p in more for l in _of_grid(seen, p, [], set())] or [l for p in more or places for l in MoreAxes.of(seen.shape, p)]
+        if not res[seen.key] and not _is_attention(seen.shape[-2:], rows): res[seen.key] = _of_usual_axes(seen, more) or list(L(more or places).map(partial(MoreAxes.of, seen.shape)).concat())
     return more
 
 def lay_out(
@@ -579,7 +584,7 @@ class Found:
     def _weigh_branches(self, dry):
         "How much the default layer counts for what is asked, and each layer on a way beside it, as of two bodies side by side"
         end = default_layer(self.layers)
-        if end.dense or end.node is None or end.calls>1 or self.ways is None: return
+        if end.dense or end.node is None or end.calls>1 or end.on_way and self.n_inputs==1: return
         beside = self.ways.beside(end.node, [o.node for o in self.layers])
         for o in self.layers:
             alike = o.calls==1 and o.name not in self.beside         # words beside a picture are another question
@@ -870,15 +875,19 @@ def prove(self:Found,
         except _NoGradient:
             with suppress(Exception): self._prove(some, ask(floats=True))          # what looks numbers up takes no floats
         self.beside_itself = {}
-    for lay in layers:
-        if not lay.place: self._follow(model, xb, lay)
-        if lay.place=='proven' and lay.moved and self.by_item: self._prove_mirrored(model, xb, lay)
-        if not lay.place:
-            self._refuse(lay)
-            self._take_off(lay)
-        lay.looks = []                                               # layers are remembered, and there may be hundreds of looks
+    for lay in layers: self._conclude(model, xb, lay)
     if not len(self.layers): self.layers = L(self.beside.values())
     if not len(self.layers): self.why = f"The places of this model's cells could not be proven: layer {first(self.refused)}. {_ask_none}."
+
+@patch
+def _conclude(self:Found, model, xb, lay):
+    "What else tells where the cells of layer `lay` are; it is refused where nothing does"
+    if not lay.place: self._follow(model, xb, lay)
+    if lay.place=='proven' and lay.moved and self.by_item: self._prove_mirrored(model, xb, lay)
+    if not lay.place:
+        self._refuse(lay)
+        self._take_off(lay)
+    lay.looks = []                                                   # layers are remembered, and there may be hundreds of looks
 
 @patch
 def _follow(self:Found, model, xb, lay):
