@@ -386,10 +386,12 @@ class _NotZero(Standing):
         self.outs,self.axes,self.moved = outs,axes,math.inf          # how many calls of modules were done when places were moved along these axes
         self.cut = False                                             # was anything cut off behind? That moves no places
         self.told,self.told_at = [],math.inf                         # what was moved or sampled is where, and how many calls of modules were done then
+        self.notes = True                                            # not of another pass within this one
         rng,script = torch.Generator().manual_seed(0),tuple(n+'.' for n,m in model.named_modules() if isinstance(m, torch.jit.ScriptModule))
         zero = [p for n,p in model.named_parameters() if p.is_floating_point() and not p.any() and not n.startswith(script)]
         self.other = {id(p): (torch.randn(p.shape, generator=rng)*.1).to(p).requires_grad_(p.requires_grad) for p in zero}
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        if not self.notes: return super().__torch_function__(func, types, args, kwargs)
         name,is_conv = getattr(func, '__name__', ''),func in _conv_functions
         self.n_convs += is_conv
         self.reorders = self.reorders or _may_reorder(name, *args, **(kwargs or {}))

@@ -468,10 +468,12 @@ def _mirrored(xb): return tuple(x.flip(-1) if isinstance(x, Tensor) and x.ndim>2
 
 def _moves_by_item(dry):
     "Does the model put places elsewhere by what an item holds, as a spatial transformer does? The item mirrored tells"
-    with suppress(Exception), DryPass(dry.model, _mirrored(dry.xb), (), graph=False) as other:
-        one,two = dry.mode.told,other.mode.told
-        return len(one)!=len(two) or any(a.shape!=b.shape or (a-b).abs().max()>.02 for a,b in zip(one, two))
-    return False
+    dry.mode.notes = False
+    try:
+        with DryPass(dry.model, _mirrored(dry.xb), (), graph=False) as other: one,two = dry.mode.told,other.mode.told
+    except Exception: return False                                   # it does not take the item mirrored
+    finally: dry.mode.notes = True
+    return len(one)!=len(two) or any(a.shape!=b.shape or (a-b).abs().max()>.02 for a,b in zip(one, two))
 
 def _weight(seen):
     "How much a layer counts: activation times gradient, summed up"
@@ -1371,7 +1373,7 @@ def _get(model, name):
 
 def _named_layer(found, model, name):
     "The layer of this name, or of another that its module has, as far as it is known"
-    if name not in found.by_name: name = first((n for n,m in model.named_modules() if n in found.by_name and m is _get(model, name)), default=name)
+    if name not in found.by_name: name = ifnone(first(n for n,m in model.named_modules() if n in found.by_name and m is _get(model, name)), name)
     if name not in found.by_name:
         close = close_names(name, [n for n,_ in watched(model)])
         raise _no_such(found, f"This model has no layer {name!r}" + (f". Close matches: {str(close)[1:-1]}" if close else ''))

@@ -158,4 +158,4 @@ def layer_names(
     "`layer`, with names in place of modules of `model`, so that it can be looked for in a copy"
     if is_listy(layer): return [layer_names(model, l) for l in layer]
     if not isinstance(layer, nn.Module): return layer
-    return first((n for n,m in model.named_modules() if m is layer and n), default=layer)
+    return ifnone(first(n for n,m in model.named_modules() if m is layer and n), layer)

@@ -60,7 +60,7 @@ def _heads(dls):
 def _not_of_inputs(vocab, dls):
     "`vocab`, of DataLoaders, without what belongs to inputs: the tokens of a text, or names that are given to the model; None where nothing is left"
     tls = getattr(getattr(last(dls.loaders), 'dataset', None), 'tls', ())
-    own = [f.vocab for tl in tls[:getattr(dls, 'n_inp', 0)] for f in tl.tfms.fs if hasattr(f, 'vocab')]
+    own = [f.vocab for tl in tls[:getattr(dls, 'n_inp', 0)] for f in getattr(getattr(tl, 'tfms', None), 'fs', ()) if hasattr(f, 'vocab')]
     def is_own(v): return any(v is o for o in own)
     if vocab is None or not own: return vocab
     if is_own(vocab): return None
@@ -778,7 +778,7 @@ def _without_boxes(dl):
 def _own_inputs(learn, dl):
     "The dataset of `dl`, with as many inputs as the learner's: of a test set fastai takes all parts but the last for inputs, whatever they are"
     ds,n = getattr(dl, 'dataset', None),getattr(learn.dls, 'n_inp', None)
-    if not isinstance(ds, Datasets) or n is None or ds.n_inp==n or len(ds.tls)<n: return None
+    if not isinstance(ds, Datasets) or n is None or getattr(ds, 'n_inp', n)==n or len(ds.tls)<n: return None
     ds = copy(ds)
     ds.n_inp = n
     return ds
