@@ -439,6 +439,7 @@ def test_attention_is_no_layout():
             return self.out((self.heads(t).mean(1)@t).mean(1))
     torch.manual_seed(0)
     assert [*find_layers(Net().eval(), torch.randn(1,3,160))]==['conv']
+    with pytest.raises(ValueError, match='has no grid'): find_layers(Net().eval(), torch.randn(1,3,160), 'heads')
     layer, = find_layers(MeanOf(Spectrogram(False), 16, 1).eval(), torch.randn(1,1,16384)).values()
     assert (layer.name,layer.grid,layer.channels)==('body',(33,),16*33)
 
@@ -539,6 +540,19 @@ def test_moved_item_by_item():
         with pytest.raises(ValueError, match='the model itself does that'): find_layers(Looks(brightest).eval(), xb, 'body')
         with pytest.warns(UserWarning, match='could not be proven'): assert cam_maps(Looks(brightest).eval(), xb).shape[2:]==(64,64)
     assert find_layers(Looks(lambda x: .25).eval(), x, 'body')['body'].place=='proven'
+
+def test_moved_some_items():
+    "An item that is left as it is says nothing of others, which are shifted: whichever comes first, the layer is refused"
+    class Shifts(Body):
+        def forward(self, x):
+            theta = torch.eye(2, 3).repeat(len(x), 1, 1)
+            theta[:,0,2] = .5*(x.sum((1,2)).argmax(-1)>40)
+            return super().forward(F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), align_corners=False))
+    torch.manual_seed(0)
+    x = torch.rand(2,3,64,64)*.1
+    x[0,:,10:14,4:8],x[1,:,10:14,56:60] = 1,1
+    for xb in (x,x.flip(0)):
+        with pytest.raises(ValueError, match='could not be placed'): find_layers(Shifts().eval(), xb, 'body')
 
 def test_second_name():
     "A module that has two names is known by both"

@@ -484,13 +484,15 @@ def _by_column(ask, cols):
     except RuntimeError:                                             # not all that goes one by one goes at once
         return [None if o[0] is None else torch.stack(o) for o in zip(*map(ask, cols))]
 
-def _only_row(t, i, dim=0):
-    "`t`, zero but for row `i` along an axis"
-    return torch.zeros_like(t).index_copy(dim, tensor([i]).to(t.device), t.narrow(dim, i, 1))
+def _only_item(cols, i):
+    "`cols` (k, batch, n), zero but for item `i`"
+    res = torch.zeros_like(cols)
+    res[:,i] = cols[:,i]
+    return res
 
 def _by_row(ask, cols):
     "What `ask` gives of `cols` (k, batch, n) by layer, each item's from its own numbers alone: a pass for each item"
-    each = [ask(_only_row(cols, i, 1)) for i in range(cols.shape[1])]
+    each = [ask(_only_item(cols, i)) for i in range(cols.shape[1])]
     return {n: torch.stack([gs[n][:,i] for i,gs in enumerate(each)], 1) for n in each[0]}
 
 def _zeros_beside(gs, acts, k):

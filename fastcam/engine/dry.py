@@ -132,7 +132,7 @@ def output_mask(o):
 
 def is_tokens(x):
     "Is `x` token numbers `(batch, tokens)`?"
-    return isinstance(x, Tensor) and x.ndim==2 and not x.is_floating_point() and not x.is_complex() and x.dtype!=torch.bool
+    return is_whole(x) and x.ndim==2 and x.dtype!=torch.bool
 
 def is_whole(x):
     "Is `x` whole numbers `(batch, ...)`, for each of which a model may look something up?"

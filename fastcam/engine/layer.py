@@ -210,6 +210,8 @@ def _is_reshaped(x, outs):
 
 def _of_usual_axes(seen, places): return [l for p in places for l in _of_grid(seen, p, [], set())]
 
+def _of_more_axes(seen, places): return [l for p in places for l in MoreAxes.of(seen.shape, p)]
+
 def _more_places(x, outs, places, res):
     "`Places` of as many axes as are usual for input `x`, where nothing fits those of `places`"
     nd = max(x.ndim-2, 1)
@@ -227,7 +229,8 @@ def lay_out_more_axes(
     if is_tokens(x) or _is_reshaped(x, outs): return []
     more,rows = _more_places(x, outs, places, res),[layouts[0].grid for layouts in res.values() if layouts]
     for seen in outs:
-        if not res[seen.key] and not _is_attention(seen.shape[-2:], rows): res[seen.key] = _of_usual_axes(seen, more) or list(L(more or places).map(partial(MoreAxes.of, seen.shape)).concat())
+        if res[seen.key] or _is_attention(seen.shape[-2:], rows): continue
+        res[seen.key] = _of_usual_axes(seen, more) or _of_more_axes(seen, more or places)
     return more
 
 def lay_out(
@@ -836,6 +839,7 @@ def _is_off(span, grid):
 def _may_cover_a_part(self:Found, grid):
     "May `grid` cover a part of the input only, since the model moves places, or leaves out more than half a cell at the edges? Not of texts, nor of rows that are parts of items"
     if self.text or self.rows: return False
+    if self.by_item: return False                                    # it would be another part of each item
     return self.moved<math.inf or any(_off_by(self.steps, grid, i)*n>.6 for i,n in enumerate(grid))
 
 @patch
@@ -1367,13 +1371,14 @@ def _no_such(found, why, otherwise=''):
     "ValueError that says why, and what there is"
     return ValueError(f"{why}. {f'Stages of this model: {_stage_list(stages(found.layers))}' if len(found.layers) else otherwise}")
 
-def _get(model, name):
-    try: return model.get_submodule(name)
-    except AttributeError: return None
+def _known_name(found, model, name):
+    "`name`, or the name by which its module is known, which may have several"
+    mods = dict(model.named_modules(remove_duplicate=False))
+    return ifnone(first(n for n in found.by_name if name in mods and mods.get(n) is mods[name]), name)
 
 def _named_layer(found, model, name):
     "The layer of this name, or of another that its module has, as far as it is known"
-    if name not in found.by_name: name = ifnone(first(n for n,m in model.named_modules() if n in found.by_name and m is _get(model, name)), name)
+    if name not in found.by_name: name = _known_name(found, model, name)
     if name not in found.by_name:
         close = close_names(name, [n for n,_ in watched(model)])
         raise _no_such(found, f"This model has no layer {name!r}" + (f". Close matches: {str(close)[1:-1]}" if close else ''))

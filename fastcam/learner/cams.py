@@ -241,7 +241,7 @@ def _marked(x, bits):
         for o,v in zip(res, (lo[r],hi[r] if hi[r]>lo[r] else lo[r]+1)): o[at] = v
     return res
 
-def _in_place(d, shape, bits):
+def _marks_stay(d, shape, bits):
     "Is what differs, `d`, between two marks of items of `shape`, in each row where the mark lies that `bits` says? A row where nothing does says nothing, and nor does an axis that one of them lacks in front"
     m = d.ndim-1
     for row,b in zip(d, bits):
@@ -264,7 +264,7 @@ def marks_move(
     if not was or len(now)!=len(was) and now[-len(was):]!=was[-len(now):]: return False            # what became of the axes is not known
     codes = [[r>>b&1 for r in range(n)] for b in range(max(1, (n-1).bit_length()))]
     def differs(bits): return operator.sub(*(f(o.reshape(x.shape)) for o in _marked(x.reshape(n, *was), bits))).abs().nan_to_num()
-    return not all(_in_place(differs(bits).reshape(n, *now), was, bits) for bits in (*codes, [1-b for b in codes[0]]))
+    return not all(_marks_stay(differs(bits).reshape(n, *now), was, bits) for bits in (*codes, [1-b for b in codes[0]]))
 
 _piped = 'after_batch','before_batch','after_item'                  # in the order in which they decode
 _decoding = WeakKeyDictionary()                     # of each DataLoader, by input: the transforms that decode without moving places

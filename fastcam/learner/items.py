@@ -776,7 +776,7 @@ def _without_boxes(dl):
     return dict(before_batch=Pipeline([_padded if f.name=='bb_pad' else f for f in fs])) if any(f.name=='bb_pad' for f in fs) else {}
 
 def _own_inputs(learn, dl):
-    "The dataset of `dl`, with as many inputs as the learner's: of a test set fastai takes all parts but the last for inputs, whatever they are"
+    "The dataset of `dl` with as many inputs as the learner's, None if it has: of a test set fastai takes all parts but the last for inputs, whatever they are"
     ds,n = getattr(dl, 'dataset', None),getattr(learn.dls, 'n_inp', None)
     if not isinstance(ds, Datasets) or n is None or getattr(ds, 'n_inp', n)==n or len(ds.tls)<n: return None
     ds = copy(ds)
